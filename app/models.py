@@ -1,0 +1,11 @@
+# ruff: noqa: F401
+"""Imports every models module, so that the metadata is whole for migrations and tests."""
+
+import app.accounts.models
+import app.campaigns.models
+import app.rewards.models
+import app.users.models
+import chain.models
+import core.events
+import minting.models
+import wallets.models

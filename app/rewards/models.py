@@ -1,0 +1,85 @@
+"""The grant ledger: the unique record that a source gives a reward to a recipient."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base, TenantMixin
+from core.types import AssetId, CampaignId, GrantId, RewardLineId, UserId
+
+
+class RewardLine(TenantMixin, Base):
+    """One reward in one campaign; `round` is its own round of the asset's contract."""
+
+    __tablename__ = "reward_lines"
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "position"),
+        UniqueConstraint("asset_id", "round"),
+        CheckConstraint("granted_count >= 0", name="granted"),
+        CheckConstraint("quantity IS NULL OR granted_count <= quantity", name="stock"),
+    )
+
+    id: Mapped[RewardLineId] = mapped_column(primary_key=True)
+    campaign_id: Mapped[CampaignId] = mapped_column(ForeignKey("campaigns.id"))
+    position: Mapped[int] = mapped_column(default=0)
+    asset_id: Mapped[AssetId] = mapped_column(ForeignKey("digital_assets.id"))
+    round: Mapped[int | None] = mapped_column(BigInteger)
+    quantity: Mapped[int | None] = mapped_column(BigInteger)
+    granted_count: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class GrantSource(StrEnum):
+    """What gave the reward."""
+
+    AIRDROP = "airdrop"
+    MANUAL = "manual"
+
+
+class GrantState(StrEnum):
+    """Where a grant is."""
+
+    PENDING = "pending"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REVOKED = "revoked"
+
+
+class Grant(TenantMixin, Base):
+    """This source gives this reward to this recipient, once: the natural key says so."""
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        UniqueConstraint(
+            "merchant_id",
+            "source_type",
+            "source_id",
+            "reward_line_id",
+            "recipient_key",
+            "ordinal",
+            name="uq_grants_natural",
+        ),
+        Index("ix_grants_user", "user_id"),
+        Index(
+            "ix_grants_open",
+            "merchant_id",
+            "source_id",
+            postgresql_where=text("state IN ('pending', 'delivering')"),
+        ),
+    )
+
+    id: Mapped[GrantId] = mapped_column(primary_key=True)
+    source_type: Mapped[GrantSource]
+    source_id: Mapped[UUID] = mapped_column(PG_UUID(as_uuid=True))
+    reward_line_id: Mapped[RewardLineId] = mapped_column(ForeignKey("reward_lines.id"))
+    recipient_key: Mapped[str]
+    ordinal: Mapped[int] = mapped_column(default=0)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    state: Mapped[GrantState] = mapped_column(default=GrantState.PENDING)
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]

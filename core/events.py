@@ -1,0 +1,91 @@
+"""The append-only event table: what happened, to whom, by whom.
+
+Segments, indicators, webhooks and exports read it by cursor. A row is written in the transaction
+of the change it tells of, so an event exists exactly when the change does.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, PrimaryKeyConstraint, insert, text
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from core.db import Base, TenantMixin
+from core.ids import new_id
+from core.types import EventId, UserId
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id, which never wraps."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The SQL spelling."""
+        return "XID8"
+
+
+class Event(TenantMixin, Base):
+    """One fact.
+
+    Readers page by (`xid`, `id`) below `pg_snapshot_xmin(pg_current_snapshot())`: by time or id
+    alone they would skip rows of transactions that commit late.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", "occurred_at"),
+        Index("ix_events_cursor", "xid", "id"),
+        Index("ix_events_subject", "merchant_id", "user_id", "occurred_at"),
+        {"postgresql_partition_by": "RANGE (occurred_at)"},
+    )
+
+    id: Mapped[EventId]
+    occurred_at: Mapped[datetime]
+    type: Mapped[str]
+    user_id: Mapped[UserId | None] = mapped_column(PG_UUID(as_uuid=True))
+    actor: Mapped[str]
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    xid: Mapped[int] = mapped_column(Xid8(), server_default=text("pg_current_xact_id()"))
+
+
+def emit(
+    session: Session, kind: str, *, at: datetime, user_id: UserId | None = None, **data: Any
+) -> None:
+    """Write one event in the caller's transaction.
+
+    Args:
+        kind: the event's name, for example `cohort.pass.issued`.
+        data: JSON values without personal data.
+    """
+    emit_many(session, kind, [(user_id, data)], at=at)
+
+
+def emit_many(
+    session: Session,
+    kind: str,
+    facts: Sequence[tuple[UserId | None, dict[str, Any]]],
+    *,
+    at: datetime,
+) -> None:
+    """Write many events of one kind with one statement; `facts` are (user, data)."""
+    if not facts:
+        return
+    actor = session.info["actor"]
+    session.execute(
+        insert(Event),
+        [
+            {
+                "id": new_id(),
+                "occurred_at": at,
+                "type": kind,
+                "user_id": user_id,
+                "actor": actor,
+                "data": data,
+            }
+            for user_id, data in facts
+        ],
+    )

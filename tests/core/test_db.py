@@ -1,0 +1,166 @@
+"""The tenant of a transaction, the one commit, and what runs after it."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from app.accounts.models import Merchant, Mode
+from app.users.models import User
+from app.users.service import new_row
+from core import db
+from core.db import Role, unit_of_work
+from core.ids import new_id
+from core.types import MerchantId
+from tests.conftest import NOW, make_merchant
+
+
+def add_user(merchant: MerchantId, email: str) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        session.add(User(**new_row(email, email, source="test"), created_at=NOW))
+
+
+def second_merchant(first: Merchant) -> MerchantId:
+    with unit_of_work() as session:
+        other = Merchant(
+            id=MerchantId(new_id()),
+            organisation_id=first.organisation_id,
+            mode=Mode.LIVE,
+            name="Other",
+            brand_colour="#000000",
+            accent_colour="#000000",
+            contact_email="x@example.com",
+            time_zone="UTC",
+            language="en",
+            created_at=NOW,
+        )
+        session.add(other)
+        return other.id
+
+
+class TestTenant:
+    def test_a_row_belongs_to_the_merchant_of_its_transaction(self, merchant: Merchant) -> None:
+        add_user(merchant.id, "ada@example.com")
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(User.email)).all() == ["ada@example.com"]
+
+    def test_another_merchant_sees_nothing_of_it(self, merchant: Merchant) -> None:
+        add_user(merchant.id, "ada@example.com")
+        with unit_of_work(merchant=second_merchant(merchant)) as session:
+            assert session.scalars(select(User)).all() == []
+
+    def test_no_merchant_sees_nothing_of_anybody(self, merchant: Merchant) -> None:
+        add_user(merchant.id, "ada@example.com")
+        with unit_of_work() as session:
+            assert session.scalars(select(User)).all() == []
+
+    def test_a_row_cannot_be_written_for_another_merchant(self, merchant: Merchant) -> None:
+        other = second_merchant(merchant)
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            with unit_of_work(merchant=merchant.id) as session:
+                row = new_row("eve@example.com", "eve@example.com", source="test")
+                session.add(User(**row, created_at=NOW, merchant_id=other))
+
+    def test_the_engine_role_sees_every_merchant(self, merchant: Merchant) -> None:
+        add_user(merchant.id, "ada@example.com")
+        add_user(second_merchant(merchant), "bob@example.com")
+        with unit_of_work(role=Role.ENGINE) as session:
+            assert len(session.scalars(select(User)).all()) == 2
+
+    def test_the_login_role_alone_reads_nothing(self, engine: Engine) -> None:
+        with engine.connect() as connection, pytest.raises(ProgrammingError, match="permission"):
+            connection.execute(text("SELECT * FROM users"))
+
+    def test_events_are_never_changed(self, merchant: Merchant) -> None:
+        with pytest.raises(ProgrammingError, match="permission"):
+            with unit_of_work(merchant=merchant.id) as session:
+                session.execute(text("DELETE FROM events"))
+
+
+class TestMetadata:
+    def test_every_table_has_a_policy_or_is_listed_as_having_no_tenant(self, owner: Engine) -> None:
+        without_tenant = {
+            "organisations",
+            "merchants",
+            "team_members",
+            "login_tokens",
+            "login_sessions",
+            "chains",
+            "contract_addresses",
+        }
+        assert set(db.Base.metadata.tables) - without_tenant == set(db.tenant_tables())
+        with owner.connect() as connection:
+            protected = connection.execute(
+                text("SELECT tablename FROM pg_policies WHERE policyname = 'tenant'")
+            ).scalars()
+            assert set(protected) == set(db.tenant_tables())
+
+    def test_no_application_role_bypasses_the_policies(self, owner: Engine) -> None:
+        with owner.connect() as connection:
+            bypassing = connection.execute(
+                text("SELECT rolname FROM pg_roles WHERE rolbypassrls AND rolname LIKE 'cohort%'")
+            ).scalars()
+            assert set(bypassing) == {"cohort_owner", "cohort_engine"}
+
+
+class TestUnitOfWork:
+    def test_what_is_registered_runs_after_the_commit(self, merchant: Merchant) -> None:
+        seen = []
+        with unit_of_work(merchant=merchant.id) as session:
+            db.after_commit(session, lambda: seen.append("sent"))
+            assert seen == []
+        assert seen == ["sent"]
+
+    def test_a_rollback_forgets_it(self, merchant: Merchant) -> None:
+        seen = []
+        with pytest.raises(RuntimeError), unit_of_work(merchant=merchant.id) as session:
+            db.after_commit(session, lambda: seen.append("sent"))
+            raise RuntimeError
+        assert seen == []
+
+    def test_a_failing_nudge_does_not_undo_the_work(self, merchant: Merchant) -> None:
+        def fail() -> None:
+            raise ConnectionError
+
+        with unit_of_work(merchant=merchant.id) as session:
+            db.after_commit(session, fail)
+            session.add(
+                User(**new_row("ada@example.com", "ada@example.com", source="t"), created_at=NOW)
+            )
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalar(select(User.email)) == "ada@example.com"
+
+    def test_an_error_in_the_block_rolls_back(self, merchant: Merchant) -> None:
+        with pytest.raises(RuntimeError), unit_of_work(merchant=merchant.id) as session:
+            session.add(
+                User(**new_row("ada@example.com", "ada@example.com", source="t"), created_at=NOW)
+            )
+            session.flush()
+            raise RuntimeError
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(User)).all() == []
+
+
+class TestVersions:
+    def test_of_two_writers_who_read_the_same_version_one_is_refused(self, committed: None) -> None:
+        merchant = make_merchant()
+        add_user(merchant.id, "ada@example.com")
+
+        def rename(name: str) -> bool:
+            try:
+                with unit_of_work(merchant=merchant.id) as session:
+                    user = session.scalars(select(User)).one()
+                    user.first_name = name
+                return True
+            except (DBAPIError, Exception):
+                return False
+
+        with unit_of_work(merchant=merchant.id) as session:
+            stale = session.scalars(select(User)).one()
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(rename, "Ada").result()
+            stale.first_name = "Eda"
+            with pytest.raises(Exception, match="UPDATE statement on table 'users'"):
+                session.flush()
+            session.rollback()
