@@ -1,0 +1,35 @@
+"""What can go wrong with keys; no message ever carries key material."""
+
+from core.errors import AppError, ForbiddenError, NotFoundError, SettingsError
+
+
+class WalletNotFoundError(NotFoundError):
+    """No wallet has this address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"This installation holds no key for {address}.")
+        self.address = address
+
+
+class SigningRefusedError(ForbiddenError):
+    """The policy of the wallet's kind does not allow this signature."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"A {kind} wallet may not sign this: {reason}.")
+        self.kind = kind
+        self.reason = reason
+
+
+class CiphertextError(AppError):
+    """A sealed key does not open: wrong key, changed bytes, or the row of somebody else."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(
+            f"The sealed key of {subject} does not open. The row was changed or belongs to another "
+            "owner; restore it from a backup."
+        )
+        self.subject = subject
+
+
+class KeyEncryptionKeyError(SettingsError):
+    """The key-encryption key is missing, unsafe or another one than the data was sealed with."""

@@ -1,0 +1,87 @@
+"""Wallets and the data keys that seal them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from eth_typing import ChecksumAddress
+from sqlalchemy import ForeignKey, LargeBinary, UniqueConstraint
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db import Base, TenantMixin
+from core.types import DataKeyId, Gas, WalletId, Wei
+from wallets.addresses import Address
+
+
+class WalletKind(StrEnum):
+    """What a key is for; the signing policy reads it."""
+
+    MEMBER = "member"
+    """Custodial: holds a member's pass and collectibles."""
+    RELAYER = "relayer"
+    """Pays gas and submits transactions; never owns a member's assets."""
+    ISSUER = "issuer"
+    """Owns the merchant's contracts; signs nothing in daily work."""
+
+
+class DataKey(TenantMixin, Base):
+    """One shard's data key, wrapped by the key-encryption key; seals at most 10 000 wallets."""
+
+    __tablename__ = "data_keys"
+
+    id: Mapped[DataKeyId] = mapped_column(primary_key=True)
+    kek_id: Mapped[str]
+    wrapped: Mapped[bytes]
+    wallet_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+
+
+class Wallet(TenantMixin, Base):
+    """An externally owned account whose independent random key this installation holds.
+
+    `owner_id` is the member for `MEMBER` wallets and empty otherwise; the unique key makes
+    parallel first needs end in one wallet.
+    """
+
+    __tablename__ = "wallets"
+    __table_args__ = (
+        UniqueConstraint("merchant_id", "kind", "owner_id"),
+        UniqueConstraint("address"),
+    )
+
+    id: Mapped[WalletId] = mapped_column(primary_key=True)
+    kind: Mapped[WalletKind]
+    owner_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))
+    address: Mapped[ChecksumAddress] = mapped_column(Address)
+    data_key_id: Mapped[DataKeyId] = mapped_column(ForeignKey("data_keys.id"))
+    salt: Mapped[bytes] = mapped_column(LargeBinary(16))
+    ciphertext: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+
+@dataclass(frozen=True)
+class TransactionPayload:
+    """An unsigned EIP-1559 transaction.
+
+    Args:
+        to: the contract called; None creates one.
+    """
+
+    chain_id: int
+    nonce: int
+    to: ChecksumAddress | None
+    data: bytes
+    value: Wei
+    gas: Gas
+    max_fee_per_gas: Wei
+    max_priority_fee_per_gas: Wei
+
+
+@dataclass(frozen=True)
+class SignedTransaction:
+    """Signed bytes and their hash; the bytes may be sent any number of times."""
+
+    raw: bytes
+    tx_hash: bytes
