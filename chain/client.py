@@ -1,0 +1,194 @@
+"""Every call to a node, and our own types back.
+
+A call is tried on each URL in order until one answers. Sends are sent to every URL, once each:
+the bytes are stored before, so a lost answer costs nothing and a retry needs no new decision.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth_typing import ChecksumAddress
+from web3 import HTTPProvider
+from web3.types import RPCEndpoint
+
+from chain.errors import ChainUnavailableError, RpcError, SendAnswer, classify_send_error
+from chain.settings import chain_settings
+from core.types import Gas, Wei
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block header, as far as the pipeline needs it."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    timestamp: int
+    base_fee_per_gas: Wei
+    gas_limit: Gas
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What happened to a transaction in a block."""
+
+    tx_hash: bytes
+    block_number: int
+    block_hash: bytes
+    succeeded: bool
+    gas_used: Gas
+    effective_gas_price: Wei
+    logs: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """The classified answer of a node and its own words."""
+
+    answer: SendAnswer
+    text: str
+
+
+class ChainClient:
+    """Speaks JSON-RPC with the nodes of one chain.
+
+    Args:
+        name: the chain's name in error messages.
+        urls: node URLs, tried in order.
+    """
+
+    def __init__(self, name: str, urls: Sequence[str]) -> None:
+        settings = chain_settings()
+        timeout = (settings.connect_timeout_seconds, settings.read_timeout_seconds)
+        self._name = name
+        self._providers = [
+            # web3 sends eth_sendRawTransaction up to five times unless its retries are off.
+            HTTPProvider(
+                url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None
+            )
+            for url in urls
+        ]
+
+    def chain_id(self) -> int:
+        """The id the node serves (EIP-695)."""
+        return int(self._ask("eth_chainId"), 16)
+
+    def head(self) -> Block:
+        """The newest block."""
+        return self._block("latest")
+
+    def finalized_number(self) -> int:
+        """The number of the node's finalized block."""
+        return self._block("finalized").number
+
+    def block_hash(self, number: int) -> bytes | None:
+        """The canonical hash at a height, or None above the head."""
+        answer = self._ask("eth_getBlockByNumber", hex(number), False)
+        return None if answer is None else _bytes(answer["hash"])
+
+    def receipt(self, tx_hash: bytes) -> Receipt | None:
+        """The receipt on the canonical chain, or None, which proves nothing."""
+        answer = self._ask("eth_getTransactionReceipt", "0x" + tx_hash.hex())
+        return None if answer is None or answer["blockHash"] is None else _receipt(answer)
+
+    def transaction_count(self, address: ChecksumAddress) -> int:
+        """How many nonces the account has used at the head."""
+        return int(self._ask("eth_getTransactionCount", address, "latest"), 16)
+
+    def balance(self, address: ChecksumAddress) -> Wei:
+        """The account's native balance at the head."""
+        return Wei(int(self._ask("eth_getBalance", address, "latest"), 16))
+
+    def code(self, address: ChecksumAddress) -> bytes:
+        """The code at an address; empty where there is no contract."""
+        return _bytes(self._ask("eth_getCode", address, "latest"))
+
+    def call(self, to: ChecksumAddress, data: bytes) -> bytes:
+        """The answer of a view at the head.
+
+        Raises:
+            RpcError: it reverted.
+        """
+        return _bytes(self._ask("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest"))
+
+    def estimate_gas(self, sender: ChecksumAddress, to: ChecksumAddress | None, data: bytes) -> Gas:
+        """What the call would use at the head.
+
+        Raises:
+            RpcError: it would revert.
+        """
+        call = {"from": sender, "data": "0x" + data.hex()}
+        if to is not None:
+            call["to"] = to
+        return Gas(int(self._ask("eth_estimateGas", call), 16))
+
+    def send_raw(self, raw: bytes) -> SendResult:
+        """Send signed bytes to every node, once each; the best answer counts.
+
+        Never raises for a node's refusal or silence: no answer to a send is a verdict.
+        """
+        results = [self._send_to(provider, raw) for provider in self._providers]
+        return min(results, key=lambda result: list(SendAnswer).index(result.answer))
+
+    def admin(self, method: str, *params: Any) -> Any:
+        """A call of the development chain's own (`anvil_…`, `evm_…`)."""
+        return self._ask(method, *params)
+
+    def _send_to(self, provider: HTTPProvider, raw: bytes) -> SendResult:
+        try:
+            answer = provider.make_request(
+                RPCEndpoint("eth_sendRawTransaction"), ["0x" + raw.hex()]
+            )
+        except Exception as error:  # any transport failure: nothing is known
+            return SendResult(SendAnswer.UNKNOWN, type(error).__name__)
+        if "error" in answer:
+            text = str(answer["error"]["message"])
+            return SendResult(classify_send_error(text), text)
+        return SendResult(SendAnswer.ACCEPTED, "accepted")
+
+    def _block(self, tag: str) -> Block:
+        answer = self._ask("eth_getBlockByNumber", tag, False)
+        return Block(
+            number=int(answer["number"], 16),
+            hash=_bytes(answer["hash"]),
+            parent_hash=_bytes(answer["parentHash"]),
+            timestamp=int(answer["timestamp"], 16),
+            base_fee_per_gas=Wei(int(answer.get("baseFeePerGas", "0x0"), 16)),
+            gas_limit=Gas(int(answer["gasLimit"], 16)),
+        )
+
+    def _ask(self, method: str, *params: Any) -> Any:
+        detail = "no URL"
+        for provider in self._providers:
+            try:
+                answer = provider.make_request(RPCEndpoint(method), list(params))
+            except Exception as error:  # timeouts, resets, HTML instead of JSON: try the next
+                detail = type(error).__name__
+                continue
+            if "error" in answer:
+                raise _rpc_error(method, answer["error"])
+            return answer["result"]
+        raise ChainUnavailableError(self._name, detail)
+
+
+def _rpc_error(method: str, error: Any) -> RpcError:
+    data = error.get("data") if isinstance(error, dict) else None
+    revert = _bytes(data) if isinstance(data, str) and data.startswith("0x") else b""
+    return RpcError(method, int(error["code"]), str(error["message"]), revert)
+
+
+def _receipt(answer: Any) -> Receipt:
+    return Receipt(
+        tx_hash=_bytes(answer["transactionHash"]),
+        block_number=int(answer["blockNumber"], 16),
+        block_hash=_bytes(answer["blockHash"]),
+        succeeded=int(answer["status"], 16) == 1,
+        gas_used=Gas(int(answer["gasUsed"], 16)),
+        effective_gas_price=Wei(int(answer["effectiveGasPrice"], 16)),
+        logs=answer["logs"],
+    )
+
+
+def _bytes(text: Any) -> bytes:
+    return text if isinstance(text, bytes) else bytes.fromhex(str(text).removeprefix("0x"))

@@ -1,0 +1,33 @@
+"""EIP-1559 arithmetic, pure."""
+
+from dataclasses import dataclass
+
+from core.types import Gas, Wei
+
+
+@dataclass(frozen=True)
+class Fees:
+    """The two prices of a transaction, in wei per gas."""
+
+    max_fee_per_gas: Wei
+    max_priority_fee_per_gas: Wei
+
+
+def suggest(base_fee: Wei, tip: Wei, *, cap: Wei | None = None) -> Fees:
+    """Fees that stay valid while the base fee doubles (at least six full blocks).
+
+    Args:
+        cap: the highest price per gas anybody agreed to pay; the tip gives way to it.
+
+    References:
+        EIP-1559: the base fee rises by at most an eighth a block.
+    """
+    max_fee = 2 * base_fee + tip
+    if cap is not None:
+        max_fee = min(max_fee, cap)
+    return Fees(Wei(max_fee), Wei(min(tip, max_fee)))
+
+
+def with_margin(estimate: Gas) -> Gas:
+    """A gas limit a tenth above the estimate, rounded up."""
+    return Gas(-(-estimate * 11 // 10))

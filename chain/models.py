@@ -1,0 +1,186 @@
+"""Chains, lanes, transactions and their attempts: the signing ledger of the installation."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from eth_typing import ChecksumAddress
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from core.db import Base, TenantMixin
+from core.types import BatchId, Gas, LaneId, MerchantId, TransactionId, Wei
+from wallets.addresses import Address
+
+
+class ChainKind(StrEnum):
+    """Who runs the chain."""
+
+    EMBEDDED = "embedded"
+    EXTERNAL = "external"
+
+
+class Chain(Base):
+    """One EVM chain this installation uses; the chain id is its key.
+
+    `confirmations` empty means the node's `finalized` tag. `genesis_hash` and `final_number` show
+    whether a node that answers still is the same chain. The asset implementation and its factory
+    exist once a chain; empty until they are on it.
+    """
+
+    __tablename__ = "chains"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[ChainKind]
+    name: Mapped[str]
+    rpc_urls: Mapped[list[Any]]
+    explorer_url: Mapped[str | None]
+    native_symbol: Mapped[str]
+    confirmations: Mapped[int | None]
+    genesis_hash: Mapped[bytes]
+    final_number: Mapped[int] = mapped_column(BigInteger, default=0)
+    asset_implementation: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    asset_factory: Mapped[ChecksumAddress | None] = mapped_column(Address)
+
+
+class ContractAddress(Base):
+    """Which merchant a contract belongs to: what a public page needs to find the tenant."""
+
+    __tablename__ = "contract_addresses"
+
+    chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"), primary_key=True)
+    address: Mapped[ChecksumAddress] = mapped_column(Address, primary_key=True)
+    merchant_id: Mapped[MerchantId] = mapped_column(ForeignKey("merchants.id"))
+
+
+class LaneState(StrEnum):
+    """Whether a lane takes new transactions."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    QUARANTINED = "quarantined"
+
+
+class NonceLane(TenantMixin, Base):
+    """A relayer on a chain and the next nonce it will use; the row lock serialises it."""
+
+    __tablename__ = "lanes"
+    __table_args__ = (UniqueConstraint("chain_id", "address"),)
+
+    id: Mapped[LaneId] = mapped_column(primary_key=True)
+    chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"))
+    address: Mapped[ChecksumAddress] = mapped_column(Address)
+    next_nonce: Mapped[int] = mapped_column(BigInteger)
+    base_nonce: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[LaneState] = mapped_column(default=LaneState.ACTIVE)
+    state_reason: Mapped[str | None]
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+
+    chain: Mapped[Chain] = relationship()
+
+
+class TransactionKind(StrEnum):
+    """What a transaction is for."""
+
+    BATCH = "batch"
+    DEPLOY = "deploy"
+    CALL = "call"
+    NOOP = "noop"
+
+
+class TransactionState(StrEnum):
+    """Where a transaction is; `SENT` informs people, nothing depends on it."""
+
+    SIGNED = "signed"
+    SENT = "sent"
+    MINED = "mined"
+    FINAL = "final"
+
+
+class Outcome(StrEnum):
+    """How a final transaction ended."""
+
+    SUCCESS = "success"
+    REVERTED = "reverted"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = (TransactionState.SIGNED, TransactionState.SENT, TransactionState.MINED)
+
+
+class Transaction(TenantMixin, Base):
+    """One intent (to, data, value) bound to one nonce of one lane, for ever."""
+
+    __tablename__ = "transactions"
+    __table_args__ = (
+        UniqueConstraint("lane_id", "nonce"),
+        Index(
+            "uq_transactions_live_batch",
+            "batch_id",
+            unique=True,
+            postgresql_where=text("outcome IS DISTINCT FROM 'cancelled'"),
+        ),
+        Index("ix_transactions_due", "next_action_at", postgresql_where=text("state <> 'final'")),
+        CheckConstraint("(state = 'final') = (outcome IS NOT NULL)", name="final_has_outcome"),
+        CheckConstraint(
+            "(state IN ('mined', 'final')) = (block_hash IS NOT NULL)", name="mined_has_block"
+        ),
+    )
+
+    id: Mapped[TransactionId] = mapped_column(primary_key=True)
+    lane_id: Mapped[LaneId] = mapped_column(ForeignKey("lanes.id"))
+    nonce: Mapped[int] = mapped_column(BigInteger)
+    batch_id: Mapped[BatchId | None] = mapped_column(ForeignKey("batches.id"))
+    kind: Mapped[TransactionKind]
+    intent_hash: Mapped[bytes]
+    to: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    contract_address: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    state: Mapped[TransactionState] = mapped_column(default=TransactionState.SIGNED)
+    outcome: Mapped[Outcome | None]
+    block_number: Mapped[int | None] = mapped_column(BigInteger)
+    block_hash: Mapped[bytes | None]
+    mined_hash: Mapped[bytes | None]
+    gas_used: Mapped[Gas | None]
+    effective_gas_price: Mapped[Wei | None]
+    created_at: Mapped[datetime]
+    next_action_at: Mapped[datetime]
+    finalized_at: Mapped[datetime | None]
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+
+    lane: Mapped[NonceLane] = relationship()
+    attempts: Mapped[list["Attempt"]] = relationship(order_by="Attempt.seq")
+
+    @property
+    def fee_paid(self) -> Wei | None:
+        """Gas used times price, once it is in a block."""
+        if self.gas_used is None or self.effective_gas_price is None:
+            return None
+        return Wei(self.gas_used * self.effective_gas_price)
+
+
+class AttemptKind(StrEnum):
+    """Why these bytes exist."""
+
+    FIRST = "first"
+    BUMP = "bump"
+    CANCEL = "cancel"
+
+
+class Attempt(TenantMixin, Base):
+    """Signed bytes of a transaction, stored before they are sent and never changed."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("transaction_id", "seq"),)
+
+    tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    transaction_id: Mapped[TransactionId] = mapped_column(ForeignKey("transactions.id"))
+    seq: Mapped[int]
+    kind: Mapped[AttemptKind]
+    max_fee_per_gas: Mapped[Wei]
+    max_priority_fee_per_gas: Mapped[Wei]
+    gas: Mapped[Gas]
+    raw: Mapped[bytes]
+    signed_at: Mapped[datetime]
+    first_sent_at: Mapped[datetime | None]
+    last_sent_at: Mapped[datetime | None]
+    last_answer: Mapped[str | None]

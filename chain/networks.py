@@ -1,0 +1,153 @@
+"""Chains and lanes: which nodes, which finality line, which relayer."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+
+from eth_typing import ChecksumAddress
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from chain.client import ChainClient
+from chain.errors import ChainForgottenError, ChainMismatchError, UnknownChainError
+from chain.models import Chain, ChainKind, ContractAddress, NonceLane
+from chain.settings import chain_settings
+from core.db import merchant_of
+from core.ids import new_id
+from core.types import LaneId, MerchantId
+from wallets.models import WalletKind
+from wallets.service import create_wallets
+
+FINALIZED_TAG = None
+
+
+def urls_of(chain: Chain) -> list[str]:
+    """Node URLs of a chain; the embedded one answers where this process was told."""
+    if chain.kind is ChainKind.EMBEDDED:
+        return chain_settings().rpc_urls or [chain_settings().local_url]
+    return [str(url) for url in chain.rpc_urls]
+
+
+def client_for(chain: Chain) -> ChainClient:
+    """The client of a chain; connections are shared by all callers in the process."""
+    return _client(chain.name, tuple(urls_of(chain)))
+
+
+@cache
+def _client(name: str, urls: tuple[str, ...]) -> ChainClient:
+    return ChainClient(name, urls)
+
+
+def get_chain(session: Session, chain_id: int) -> Chain:
+    """The chain row.
+
+    Raises:
+        UnknownChainError: there is none.
+    """
+    chain = session.get(Chain, chain_id)
+    if chain is None:
+        raise UnknownChainError(chain_id)
+    return chain
+
+
+def ensure_chain(session: Session, *, kind: ChainKind, client: ChainClient) -> Chain:
+    """The first chain's row exists, seeded from the settings, and the node serves that chain.
+
+    Raises:
+        ChainMismatchError: the node's id is not the configured or stored one.
+        ChainForgottenError: the node serves the right id with another history.
+        ChainUnavailableError: no node answers.
+    """
+    settings = chain_settings()
+    found = client.chain_id()
+    if found != settings.id:
+        raise ChainMismatchError(settings.name, settings.id, found)
+    genesis = client.block_hash(0)
+    assert genesis is not None  # every chain has a block 0
+    session.execute(
+        insert(Chain)
+        .values(
+            id=settings.id,
+            kind=kind,
+            name=settings.name,
+            rpc_urls=[] if kind is ChainKind.EMBEDDED else settings.rpc_urls,
+            explorer_url=settings.explorer_url,
+            native_symbol=settings.native_symbol,
+            confirmations=settings.confirmations,
+            genesis_hash=genesis,
+            final_number=0,
+        )
+        .on_conflict_do_nothing()
+    )
+    chain = get_chain(session, settings.id)
+    check_identity(chain, client)
+    return chain
+
+
+def check_identity(chain: Chain, client: ChainClient) -> None:
+    """The node serves the chain of this row, and has not lost what was final.
+
+    Raises:
+        ChainForgottenError: another genesis block, or a head below the final block.
+    """
+    if client.block_hash(0) != chain.genesis_hash:
+        raise ChainForgottenError(chain.name, "its first block is another one")
+    head = client.head().number
+    if head < chain.final_number:
+        raise ChainForgottenError(
+            chain.name, f"its head is block {head}, but block {chain.final_number} was final"
+        )
+
+
+def finality_line(
+    chain: Chain, client: ChainClient, *, durable: Callable[[], int] | None = None
+) -> int:
+    """The newest block that counts as final.
+
+    Args:
+        durable: for the embedded chain, the newest block that survives a kill of its process.
+    """
+    if chain.confirmations is FINALIZED_TAG:
+        line = client.finalized_number()
+    else:
+        line = client.head().number - chain.confirmations
+    return line if durable is None else min(line, durable())
+
+
+def ensure_lane(session: Session, chain: Chain, client: ChainClient, *, at: datetime) -> NonceLane:
+    """The merchant has a relayer on the chain, with a key of its own.
+
+    Raises:
+        ChainUnavailableError: the account's first nonce could not be read.
+    """
+    lane = session.scalar(select(NonceLane).where(NonceLane.chain_id == chain.id).limit(1))
+    if lane is not None:
+        return lane
+    [address] = create_wallets(session, WalletKind.RELAYER, owners=[None], at=at)
+    first = client.transaction_count(address)
+    lane = NonceLane(
+        id=LaneId(new_id()),
+        chain_id=chain.id,
+        address=address,
+        next_nonce=first,
+        base_nonce=first,
+    )
+    session.add(lane)
+    session.flush()
+    return lane
+
+
+def register_contract(session: Session, chain_id: int, address: ChecksumAddress) -> None:
+    """Public pages find the merchant of this contract from now on; repeating changes nothing."""
+    session.execute(
+        insert(ContractAddress)
+        .values(chain_id=chain_id, address=address, merchant_id=merchant_of(session))
+        .on_conflict_do_nothing()
+    )
+
+
+def find_contract(session: Session, chain_id: int, address: ChecksumAddress) -> MerchantId | None:
+    """The merchant a contract belongs to, or None for a stranger's contract."""
+    row = session.get(ContractAddress, (chain_id, address))
+    return None if row is None else row.merchant_id

@@ -1,0 +1,31 @@
+"""Nonces: allocated under the lane's row lock, rolled back with the transaction that took them."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from chain.errors import LanePausedError
+from chain.models import LaneState, NonceLane
+from core.types import LaneId
+
+
+def allocate(session: Session, lane_id: LaneId) -> tuple[NonceLane, int]:
+    """The lane, locked, and the nonce it hands out; a rollback gives the nonce back.
+
+    A PostgreSQL sequence would not roll back, and a nonce nobody signed stops every later one.
+
+    Raises:
+        LanePausedError: the lane takes no transactions now.
+
+    Locks: the lane, until the caller's transaction ends.
+    """
+    lane = session.scalars(
+        select(NonceLane)
+        .where(NonceLane.id == lane_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    if lane.state is not LaneState.ACTIVE:
+        raise LanePausedError(lane.address, lane.state_reason or lane.state)
+    nonce = lane.next_nonce
+    lane.next_nonce = nonce + 1
+    return lane, nonce

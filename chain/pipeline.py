@@ -1,0 +1,300 @@
+"""How a decision becomes a final transaction: store, send, watch, finalise.
+
+One SQL transaction takes the nonce, signs, and stores the signed bytes with their hash. Only then
+is anything sent. From then on receipts on the canonical chain decide and nothing else does: no
+timeout, no error text and no missing receipt is evidence. The same bytes may be sent any number of
+times, by any process, because their nonce can be used once.
+
+Nothing here opens a network connection inside a SQL transaction.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from eth_typing import ChecksumAddress
+from eth_utils.crypto import keccak
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from chain import nonces
+from chain.bindings.create import create_address
+from chain.client import ChainClient, Receipt, SendResult
+from chain.errors import SendAnswer
+from chain.fees import Fees
+from chain.models import (
+    OPEN_STATES,
+    Attempt,
+    AttemptKind,
+    LaneState,
+    NonceLane,
+    Outcome,
+    Transaction,
+    TransactionKind,
+    TransactionState,
+)
+from chain.settings import chain_settings
+from core.db import unit_of_work
+from core.ids import new_id
+from core.types import BatchId, Gas, LaneId, MerchantId, TransactionId, Wei
+from wallets.models import TransactionPayload
+from wallets.service import sign_transaction
+
+log = structlog.get_logger(__name__)
+
+_ANSWER_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a transaction shall do; replacements may change fees only.
+
+    Args:
+        to: the contract called; None creates one.
+        batch_id: the frozen batch it executes, so that no second live transaction can.
+    """
+
+    kind: TransactionKind
+    to: ChecksumAddress | None
+    data: bytes
+    gas: Gas
+    batch_id: BatchId | None = None
+
+    def digest(self) -> bytes:
+        """Fingerprint of everything a replacement must keep."""
+        return keccak((self.to or "create").encode() + self.gas.to_bytes(8) + self.data)
+
+
+def enqueue(
+    session: Session, lane_id: LaneId, intent: Intent, *, fees: Fees, at: datetime
+) -> Transaction:
+    """The intent owns a nonce, and its signed bytes are stored; nothing is sent yet.
+
+    Call it in the same transaction that claims the work: a rollback gives everything back.
+
+    Raises:
+        LanePausedError: the lane takes no transactions.
+        SigningRefusedError: the relayer may not sign this.
+
+    Locks: the lane.
+    """
+    lane, nonce = nonces.allocate(session, lane_id)
+    payload = _payload(lane, nonce, intent, fees)
+    signed = sign_transaction(session, lane.address, payload)
+    transaction = Transaction(
+        id=TransactionId(new_id()),
+        lane_id=lane.id,
+        nonce=nonce,
+        batch_id=intent.batch_id,
+        kind=intent.kind,
+        intent_hash=intent.digest(),
+        to=intent.to,
+        contract_address=create_address(lane.address, nonce) if intent.to is None else None,
+        created_at=at,
+        next_action_at=at,
+        lease_epoch=lane.lease_epoch,
+    )
+    session.add(transaction)
+    session.flush()
+    session.add(_first_attempt(transaction, signed.tx_hash, signed.raw, payload, at=at))
+    session.flush()
+    return transaction
+
+
+def _payload(lane: NonceLane, nonce: int, intent: Intent, fees: Fees) -> TransactionPayload:
+    return TransactionPayload(
+        chain_id=lane.chain_id,
+        nonce=nonce,
+        to=intent.to,
+        data=intent.data,
+        value=Wei(0),
+        gas=intent.gas,
+        max_fee_per_gas=fees.max_fee_per_gas,
+        max_priority_fee_per_gas=fees.max_priority_fee_per_gas,
+    )
+
+
+def _first_attempt(
+    transaction: Transaction,
+    tx_hash: bytes,
+    raw: bytes,
+    payload: TransactionPayload,
+    *,
+    at: datetime,
+) -> Attempt:
+    return Attempt(
+        tx_hash=tx_hash,
+        transaction_id=transaction.id,
+        seq=0,
+        kind=AttemptKind.FIRST,
+        max_fee_per_gas=payload.max_fee_per_gas,
+        max_priority_fee_per_gas=payload.max_priority_fee_per_gas,
+        gas=payload.gas,
+        raw=raw,
+        signed_at=at,
+    )
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An unfinished transaction as last read; network work happens on this copy."""
+
+    id: TransactionId
+    lane_id: LaneId
+    state: TransactionState
+    block_hash: bytes | None
+    attempts: tuple[tuple[bytes, bytes, datetime | None], ...]
+    """(hash, raw bytes, last sent at), oldest first."""
+
+
+def watch(
+    merchant: MerchantId,
+    client: ChainClient,
+    *,
+    chain_id: int,
+    line: Callable[[], int],
+    at: datetime,
+) -> int:
+    """Every open transaction of the merchant on the chain is one step further, if it can be.
+
+    Args:
+        line: reads the newest block that counts as final; asked once, before any receipt.
+
+    Returns:
+        How many transactions are still open.
+
+    Raises:
+        ChainUnavailableError: the node does not answer; nothing is lost.
+    """
+    open_transactions = _open_transactions(merchant, chain_id)
+    if not open_transactions:
+        return 0
+    final_line = line()
+    for transaction in open_transactions:
+        receipt = _find_receipt(client, transaction)
+        if receipt is None:
+            _unmine(merchant, transaction, at=at)
+            _send_again(merchant, client, transaction, at=at)
+        else:
+            _record(merchant, transaction, receipt, final_line=final_line, at=at)
+    return len(_open_transactions(merchant, chain_id))
+
+
+def _open_transactions(merchant: MerchantId, chain_id: int) -> list[_Open]:
+    with unit_of_work(merchant=merchant) as session:
+        rows = session.scalars(
+            select(Transaction)
+            .join(NonceLane)
+            .where(NonceLane.chain_id == chain_id, Transaction.state.in_(OPEN_STATES))
+            .order_by(Transaction.lane_id, Transaction.nonce)
+            .options(selectinload(Transaction.attempts))
+        ).all()
+        return [_copy(row) for row in rows]
+
+
+def _copy(row: Transaction) -> _Open:
+    return _Open(
+        id=row.id,
+        lane_id=row.lane_id,
+        state=row.state,
+        block_hash=row.block_hash,
+        attempts=tuple((a.tx_hash, a.raw, a.last_sent_at) for a in row.attempts),
+    )
+
+
+def _find_receipt(client: ChainClient, transaction: _Open) -> Receipt | None:
+    """The receipt of any attempt whose block is the canonical one at its height."""
+    for tx_hash, _raw, _sent in transaction.attempts:
+        receipt = client.receipt(tx_hash)
+        if receipt is not None and client.block_hash(receipt.block_number) == receipt.block_hash:
+            return receipt
+    return None
+
+
+def _unmine(merchant: MerchantId, seen: _Open, *, at: datetime) -> None:
+    """A transaction whose block is gone is signed again, with the same bytes."""
+    if seen.state is not TransactionState.MINED:
+        return
+    with unit_of_work(merchant=merchant) as session:
+        row = _lock(session, seen.id)
+        if row.state is TransactionState.MINED and row.block_hash == seen.block_hash:
+            row.state = TransactionState.SIGNED
+            row.block_number = row.block_hash = row.mined_hash = None
+            row.next_action_at = at
+            log.warning("transaction_left_chain", transaction=str(row.id))
+
+
+def _send_again(
+    merchant: MerchantId, client: ChainClient, transaction: _Open, *, at: datetime
+) -> None:
+    tx_hash, raw, last_sent = transaction.attempts[-1]
+    patience = timedelta(seconds=chain_settings().rebroadcast_seconds)
+    was_sent = transaction.state is TransactionState.SENT
+    if was_sent and last_sent is not None and at - last_sent < patience:
+        return
+    result = client.send_raw(raw)
+    _store_answer(merchant, transaction, tx_hash, result, at=at)
+
+
+def _store_answer(
+    merchant: MerchantId, seen: _Open, tx_hash: bytes, result: SendResult, *, at: datetime
+) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        row = _lock(session, seen.id)
+        attempt = session.get_one(Attempt, tx_hash)
+        attempt.first_sent_at = attempt.first_sent_at or at
+        attempt.last_sent_at = at
+        attempt.last_answer = f"{result.answer}: {result.text}"[:_ANSWER_LENGTH]
+        if row.state is TransactionState.SIGNED:
+            row.state = TransactionState.SENT
+        _react(session, seen.lane_id, result)
+
+
+def _react(session: Session, lane_id: LaneId, result: SendResult) -> None:
+    """Pause the lane where new work would only make things worse; the bytes stay as they are."""
+    reason = {
+        SendAnswer.INSUFFICIENT_FUNDS: "the relayer's balance is too low; fund it, then resume",
+        SendAnswer.REJECTED: f"a node refused the transaction itself: {result.text}",
+    }.get(result.answer)
+    if reason is not None:
+        lane = session.get_one(NonceLane, lane_id, with_for_update=True)
+        lane.state, lane.state_reason = LaneState.PAUSED, reason[:_ANSWER_LENGTH]
+        log.error("lane_paused", lane=str(lane_id), reason=reason)
+
+
+def _record(
+    merchant: MerchantId, seen: _Open, receipt: Receipt, *, final_line: int, at: datetime
+) -> None:
+    is_final = receipt.block_number <= final_line
+    if not is_final and seen.block_hash == receipt.block_hash:
+        return
+    with unit_of_work(merchant=merchant) as session:
+        row = _lock(session, seen.id)
+        if row.state is TransactionState.FINAL:
+            return
+        row.state = TransactionState.FINAL if is_final else TransactionState.MINED
+        row.block_number, row.block_hash = receipt.block_number, receipt.block_hash
+        row.mined_hash = receipt.tx_hash
+        row.gas_used, row.effective_gas_price = receipt.gas_used, receipt.effective_gas_price
+        if is_final:
+            row.outcome = Outcome.SUCCESS if receipt.succeeded else Outcome.REVERTED
+            row.finalized_at = at
+        session.flush()
+    log.info("transaction_final" if is_final else "transaction_mined", transaction=str(seen.id))
+
+
+def _lock(session: Session, transaction_id: TransactionId) -> Transaction:
+    return session.scalars(
+        select(Transaction).where(Transaction.id == transaction_id).with_for_update()
+    ).one()
+
+
+def resume_lane(session: Session, lane_id: LaneId) -> None:
+    """The lane takes transactions again; a quarantined lane stays as it is.
+
+    Locks: the lane.
+    """
+    lane = session.get_one(NonceLane, lane_id, with_for_update=True)
+    if lane.state is LaneState.PAUSED:
+        lane.state, lane.state_reason = LaneState.ACTIVE, None

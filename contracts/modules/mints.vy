@@ -1,0 +1,144 @@
+# pragma version 0.4.3
+"""
+@title Mint events
+@license MIT
+@notice The `Transfer` from nobody that each member of a batch is owed: 1,875 gas each, the floor of a visible ERC-721
+        mint. Everything around it is kept to a few dozen gas.
+@dev Eight addresses of 20 bytes are five words of 32, so the loops take eight members a turn from constant places: no
+     subscript, no bounds check. Where every second member is meant, a turn tests eight bits; where nobody is, none.
+     An empty `Bytes` variable is cheaper to log than an empty literal, and `raw_log` cheaper than `log`.
+"""
+
+from . import members
+
+event Transfer:
+    sender: indexed(address)
+    receiver: indexed(address)
+    token_id: indexed(uint256)
+
+TRANSFER: constant(bytes32) = keccak256("Transfer(address,address,uint256)")
+NOBODY: constant(bytes32) = empty(bytes32)
+ADDRESS: constant(uint256) = 2**160 - 1
+LOW_32: constant(uint256) = 2**32 - 1
+LOW_64: constant(uint256) = 2**64 - 1
+LOW_96: constant(uint256) = 2**96 - 1
+LOW_128: constant(uint256) = 2**128 - 1
+
+
+@internal
+def announce_ascending(data: address, count: uint256, first_id: uint256) -> bool:
+    """
+    @notice One `Transfer` for each of the first `count` members, with consecutive ids; or False, and then the caller
+            must revert, when the addresses are not strictly increasing from above zero.
+    @param first_id Its low eleven bits are zero.
+    """
+    nothing: Bytes[1] = b""
+    a: uint256 = 0
+    b: uint256 = 0
+    id: uint256 = first_id
+    rest: uint256 = count
+    for number: uint256 in range(5):
+        if rest == 0:
+            break
+        rows: uint256[5][32] = members.part(data, number)
+        for row: uint256[5] in rows:
+            if rest < 8:
+                return self._announce_last(row, rest, id, b)
+            a = row[0] >> 96
+            if a <= b:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(a, bytes32), convert(id, bytes32)], nothing)
+            b = ((row[0] & LOW_96) << 64) | (row[1] >> 192)
+            if b <= a:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(b, bytes32), convert(id | 1, bytes32)], nothing)
+            a = (row[1] >> 32) & ADDRESS
+            if a <= b:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(a, bytes32), convert(id | 2, bytes32)], nothing)
+            b = ((row[1] & LOW_32) << 128) | (row[2] >> 128)
+            if b <= a:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(b, bytes32), convert(id | 3, bytes32)], nothing)
+            a = ((row[2] & LOW_128) << 32) | (row[3] >> 224)
+            if a <= b:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(a, bytes32), convert(id | 4, bytes32)], nothing)
+            b = (row[3] >> 64) & ADDRESS
+            if b <= a:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(b, bytes32), convert(id | 5, bytes32)], nothing)
+            a = ((row[3] & LOW_64) << 96) | (row[4] >> 160)
+            if a <= b:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(a, bytes32), convert(id | 6, bytes32)], nothing)
+            b = row[4] & ADDRESS
+            if b <= a:
+                return False
+            raw_log([TRANSFER, NOBODY, convert(b, bytes32), convert(id | 7, bytes32)], nothing)
+            id = unsafe_add(id, 8)
+            rest = unsafe_sub(rest, 8)
+    return True
+
+
+@internal
+def _announce_last(row: uint256[5], count: uint256, first_id: uint256, before: uint256) -> bool:
+    """
+    @dev The members of a batch that fill no row of eight: 0 to 7, one a turn.
+    """
+    previous: uint256 = before
+    for place: uint256 in range(count, bound=7):
+        member: uint256 = members.in_row(row, place)
+        if member <= previous:
+            return False
+        previous = member
+        log Transfer(
+            sender=empty(address), receiver=convert(member, address), token_id=unsafe_add(first_id, place)
+        )
+    return True
+
+
+@internal
+def announce_chosen(data: address, number: uint256, chosen: uint256, first_id: uint256):
+    """
+    @notice One `Transfer` for each of these 256 members whose bit is set, lowest first.
+    @param number Which 256 of the batch.
+    @param chosen Bit i is the i-th of them. No bit may be set beyond the last member.
+    @param first_id The id of bit 0; its low eight bits are zero.
+    """
+    nothing: Bytes[1] = b""
+    id: uint256 = first_id
+    bits: uint256 = chosen
+    rows: uint256[5][32] = members.part(data, number)
+    for row: uint256[5] in rows:
+        eight: uint256 = bits & 255
+        if eight == 255:
+            raw_log([TRANSFER, NOBODY, convert(row[0] >> 96, bytes32), convert(id, bytes32)], nothing)
+            raw_log([TRANSFER, NOBODY, convert(((row[0] & LOW_96) << 64) | (row[1] >> 192), bytes32), convert(id | 1, bytes32)], nothing)
+            raw_log([TRANSFER, NOBODY, convert((row[1] >> 32) & ADDRESS, bytes32), convert(id | 2, bytes32)], nothing)
+            raw_log([TRANSFER, NOBODY, convert(((row[1] & LOW_32) << 128) | (row[2] >> 128), bytes32), convert(id | 3, bytes32)], nothing)
+            raw_log([TRANSFER, NOBODY, convert(((row[2] & LOW_128) << 32) | (row[3] >> 224), bytes32), convert(id | 4, bytes32)], nothing)
+            raw_log([TRANSFER, NOBODY, convert((row[3] >> 64) & ADDRESS, bytes32), convert(id | 5, bytes32)], nothing)
+            raw_log([TRANSFER, NOBODY, convert(((row[3] & LOW_64) << 96) | (row[4] >> 160), bytes32), convert(id | 6, bytes32)], nothing)
+            raw_log([TRANSFER, NOBODY, convert(row[4] & ADDRESS, bytes32), convert(id | 7, bytes32)], nothing)
+        elif eight != 0:
+            if eight & 1 != 0:
+                raw_log([TRANSFER, NOBODY, convert(row[0] >> 96, bytes32), convert(id, bytes32)], nothing)
+            if eight & 2 != 0:
+                raw_log([TRANSFER, NOBODY, convert(((row[0] & LOW_96) << 64) | (row[1] >> 192), bytes32), convert(id | 1, bytes32)], nothing)
+            if eight & 4 != 0:
+                raw_log([TRANSFER, NOBODY, convert((row[1] >> 32) & ADDRESS, bytes32), convert(id | 2, bytes32)], nothing)
+            if eight & 8 != 0:
+                raw_log([TRANSFER, NOBODY, convert(((row[1] & LOW_32) << 128) | (row[2] >> 128), bytes32), convert(id | 3, bytes32)], nothing)
+            if eight & 16 != 0:
+                raw_log([TRANSFER, NOBODY, convert(((row[2] & LOW_128) << 32) | (row[3] >> 224), bytes32), convert(id | 4, bytes32)], nothing)
+            if eight & 32 != 0:
+                raw_log([TRANSFER, NOBODY, convert((row[3] >> 64) & ADDRESS, bytes32), convert(id | 5, bytes32)], nothing)
+            if eight & 64 != 0:
+                raw_log([TRANSFER, NOBODY, convert(((row[3] & LOW_64) << 96) | (row[4] >> 160), bytes32), convert(id | 6, bytes32)], nothing)
+            if eight & 128 != 0:
+                raw_log([TRANSFER, NOBODY, convert(row[4] & ADDRESS, bytes32), convert(id | 7, bytes32)], nothing)
+        elif bits == 0:
+            return
+        bits = bits >> 8
+        id = unsafe_add(id, 8)
