@@ -1,0 +1,280 @@
+"""Digital assets: defined as drafts, published once as a contract of their own.
+
+Publishing stores the documents first and then plans the deployment. The contract's address
+follows from the asset's id, so a repeated publish can only arrive at the same contract.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from chain.bindings import asset_factory, digital_asset
+from chain.bindings.asset_factory import AssetArguments
+from chain.bindings.create import create_address
+from eth_typing import ChecksumAddress
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from chain.models import Chain, NonceLane, Transaction, TransactionState
+from chain.networks import get_chain
+from core.errors import InvalidError
+from core.ids import new_id
+from core.types import AssetId
+from minting import plans
+from minting.content import ContentStore
+from minting.errors import AssetNotDraftError, AssetNotFoundError, PassContractMissingError
+from minting.media import Media
+from minting.metadata import contract_document, metadata_document
+from minting.models import (
+    Batch,
+    ContractState,
+    DigitalAsset,
+    Plan,
+    PlanKind,
+    Transferability,
+)
+from minting.passes import find_contract, issuer_address
+from minting.plans import FrozenBatch, Target
+
+_SYMBOL = re.compile(r"[A-Z0-9]{2,11}")
+_MAX_SUPPLY = 100_000_000
+
+
+@dataclass(frozen=True)
+class AssetDraft:
+    """What a team member enters for a new asset; lengths are in characters."""
+
+    internal_name: str
+    title: str
+    description: str = ""
+    symbol: str = ""
+    external_url: str | None = None
+    attributes: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    max_supply: int | None = None
+    transferability: Transferability = Transferability.TRANSFERABLE
+    reference_id: str | None = None
+
+
+def create(
+    session: Session, store: ContentStore, draft: AssetDraft, media: Media, *, at: datetime
+) -> DigitalAsset:
+    """A draft asset exists; its media is stored by content.
+
+    Raises:
+        InvalidError: `fields` names every field that must change.
+    """
+    draft = _validated(draft)
+    renditions = [
+        {
+            "cid": store.put(rendition.data),
+            "media_type": rendition.media_type,
+            "width": rendition.width,
+            "height": rendition.height,
+        }
+        for rendition in media.renditions
+    ]
+    asset = DigitalAsset(
+        id=AssetId(new_id()),
+        internal_name=draft.internal_name,
+        title=draft.title,
+        description=draft.description,
+        symbol=draft.symbol,
+        external_url=draft.external_url,
+        attributes=list(draft.attributes),
+        max_supply=draft.max_supply,
+        transferability=draft.transferability,
+        reference_id=draft.reference_id,
+        renditions=renditions,
+        image_cid=store.put(media.original.data),
+        created_at=at,
+    )
+    session.add(asset)
+    session.flush()
+    return asset
+
+
+def _validated(draft: AssetDraft) -> AssetDraft:
+    symbol = draft.symbol.strip().upper() or default_symbol(draft.title)
+    problems = {
+        "internal_name": _length(draft.internal_name, 1, 120),
+        "title": _length(draft.title, 1, 80),
+        "description": _length(draft.description, 0, 2000),
+        "symbol": None if _SYMBOL.fullmatch(symbol) else "Use 2 to 11 capital letters or digits.",
+        "external_url": _https(draft.external_url),
+        "max_supply": _supply(draft.max_supply),
+    }
+    fields = {name: problem for name, problem in problems.items() if problem}
+    if fields:
+        raise InvalidError("The digital asset cannot be saved yet.", fields=fields)
+    return AssetDraft(**{**draft.__dict__, "symbol": symbol})
+
+
+def default_symbol(title: str) -> str:
+    """A symbol made of the title's Latin letters and digits, at most 11; `ASSET` without any."""
+    letters = re.sub(r"[^A-Z0-9]", "", title.upper())
+    return letters[:11] if len(letters) >= 2 else "ASSET"
+
+
+def _length(text: str, least: int, most: int) -> str | None:
+    if len(text.strip()) < least:
+        return "Fill this in."
+    return f"At most {most} characters." if len(text) > most else None
+
+
+def _https(url: str | None) -> str | None:
+    return None if not url or url.startswith("https://") else "The link must begin with https://."
+
+
+def _supply(supply: int | None) -> str | None:
+    if supply is None or 1 <= supply <= _MAX_SUPPLY:
+        return None
+    return f"Between 1 and {_MAX_SUPPLY:,}, or empty for no limit."
+
+
+def get(session: Session, asset_id: AssetId) -> DigitalAsset:
+    """The asset.
+
+    Raises:
+        AssetNotFoundError: this merchant has none with the id.
+    """
+    asset = session.get(DigitalAsset, asset_id)
+    if asset is None:
+        raise AssetNotFoundError(asset_id)
+    return asset
+
+
+def publish(
+    session: Session, store: ContentStore, asset: DigitalAsset, *, issuer_name: str, at: datetime
+) -> None:
+    """The asset is on its way to the chain: documents stored and pinned, deployment due.
+
+    Raises:
+        AssetNotDraftError: it was published before.
+        PassContractMissingError: the merchant has no registry of members to drop to.
+    """
+    if asset.state is not ContractState.DRAFT:
+        raise AssetNotDraftError(asset.title)
+    registry = find_contract(session)
+    if registry is None:
+        raise PassContractMissingError
+    asset.metadata_cid = store.put(_metadata(asset, issuer_name))
+    asset.contract_cid = store.put(
+        contract_document(
+            name=asset.title, description=asset.description, image_cid=asset.image_cid
+        )
+    )
+    for cid in (asset.image_cid, asset.metadata_cid, asset.contract_cid):
+        store.pin(cid)
+    asset.chain_id = registry.chain_id
+    asset.state, asset.published_at, asset.failure = ContractState.PUBLISHING, at, None
+
+
+def _metadata(asset: DigitalAsset, issuer_name: str) -> bytes:
+    return metadata_document(
+        name=asset.title,
+        description=asset.description,
+        image_cid=asset.image_cid,
+        external_url=asset.external_url,
+        attributes=asset.attributes,
+        max_supply=asset.max_supply,
+        issuer=issuer_name,
+        version=asset.version,
+    )
+
+
+def advance_deployments(session: Session, lane: NonceLane, *, at: datetime) -> None:
+    """Whatever the merchant's publishing assets need next on the chain is planned.
+
+    Once a chain: the implementation, then the factory. Then each asset through the factory.
+    """
+    waiting = session.scalars(
+        select(DigitalAsset).where(
+            DigitalAsset.state == ContractState.PUBLISHING,
+            DigitalAsset.chain_id == lane.chain_id,
+        )
+    ).all()
+    if not waiting:
+        return
+    chain = get_chain(session, lane.chain_id)
+    if not _factory_ready(session, chain, lane, at=at):
+        return
+    for asset in waiting:
+        if asset.address is None:
+            _plan_asset(session, chain, lane, asset, at=at)
+
+
+def _factory_ready(session: Session, chain: Chain, lane: NonceLane, *, at: datetime) -> bool:
+    if chain.asset_factory is not None:
+        return True
+    implementation = _deployed(session, PlanKind.IMPLEMENTATION, lane)
+    if implementation is None:
+        code = digital_asset.implementation_deploy_data()
+        _plan_once(session, PlanKind.IMPLEMENTATION, lane, code, at=at)
+        return False
+    chain.asset_implementation = implementation
+    factory = _deployed(session, PlanKind.FACTORY, lane)
+    if factory is None:
+        code = asset_factory.deploy_data(implementation=implementation)
+        _plan_once(session, PlanKind.FACTORY, lane, code, at=at)
+        return False
+    chain.asset_factory = factory
+    return True
+
+
+def _deployed(session: Session, kind: PlanKind, lane: NonceLane) -> ChecksumAddress | None:
+    """Where the contract of a deployment stands, once its transaction is in a block."""
+    nonce = session.scalar(
+        select(Transaction.nonce)
+        .join(Batch, Batch.id == Transaction.batch_id)
+        .join(Plan)
+        .where(
+            Plan.kind == kind,
+            Plan.chain_id == lane.chain_id,
+            Transaction.state.in_((TransactionState.MINED, TransactionState.FINAL)),
+        )
+    )
+    return None if nonce is None else create_address(lane.address, nonce)
+
+
+def _plan_once(
+    session: Session, kind: PlanKind, lane: NonceLane, code: bytes, *, at: datetime
+) -> None:
+    planned = session.scalar(
+        select(Plan.id).where(Plan.kind == kind, Plan.chain_id == lane.chain_id)
+    )
+    if planned is None:
+        key = f"deploy:{kind}:{lane.chain_id}:{lane.id}"
+        batch = FrozenBatch(chain_key=key, calldata=code)
+        target = Target(lane.chain_id, None)
+        plans.freeze(session, kind, target, [batch], subject_id=None, at=at)
+
+
+def _plan_asset(
+    session: Session, chain: Chain, lane: NonceLane, asset: DigitalAsset, *, at: datetime
+) -> None:
+    registry = find_contract(session)
+    if registry is None or registry.address is None:
+        return
+    assert chain.asset_factory and chain.asset_implementation  # ready, see above
+    arguments = AssetArguments(
+        asset_id=asset.id.bytes.rjust(32, b"\0"),
+        registry=registry.address,
+        owner=issuer_address(session, at=at),
+        minter=lane.address,
+        name=asset.title,
+        symbol=asset.symbol,
+        token_uri=f"ipfs://{asset.metadata_cid}",
+        contract_uri=f"ipfs://{asset.contract_cid}",
+        max_supply=asset.max_supply,
+        soulbound=asset.transferability is Transferability.SOULBOUND,
+    )
+    asset.address = asset_factory.asset_address(
+        chain.asset_factory, chain.asset_implementation, arguments
+    )
+    batch = FrozenBatch(
+        chain_key=f"deploy:{asset.id}", calldata=asset_factory.encode_deploy(arguments)
+    )
+    target = Target(lane.chain_id, chain.asset_factory)
+    plans.freeze(session, PlanKind.ASSET, target, [batch], subject_id=asset.id, at=at)

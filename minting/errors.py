@@ -1,0 +1,169 @@
+"""What can go wrong with content and with minting; each sentence says what to do."""
+
+from core.errors import AppError, InvalidError, NotFoundError, SettingsError, UnavailableError
+
+# --- images ---------------------------------------------------------------------------------
+
+
+class ImageInvalidError(InvalidError):
+    """An uploaded image cannot be used; base of the situations below."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, fields={"image": sentence})
+
+
+class ImageFileTooLargeError(ImageInvalidError):
+    """The file has more bytes than a visual may have."""
+
+    def __init__(self, *, size: int, limit: int) -> None:
+        super().__init__(
+            f"The file has {size / 1_000_000:.1f} MB; a visual has at most {limit // 1_000_000} MB."
+            " Export it smaller and upload it again."
+        )
+        self.size = size
+        self.limit = limit
+
+
+class ImageKindError(ImageInvalidError):
+    """The bytes are no image of the kinds we accept, whatever the file is called."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is not a PNG, JPEG, WebP or GIF image. Export the visual as one of these and "
+            "upload it again."
+        )
+
+
+class ImageBrokenError(ImageInvalidError):
+    """The image begins well and then ends early or makes no sense."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The image is cut off or damaged. Open it in an image editor, export it again and "
+            "upload the new file."
+        )
+
+
+class ImagePixelsError(ImageInvalidError):
+    """The image has more pixels than we decode; a small file can claim billions."""
+
+    def __init__(self, *, width: int, height: int, limit: int) -> None:
+        super().__init__(
+            f"The image has {width:,} × {height:,} pixels; a visual has at most "
+            f"{limit // 1_000_000} million. Scale it down and upload it again."
+        )
+        self.width = width
+        self.height = height
+
+
+class ImageNotSquareError(ImageInvalidError):
+    """Width and height differ by more than the tolerance."""
+
+    def __init__(self, *, width: int, height: int) -> None:
+        super().__init__(
+            f"The image has {width:,} × {height:,} pixels; a visual is square. Crop it to "
+            f"{min(width, height):,} × {min(width, height):,} and upload it again."
+        )
+        self.width = width
+        self.height = height
+
+
+class ImageTooSmallError(ImageInvalidError):
+    """The image has fewer pixels a side than a visual needs."""
+
+    def __init__(self, *, width: int, height: int, least: int) -> None:
+        super().__init__(
+            f"The image has {width:,} × {height:,} pixels; a visual has at least {least} a side. "
+            "Upload a larger original."
+        )
+        self.width = width
+        self.height = height
+
+
+class ImageTransparentError(ImageInvalidError):
+    """Some pixels let the background through."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The image has transparent parts; a visual has an opaque background. Put a coloured "
+            "background behind it and upload it again."
+        )
+
+
+class ImageFramesError(ImageInvalidError):
+    """The animation has more frames than we read."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(
+            f"The animation has more than {limit} frames. Shorten it, or upload one frame of it."
+        )
+        self.limit = limit
+
+
+class ImageTooSlowError(ImageInvalidError):
+    """Decoding used up the time or the memory that one image may use."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Reading the image took too long or too much memory. Export it again as a plain PNG or "
+            "JPEG and upload the new file."
+        )
+
+
+# --- documents ------------------------------------------------------------------------------
+
+
+class MetadataInvalidError(InvalidError):
+    """A value cannot stand in a metadata document."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(f"The metadata field {field}: {sentence}", fields={field: sentence})
+
+
+# --- content --------------------------------------------------------------------------------
+
+
+class ContentNotFoundError(NotFoundError):
+    """The store has nothing of this name, or the name is no CID."""
+
+    def __init__(self, cid: str) -> None:
+        super().__init__(
+            "There is no content at this address. Check that the link was copied whole."
+        )
+        self.cid = cid
+
+
+class ContentCorruptError(AppError):
+    """Stored bytes no longer match their name."""
+
+    def __init__(self, cid: str) -> None:
+        super().__init__(
+            f"The stored content {cid} was changed on disk and is not served. Restore it from a "
+            "backup, or upload the same file again."
+        )
+        self.cid = cid
+
+
+class IpfsUnavailableError(UnavailableError):
+    """The IPFS node does not answer, or answers with an error."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"The IPFS node at {url} did not do its part: {reason}. Check IPFS_API_URL and the "
+            "node; the content is safe here and can be pinned again."
+        )
+        self.url = url
+        self.reason = reason
+
+
+class IpfsMismatchError(SettingsError):
+    """The IPFS node gave or named other bytes than ours; it must not be trusted with a token."""
+
+    def __init__(self, url: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"The IPFS node at {url} answers {found} where {expected} is right. Use a node that "
+            "supports CIDv1 with raw leaves, or remove IPFS_API_URL."
+        )
+        self.url = url
+        self.expected = expected
+        self.found = found

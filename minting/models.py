@@ -1,0 +1,281 @@
+"""Digital assets, passes, tokens, and the frozen plans that put them on a chain."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from eth_typing import ChecksumAddress
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from core.db import Base, TenantMixin, VersionMixin
+from core.types import (
+    AssetId,
+    BatchId,
+    GrantId,
+    PassId,
+    PlanId,
+    TokenRowId,
+    UserId,
+    WalletId,
+)
+from wallets.addresses import Address
+
+
+class PlanKind(StrEnum):
+    """What a plan puts on the chain."""
+
+    IMPLEMENTATION = "implementation"
+    FACTORY = "factory"
+    PASS_CONTRACT = "pass_contract"
+    PASSES = "passes"
+    ASSET = "asset"
+    DROP = "drop"
+
+
+class PlanState(StrEnum):
+    """Where a plan is; a held plan waits for a person."""
+
+    RUNNING = "running"
+    HELD = "held"
+    DONE = "done"
+
+
+class Plan(TenantMixin, Base):
+    """A frozen decision: batches, their order and their bytes never change again.
+
+    `subject_id` is the pass contract, asset or airdrop round the plan belongs to.
+    """
+
+    __tablename__ = "plans"
+    __table_args__ = (
+        Index("ix_plans_running", "merchant_id", postgresql_where=text("state = 'running'")),
+    )
+
+    id: Mapped[PlanId] = mapped_column(primary_key=True)
+    chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"))
+    kind: Mapped[PlanKind]
+    subject_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))
+    contract: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    plan_hash: Mapped[bytes]
+    state: Mapped[PlanState] = mapped_column(default=PlanState.RUNNING)
+    created_at: Mapped[datetime]
+
+    batches: Mapped[list["Batch"]] = relationship(back_populates="plan", order_by="Batch.index")
+
+
+class BatchState(StrEnum):
+    """Where a batch is; only a transaction cancelled at finality takes it back to planned."""
+
+    PLANNED = "planned"
+    ASSIGNED = "assigned"
+    FINAL = "final"
+    HELD = "held"
+
+
+class Batch(TenantMixin, Base):
+    """One transaction's worth of a plan: frozen calldata for the recipients first to last.
+
+    `chain_key` names what the contract refuses to repeat (a pass batch, the bits of a round), so
+    two batches can never mean the same.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        UniqueConstraint("plan_id", "index"),
+        UniqueConstraint("chain_key"),
+        UniqueConstraint("plan_id", "first_ordinal"),
+        CheckConstraint("first_ordinal <= last_ordinal + 1", name="ordinals"),
+    )
+
+    id: Mapped[BatchId] = mapped_column(primary_key=True)
+    plan_id: Mapped[PlanId] = mapped_column(ForeignKey("plans.id"))
+    index: Mapped[int]
+    first_ordinal: Mapped[int]
+    last_ordinal: Mapped[int]
+    content_hash: Mapped[bytes]
+    chain_key: Mapped[str]
+    calldata: Mapped[bytes]
+    state: Mapped[BatchState] = mapped_column(default=BatchState.PLANNED)
+    held_reason: Mapped[str | None]
+
+    plan: Mapped[Plan] = relationship(back_populates="batches")
+
+    @property
+    def recipient_count(self) -> int:
+        """How many members or addresses the batch serves; 0 for a deployment."""
+        return self.last_ordinal - self.first_ordinal + 1
+
+
+class ContractState(StrEnum):
+    """Where a contract of ours is."""
+
+    DRAFT = "draft"
+    PUBLISHING = "publishing"
+    LIVE = "live"
+    ARCHIVED = "archived"
+
+
+class PassContract(TenantMixin, VersionMixin, Base):
+    """A merchant's membership pass: its settings and its contract, the registry of members."""
+
+    __tablename__ = "pass_contracts"
+    __table_args__ = (UniqueConstraint("merchant_id"),)
+
+    id: Mapped[AssetId] = mapped_column(primary_key=True)
+    chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"))
+    name: Mapped[str]
+    symbol: Mapped[str]
+    batch_window_seconds: Mapped[int] = mapped_column(default=3600)
+    state: Mapped[ContractState] = mapped_column(default=ContractState.PUBLISHING)
+    metadata_cid: Mapped[str]
+    address: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    next_batch: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+
+
+class PassState(StrEnum):
+    """Where a member's pass is."""
+
+    QUEUED = "queued"
+    MINTING = "minting"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REISSUING = "reissuing"
+    REVOKED = "revoked"
+
+
+class MembershipPass(TenantMixin, Base):
+    """A member's soulbound pass; its number is known once its batch is frozen."""
+
+    __tablename__ = "passes"
+    __table_args__ = (
+        UniqueConstraint("user_id"),
+        UniqueConstraint("merchant_id", "batch_number", "index"),
+        Index(
+            "ix_passes_queued",
+            "merchant_id",
+            "id",
+            postgresql_where=text("state = 'queued'"),
+        ),
+        CheckConstraint("(state = 'queued') = (batch_number IS NULL)", name="numbered"),
+    )
+
+    id: Mapped[PassId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    wallet_id: Mapped[WalletId] = mapped_column(ForeignKey("wallets.id"))
+    address: Mapped[ChecksumAddress] = mapped_column(Address)
+    state: Mapped[PassState] = mapped_column(default=PassState.QUEUED)
+    batch_id: Mapped[BatchId | None] = mapped_column(ForeignKey("batches.id"))
+    batch_number: Mapped[int | None]
+    index: Mapped[int | None]
+    queued_at: Mapped[datetime]
+    active_at: Mapped[datetime | None]
+
+    @property
+    def number(self) -> str | None:
+        """The number people see, `12-0345`, once it is known."""
+        if self.batch_number is None or self.index is None:
+            return None
+        return f"{self.batch_number}-{self.index:04d}"
+
+    @property
+    def token_id(self) -> int | None:
+        """The pass id on chain, once it is known."""
+        if self.batch_number is None or self.index is None:
+            return None
+        return self.batch_number << 16 | self.index
+
+
+class Transferability(StrEnum):
+    """Whether holders can pass a token on; fixed for life."""
+
+    TRANSFERABLE = "transferable"
+    SOULBOUND = "soulbound"
+
+
+class DigitalAsset(TenantMixin, VersionMixin, Base):
+    """One edition of collectibles: one contract, one metadata document for all tokens.
+
+    `renditions` are `{cid, media_type, width, height}`, smallest first; the image of the token
+    itself is `image_cid`.
+    """
+
+    __tablename__ = "digital_assets"
+    __table_args__ = (
+        UniqueConstraint("merchant_id", "reference_id"),
+        CheckConstraint("max_supply IS NULL OR minted_count <= max_supply", name="supply"),
+    )
+
+    id: Mapped[AssetId] = mapped_column(primary_key=True)
+    internal_name: Mapped[str]
+    title: Mapped[str]
+    description: Mapped[str]
+    symbol: Mapped[str]
+    external_url: Mapped[str | None]
+    attributes: Mapped[list[Any]]
+    max_supply: Mapped[int | None] = mapped_column(BigInteger)
+    transferability: Mapped[Transferability]
+    reference_id: Mapped[str | None]
+    renditions: Mapped[list[Any]]
+    image_cid: Mapped[str]
+    metadata_cid: Mapped[str | None]
+    contract_cid: Mapped[str | None]
+    state: Mapped[ContractState] = mapped_column(default=ContractState.DRAFT)
+    failure: Mapped[str | None]
+    chain_id: Mapped[int | None] = mapped_column(ForeignKey("chains.id"))
+    address: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    minted_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    next_round: Mapped[int] = mapped_column(BigInteger, default=0)
+    next_data_nonce: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+
+
+class TokenState(StrEnum):
+    """Where a token is."""
+
+    QUEUED = "queued"
+    MINTING = "minting"
+    OWNED = "owned"
+    TRANSFERRING = "transferring"
+    EXTERNAL = "external"
+    BURNED = "burned"
+
+
+class Token(TenantMixin, Base):
+    """One collectible of one member; the row is the recipient in the plan of its drop.
+
+    The id on chain is `round << 32 | pass id`, kept as its parts.
+    """
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        UniqueConstraint("grant_id"),
+        UniqueConstraint("asset_id", "round", "pass_number"),
+        Index("ix_tokens_owner", "user_id", "asset_id"),
+        Index("ix_tokens_batch", "batch_id"),
+        CheckConstraint("(state = 'queued') = (batch_id IS NULL)", name="planned"),
+    )
+
+    id: Mapped[TokenRowId] = mapped_column(primary_key=True)
+    asset_id: Mapped[AssetId] = mapped_column(ForeignKey("digital_assets.id"))
+    grant_id: Mapped[GrantId] = mapped_column(ForeignKey("grants.id"))
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    round: Mapped[int] = mapped_column(BigInteger)
+    pass_number: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[TokenState] = mapped_column(default=TokenState.QUEUED)
+    batch_id: Mapped[BatchId | None] = mapped_column(ForeignKey("batches.id"))
+    created_at: Mapped[datetime]
+    owned_at: Mapped[datetime | None]
+
+    asset: Mapped[DigitalAsset] = relationship()
+
+    @property
+    def token_id(self) -> int | None:
+        """The uint256 id on chain, once the member's pass is known."""
+        if self.pass_number is None:
+            return None
+        return self.round << 32 | self.pass_number

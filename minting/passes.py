@@ -1,0 +1,224 @@
+"""Membership passes: queued with the member, frozen into numbered batches, issued on chain."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from chain.bindings import membership_pass as binding
+from eth_typing import ChecksumAddress
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from chain.models import NonceLane
+from core.ids import new_id
+from core.types import AssetId, PassId, UserId
+from minting import plans
+from minting.errors import PassContractMissingError
+from minting.models import (
+    ContractState,
+    MembershipPass,
+    PassContract,
+    PassState,
+    Plan,
+    PlanKind,
+)
+from minting.plans import FrozenBatch, Target
+from wallets.models import Wallet, WalletKind
+from wallets.service import create_wallets
+
+MAX_BATCH = binding.MAX_BATCH
+
+
+def define_contract(
+    session: Session,
+    lane: NonceLane,
+    *,
+    name: str,
+    symbol: str,
+    metadata_cid: str,
+    at: datetime,
+) -> PassContract:
+    """The merchant's pass contract is planned, owned by its issuer; a repeat returns the first.
+
+    Locks: none; the unique merchant refuses a parallel second.
+    """
+    found = find_contract(session)
+    if found is not None:
+        return found
+    contract = PassContract(
+        id=AssetId(new_id()),
+        chain_id=lane.chain_id,
+        name=name,
+        symbol=symbol,
+        metadata_cid=metadata_cid,
+        created_at=at,
+    )
+    session.add(contract)
+    session.flush()
+    code = binding.deploy_data(
+        owner=issuer_address(session, at=at),
+        minter=lane.address,
+        name=name,
+        symbol=symbol,
+        token_uri=f"ipfs://{metadata_cid}",
+        contract_uri=f"ipfs://{metadata_cid}",
+    )
+    plans.freeze(
+        session,
+        PlanKind.PASS_CONTRACT,
+        Target(lane.chain_id, None),
+        [FrozenBatch(chain_key=f"deploy:{contract.id}", calldata=code)],
+        subject_id=contract.id,
+        at=at,
+    )
+    return contract
+
+
+def issuer_address(session: Session, *, at: datetime) -> ChecksumAddress:
+    """The account that owns the merchant's contracts, made at first need."""
+    found = session.scalar(select(Wallet.address).where(Wallet.kind == WalletKind.ISSUER))
+    if found is not None:
+        return found
+    [address] = create_wallets(session, WalletKind.ISSUER, owners=[None], at=at)
+    return address
+
+
+def find_contract(session: Session) -> PassContract | None:
+    """The merchant's pass contract, or None before it is defined."""
+    return session.scalar(select(PassContract))
+
+
+def queue(session: Session, users: Sequence[UserId], *, at: datetime) -> None:
+    """Each of these new members has a wallet and a pass that waits for a batch."""
+    addresses = create_wallets(session, WalletKind.MEMBER, owners=users, at=at)
+    wallet_of = dict(
+        session.execute(select(Wallet.address, Wallet.id).where(Wallet.owner_id.in_(users)))
+        .tuples()
+        .all()
+    )
+    rows = [
+        {
+            "id": PassId(new_id()),
+            "user_id": user,
+            "wallet_id": wallet_of[address],
+            "address": address,
+            "state": PassState.QUEUED,
+            "queued_at": at,
+        }
+        for user, address in zip(users, addresses, strict=True)
+    ]
+    if rows:
+        session.execute(insert(MembershipPass), rows)
+
+
+def freeze_due(session: Session, *, at: datetime) -> list[Plan]:
+    """Full batches, and everything older than the window, are frozen."""
+    contract = find_contract(session)
+    if contract is None:
+        return []
+    window = timedelta(seconds=contract.batch_window_seconds)
+    count, oldest = session.execute(
+        select(func.count(), func.min(MembershipPass.queued_at)).where(
+            MembershipPass.state == PassState.QUEUED
+        )
+    ).one()
+    if count >= MAX_BATCH or (oldest is not None and oldest + window <= at):
+        return freeze_queue(session, at=at)
+    return []
+
+
+def freeze_queue(session: Session, *, at: datetime) -> list[Plan]:
+    """Every queued pass has its number: sorted addresses in batches of at most 1 228.
+
+    Raises:
+        PassContractMissingError: the merchant has no pass contract yet.
+
+    Locks: the pass contract, which hands out batch numbers.
+    """
+    contract = session.scalar(
+        select(PassContract)
+        .where(PassContract.state == ContractState.LIVE)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if contract is None:
+        raise PassContractMissingError
+    frozen = []
+    while queued := _next_queued(session):
+        frozen.append(_freeze_batch(session, contract, queued, at=at))
+    return frozen
+
+
+def _next_queued(session: Session) -> Sequence[tuple[PassId, ChecksumAddress]]:
+    rows = session.execute(
+        select(MembershipPass.id, MembershipPass.address)
+        .where(MembershipPass.state == PassState.QUEUED)
+        .order_by(MembershipPass.id)
+        .limit(MAX_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    return rows.tuples().all()
+
+
+def _freeze_batch(
+    session: Session,
+    contract: PassContract,
+    queued: Sequence[tuple[PassId, ChecksumAddress]],
+    *,
+    at: datetime,
+) -> Plan:
+    members = sorted((bytes.fromhex(address[2:]), pass_id) for pass_id, address in queued)
+    number = contract.next_batch
+    contract.next_batch = number + 1
+    plan = plans.freeze(
+        session,
+        PlanKind.PASSES,
+        Target(contract.chain_id, contract.address),
+        [
+            FrozenBatch(
+                chain_key=f"issue:{contract.id}:{number}",
+                calldata=binding.encode_issue(number, b"".join(raw for raw, _ in members)),
+                recipient_count=len(members),
+            )
+        ],
+        subject_id=contract.id,
+        at=at,
+    )
+    _number(session, plan, number, [pass_id for _, pass_id in members])
+    return plan
+
+
+def _number(session: Session, plan: Plan, number: int, ordered: Sequence[PassId]) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "id": pass_id,
+            "state": PassState.MINTING,
+            "batch_id": plan.batches[0].id,
+            "batch_number": number,
+            "index": index,
+        }
+        for index, pass_id in enumerate(ordered)
+    ]
+    session.execute(update(MembershipPass), rows)
+
+
+def waiting_count(session: Session) -> int:
+    """Passes that are not on the chain yet."""
+    return (
+        session.scalar(
+            select(func.count())
+            .select_from(MembershipPass)
+            .where(MembershipPass.state.in_((PassState.QUEUED, PassState.MINTING)))
+        )
+        or 0
+    )
+
+
+def batch_sizes(session: Session, numbers: Sequence[int]) -> dict[int, int]:
+    """How many members each of these pass batches has."""
+    rows = session.execute(
+        select(MembershipPass.batch_number, func.count())
+        .where(MembershipPass.batch_number.in_(numbers))
+        .group_by(MembershipPass.batch_number)
+    ).tuples()
+    return {number: count for number, count in rows if number is not None}

@@ -1,0 +1,81 @@
+"""Freezes decisions: from here on a batch's bytes never change, whatever the tables say later."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from uuid import UUID
+
+from eth_typing import ChecksumAddress
+from sqlalchemy.orm import Session
+
+from core.ids import new_id
+from core.types import BatchId, PlanId
+from minting.models import Batch, Plan, PlanKind
+
+
+@dataclass(frozen=True)
+class FrozenBatch:
+    """One transaction's worth of a plan.
+
+    Args:
+        chain_key: what the contract refuses to repeat; unique for ever.
+        recipient_count: members served; 0 for a deployment.
+    """
+
+    chain_key: str
+    calldata: bytes
+    recipient_count: int = 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a plan's transactions go: a contract on a chain, or a new one."""
+
+    chain_id: int
+    contract: ChecksumAddress | None
+
+
+def freeze(
+    session: Session,
+    kind: PlanKind,
+    target: Target,
+    batches: Sequence[FrozenBatch],
+    *,
+    subject_id: UUID | None,
+    at: datetime,
+) -> Plan:
+    """The plan and its batches are stored, ready to be sent in order.
+
+    Raises:
+        IntegrityError: a batch of the same chain key exists; the same was planned before.
+    """
+    digest = sha256(b"".join(sha256(batch.calldata).digest() for batch in batches)).digest()
+    plan = Plan(
+        id=PlanId(new_id()),
+        chain_id=target.chain_id,
+        contract=target.contract,
+        kind=kind,
+        subject_id=subject_id,
+        plan_hash=digest,
+        created_at=at,
+    )
+    session.add(plan)
+    first = 0
+    for index, frozen in enumerate(batches):
+        plan.batches.append(_batch(frozen, index=index, first=first))
+        first += max(frozen.recipient_count, 1)
+    session.flush()
+    return plan
+
+
+def _batch(frozen: FrozenBatch, *, index: int, first: int) -> Batch:
+    return Batch(
+        id=BatchId(new_id()),
+        index=index,
+        first_ordinal=first,
+        last_ordinal=first + frozen.recipient_count - 1,
+        content_hash=sha256(frozen.calldata).digest(),
+        chain_key=frozen.chain_key,
+        calldata=frozen.calldata,
+    )

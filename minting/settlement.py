@@ -1,0 +1,123 @@
+"""Reads final transactions and sets this package's own rows: passes, tokens, contracts.
+
+Level-triggered: it looks for batches whose transaction is final, so a crash only delays.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from chain.models import Outcome, Transaction, TransactionState
+from chain.networks import register_contract
+from core.events import emit_many
+from minting.models import (
+    Batch,
+    BatchState,
+    ContractState,
+    DigitalAsset,
+    MembershipPass,
+    PassContract,
+    PassState,
+    Plan,
+    PlanKind,
+    PlanState,
+    Token,
+    TokenState,
+)
+
+log = structlog.get_logger(__name__)
+
+
+def settle(session: Session, *, at: datetime) -> int:
+    """Every batch whose transaction is final has its effect in the tables.
+
+    Returns:
+        How many batches were settled.
+
+    Locks: the batches, skipping those another process settles.
+    """
+    rows = session.execute(
+        select(Batch, Plan, Transaction)
+        .join(Plan, Plan.id == Batch.plan_id)
+        .join(Transaction, Transaction.batch_id == Batch.id)
+        .where(
+            Batch.state == BatchState.ASSIGNED,
+            Transaction.state == TransactionState.FINAL,
+            Transaction.outcome != Outcome.CANCELLED,
+        )
+        .order_by(Batch.id)
+        .with_for_update(of=Batch, skip_locked=True)
+    ).all()
+    for batch, plan, transaction in rows:
+        _settle(session, batch, plan, transaction, at=at)
+    return len(rows)
+
+
+def _settle(
+    session: Session, batch: Batch, plan: Plan, transaction: Transaction, *, at: datetime
+) -> None:
+    if transaction.outcome is Outcome.REVERTED:
+        batch.state, batch.held_reason = BatchState.HELD, "the contract refused it"
+        plan.state = PlanState.HELD
+        log.error("batch_reverted", batch=str(batch.id), plan=str(plan.id))
+        return
+    batch.state = BatchState.FINAL
+    effect = _EFFECTS.get(plan.kind)
+    if effect is not None:
+        effect(session, batch, plan, transaction, at)
+    if all(other.state is BatchState.FINAL for other in plan.batches):
+        plan.state = PlanState.DONE
+    session.flush()
+
+
+def _pass_contract_live(
+    session: Session, _batch: Batch, plan: Plan, transaction: Transaction, _at: datetime
+) -> None:
+    contract = session.scalars(select(PassContract).where(PassContract.id == plan.subject_id)).one()
+    contract.address, contract.state = transaction.contract_address, ContractState.LIVE
+    assert contract.address is not None  # a deployment always has one
+    register_contract(session, plan.chain_id, contract.address)
+
+
+def _asset_live(
+    session: Session, _batch: Batch, plan: Plan, _transaction: Transaction, _at: datetime
+) -> None:
+    asset = session.scalars(select(DigitalAsset).where(DigitalAsset.id == plan.subject_id)).one()
+    asset.state = ContractState.LIVE
+    assert asset.address is not None  # planned with its address
+    register_contract(session, plan.chain_id, asset.address)
+
+
+def _passes_active(
+    session: Session, batch: Batch, _plan: Plan, _transaction: Transaction, at: datetime
+) -> None:
+    rows = session.execute(
+        update(MembershipPass)
+        .where(MembershipPass.batch_id == batch.id, MembershipPass.state == PassState.MINTING)
+        .values(state=PassState.ACTIVE, active_at=at)
+        .returning(MembershipPass.user_id, MembershipPass.batch_number, MembershipPass.index)
+    ).tuples()
+    facts = [(user, {"number": f"{number}-{index:04d}"}) for user, number, index in rows]
+    emit_many(session, "cohort.pass.issued", facts, at=at)
+
+
+def _tokens_owned(
+    session: Session, batch: Batch, _plan: Plan, _transaction: Transaction, at: datetime
+) -> None:
+    session.execute(
+        update(Token)
+        .where(Token.batch_id == batch.id, Token.state == TokenState.MINTING)
+        .values(state=TokenState.OWNED, owned_at=at)
+    )
+
+
+_EFFECTS: dict[PlanKind, Callable[[Session, Batch, Plan, Transaction, datetime], Any]] = {
+    PlanKind.PASS_CONTRACT: _pass_contract_live,
+    PlanKind.ASSET: _asset_live,
+    PlanKind.PASSES: _passes_active,
+    PlanKind.DROP: _tokens_owned,
+}
