@@ -1,0 +1,107 @@
+"""Forged requests: every unsafe request must come from our own page and prove it twice.
+
+First the browser's word (`Origin`, or `Sec-Fetch-Site`), then a token bound to the session cookie.
+The token is salted anew for every page, so compression never reveals it.
+"""
+
+import hashlib
+import hmac
+import secrets
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from app.web.cookies import session_token, surface_of
+from core.errors import ForbiddenError, SettingsError
+from core.settings import core_settings
+
+FIELD = "csrf"
+HEADER = "X-CSRF-Token"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_SALT_BYTES = 16
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class ForgedRequestError(ForbiddenError):
+    """The request did not provably come from one of our own pages."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "This page is out of date, so nothing was changed. "
+            "Go back, reload the page and try again."
+        )
+        self.reason = reason
+
+
+def csrf_token(request: Request) -> str:
+    """A new spelling of the token that this browser's session may send."""
+    salt = secrets.token_hex(_SALT_BYTES)
+    return f"{salt}.{_signature(request, salt)}"
+
+
+async def refuse_forged(request: Request) -> None:
+    """Afterwards the request is safe, or came from our page with its session's token.
+
+    Requests that carry a bearer key and no session cookie cannot be forged by a browser.
+
+    Raises:
+        ForgedRequestError: foreign or missing origin; missing, foreign or old token.
+    """
+    if request.method in _SAFE or _is_key_only(request):
+        return
+    if not _is_same_origin(request):
+        raise ForgedRequestError("origin")
+    if not _is_valid(request, await _sent_token(request)):
+        raise ForgedRequestError("token")
+
+
+def _is_key_only(request: Request) -> bool:
+    has_key = request.headers.get("authorization", "").lower().startswith("bearer ")
+    return has_key and "cookie" not in request.headers
+
+
+def _is_same_origin(request: Request) -> bool:
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return origin in _own_origins(request)
+    return request.headers.get("sec-fetch-site") == "same-origin"
+
+
+def _own_origins(request: Request) -> set[str]:
+    public = urlsplit(core_settings().public_url)
+    origins = {f"{public.scheme}://{public.netloc}"}
+    if not core_settings().is_secure:
+        origins.add(f"http://{request.headers.get('host', '')}")
+    return origins
+
+
+async def _sent_token(request: Request) -> str:
+    header = request.headers.get(HEADER)
+    if header is not None:
+        return header
+    if not request.headers.get("content-type", "").startswith(_FORM_TYPES):
+        return ""
+    field = (await request.form()).get(FIELD)
+    return field if isinstance(field, str) else ""
+
+
+def _is_valid(request: Request, token: str) -> bool:
+    salt, _, signature = token.partition(".")
+    expected = _signature(request, salt)
+    return hmac.compare_digest(signature.encode(), expected.encode())
+
+
+def _signature(request: Request, salt: str) -> str:
+    surface = surface_of(request)
+    message = f"csrf/v1|{surface}|{session_token(request, surface) or ''}|{salt}"
+    return hmac.new(_secret(), message.encode(), hashlib.sha256).hexdigest()
+
+
+def _secret() -> bytes:
+    key = core_settings().secret_key
+    if key is None:
+        raise SettingsError(
+            "COHORT_SECRET_KEY is not set. Start everything with `cohort up`, "
+            "or set it to a long random text."
+        )
+    return key.get_secret_value().encode()
