@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chain.bindings import digital_asset as binding
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from chain.bindings import digital_asset as binding
 from core.ids import new_id
 from core.types import AssetId, Gas, GrantId, TokenRowId, UserId
 from minting import plans

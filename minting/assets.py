@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from chain.bindings import asset_factory, digital_asset
-from chain.bindings.asset_factory import AssetArguments
-from chain.bindings.create import create_address
-from eth_typing import ChecksumAddress
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from chain.bindings import asset_factory, digital_asset
+from chain.bindings.asset_factory import AssetArguments
+from chain.bindings.create import create_address
 from chain.models import Chain, NonceLane, Transaction, TransactionState
 from chain.networks import get_chain
 from core.errors import InvalidError
@@ -37,6 +36,7 @@ from minting.models import (
 )
 from minting.passes import find_contract, issuer_address
 from minting.plans import FrozenBatch, Target
+from wallets.addresses import ChecksumAddress
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,11}")
 _MAX_SUPPLY = 100_000_000

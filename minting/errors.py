@@ -1,6 +1,14 @@
 """What can go wrong with content and with minting; each sentence says what to do."""
 
-from core.errors import AppError, InvalidError, NotFoundError, SettingsError, UnavailableError
+from core.errors import (
+    AppError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    SettingsError,
+    UnavailableError,
+)
+from core.types import AssetId
 
 # --- images ---------------------------------------------------------------------------------
 
@@ -167,3 +175,42 @@ class IpfsMismatchError(SettingsError):
         self.url = url
         self.expected = expected
         self.found = found
+
+
+# --- passes, assets and drops ---------------------------------------------------------------
+
+
+class PassContractMissingError(ConflictError):
+    """The merchant has no live pass contract, the registry every drop needs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The membership pass is not on the chain yet. Wait until it is active, then try again."
+        )
+
+
+class AssetNotFoundError(NotFoundError):
+    """This merchant has no such digital asset."""
+
+    def __init__(self, asset_id: AssetId) -> None:
+        super().__init__("There is no such digital asset. Go back to the list.")
+        self.asset_id = asset_id
+
+
+class AssetNotDraftError(ConflictError):
+    """The asset was published before."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(f"“{title}” is published already; its contract cannot be made again.")
+
+
+class SupplyExhaustedError(ConflictError):
+    """The edition has fewer tokens left than asked for."""
+
+    def __init__(self, title: str, *, wanted: int, left: int) -> None:
+        super().__init__(
+            f"“{title}” has {left} tokens left but {wanted} are needed. Choose a smaller audience "
+            "or another asset."
+        )
+        self.wanted = wanted
+        self.left = left

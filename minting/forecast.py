@@ -7,10 +7,10 @@ who still wait for a pass are forecast with figures measured on full batches.
 from collections import defaultdict
 from dataclasses import dataclass
 
-from chain.bindings import digital_asset as binding
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from chain.bindings import digital_asset as binding
 from chain.client import ChainClient
 from chain.models import NonceLane
 from chain.settings import chain_settings

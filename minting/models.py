@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from eth_typing import ChecksumAddress
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -21,7 +20,7 @@ from core.types import (
     UserId,
     WalletId,
 )
-from wallets.addresses import Address
+from wallets.addresses import Address, ChecksumAddress
 
 
 class PlanKind(StrEnum):

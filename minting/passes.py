@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from chain.bindings import membership_pass as binding
-from eth_typing import ChecksumAddress
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from chain.bindings import membership_pass as binding
 from chain.models import NonceLane
 from core.ids import new_id
 from core.types import AssetId, PassId, UserId
@@ -23,6 +22,7 @@ from minting.models import (
     PlanKind,
 )
 from minting.plans import FrozenBatch, Target
+from wallets.addresses import ChecksumAddress
 from wallets.models import Wallet, WalletKind
 from wallets.service import create_wallets
 

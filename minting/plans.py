@@ -6,12 +6,12 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
-from eth_typing import ChecksumAddress
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
 from core.types import BatchId, PlanId
 from minting.models import Batch, Plan, PlanKind
+from wallets.addresses import ChecksumAddress
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from eth_typing import ChecksumAddress
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, aliased
 
@@ -22,6 +21,7 @@ from chain.settings import chain_settings
 from core.db import unit_of_work
 from core.types import BatchId, Gas, LaneId, MerchantId, PlanId, Wei
 from minting.models import Batch, BatchState, Plan, PlanState
+from wallets.addresses import ChecksumAddress
 from wallets.policy import MAX_GAS
 
 log = structlog.get_logger(__name__)

@@ -8,6 +8,7 @@ from sqlalchemy import LargeBinary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+__all__ = ["Address", "ChecksumAddress"]
 _LENGTH = 20
 
 

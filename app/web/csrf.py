@@ -4,15 +4,16 @@ First the browser's word (`Origin`, or `Sec-Fetch-Site`), then a token bound to 
 The token is salted anew for every page, so compression never reveals it.
 """
 
-import hashlib
 import hmac
 import secrets
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from app.web.cookies import session_token, surface_of
-from core.errors import ForbiddenError, SettingsError
+from core.errors import ForbiddenError
+from core.secrets import fingerprint
 from core.settings import core_settings
 
 FIELD = "csrf"
@@ -39,16 +40,24 @@ def csrf_token(request: Request) -> str:
     return f"{salt}.{_signature(request, salt)}"
 
 
-async def refuse_forged(request: Request) -> None:
-    """Afterwards the request is safe, or came from our page with its session's token.
+async def refuse_forged(request: Request) -> AsyncIterator[None]:
+    """The handler runs only if the request is safe, or came from our page with its token.
 
     Requests that carry a bearer key and no session cookie cannot be forged by a browser.
 
     Raises:
         ForgedRequestError: foreign or missing origin; missing, foreign or old token.
     """
-    if request.method in _SAFE or _is_key_only(request):
-        return
+    try:
+        if request.method not in _SAFE and not _is_key_only(request):
+            await _demand_proof(request)
+        yield
+    finally:
+        # Reading the token may have parsed a form, and with it opened files.
+        await request.close()
+
+
+async def _demand_proof(request: Request) -> None:
     if not _is_same_origin(request):
         raise ForgedRequestError("origin")
     if not _is_valid(request, await _sent_token(request)):
@@ -93,15 +102,4 @@ def _is_valid(request: Request, token: str) -> bool:
 
 def _signature(request: Request, salt: str) -> str:
     surface = surface_of(request)
-    message = f"csrf/v1|{surface}|{session_token(request, surface) or ''}|{salt}"
-    return hmac.new(_secret(), message.encode(), hashlib.sha256).hexdigest()
-
-
-def _secret() -> bytes:
-    key = core_settings().secret_key
-    if key is None:
-        raise SettingsError(
-            "COHORT_SECRET_KEY is not set. Start everything with `cohort up`, "
-            "or set it to a long random text."
-        )
-    return key.get_secret_value().encode()
+    return fingerprint("csrf/v1", f"{surface}|{session_token(request, surface) or ''}|{salt}").hex()

@@ -24,12 +24,14 @@ BUNDLES = {
         "css/components.css",
         "css/data.css",
         "css/admin.css",
+        "css/layout.css",
     ),
     "bundle/space.css": (
         "css/tokens.css",
         "css/components.css",
         "css/membership.css",
         "css/space.css",
+        "css/layout.css",
     ),
     "bundle/public.js": ("js/copy.js",),
     "bundle/app.js": (

@@ -8,6 +8,14 @@
 """
 
 
+# RLP of [sender, nonce] left-aligned in a word, sender and nonce left out: 0xc0 + payload, 0x80 + 20 bytes, and for a
+# nonce above 127 also 0x80 + its bytes.
+ONE_BYTE: constant(uint256) = 214 * 2**248 + 148 * 2**240  # d6 94
+TWO_BYTES: constant(uint256) = 215 * 2**248 + 148 * 2**240 + 129 * 2**72  # d7 94 .. 81
+THREE_BYTES: constant(uint256) = 216 * 2**248 + 148 * 2**240 + 130 * 2**72  # d8 94 .. 82
+ADDRESS: constant(uint256) = 2**160 - 1
+
+
 @internal
 @pure
 def address_of(sender: address, nonce: uint256) -> address:
@@ -15,12 +23,15 @@ def address_of(sender: address, nonce: uint256) -> address:
     @notice The address of the contract that `sender` creates with CREATE number `nonce`.
     @param nonce 1 to 65,535; the result means nothing outside.
     """
-    maker: bytes20 = convert(sender, bytes20)
-    digest: bytes32 = empty(bytes32)
+    list: uint256 = convert(sender, uint256) << 80
+    size: uint256 = 23
     if nonce < 128:
-        digest = keccak256(concat(0xd694, maker, convert(convert(nonce, uint8), bytes1)))
+        list = list | ONE_BYTE | (nonce << 72)
     elif nonce < 256:
-        digest = keccak256(concat(0xd794, maker, 0x81, convert(convert(nonce, uint8), bytes1)))
+        list = list | TWO_BYTES | (nonce << 64)
+        size = 24
     else:
-        digest = keccak256(concat(0xd894, maker, 0x82, convert(convert(nonce, uint16), bytes2)))
-    return convert(convert(digest, uint256) & convert(max_value(uint160), uint256), address)
+        list = list | THREE_BYTES | (nonce << 56)
+        size = 25
+    digest: bytes32 = keccak256(slice(convert(list, bytes32), 0, size))
+    return convert(convert(digest, uint256) & ADDRESS, address)

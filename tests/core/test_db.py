@@ -57,10 +57,12 @@ class TestTenant:
 
     def test_a_row_cannot_be_written_for_another_merchant(self, merchant: Merchant) -> None:
         other = second_merchant(merchant)
-        with pytest.raises(ProgrammingError, match="row-level security"):
-            with unit_of_work(merchant=merchant.id) as session:
-                row = new_row("eve@example.com", "eve@example.com", source="test")
-                session.add(User(**row, created_at=NOW, merchant_id=other))
+        row = new_row("eve@example.com", "eve@example.com", source="test")
+        with (
+            pytest.raises(ProgrammingError, match="row-level security"),
+            unit_of_work(merchant=merchant.id) as session,
+        ):
+            session.add(User(**row, created_at=NOW, merchant_id=other))
 
     def test_the_engine_role_sees_every_merchant(self, merchant: Merchant) -> None:
         add_user(merchant.id, "ada@example.com")
@@ -73,9 +75,11 @@ class TestTenant:
             connection.execute(text("SELECT * FROM users"))
 
     def test_events_are_never_changed(self, merchant: Merchant) -> None:
-        with pytest.raises(ProgrammingError, match="permission"):
-            with unit_of_work(merchant=merchant.id) as session:
-                session.execute(text("DELETE FROM events"))
+        with (
+            pytest.raises(ProgrammingError, match="permission"),
+            unit_of_work(merchant=merchant.id) as session,
+        ):
+            session.execute(text("DELETE FROM events"))
 
 
 class TestMetadata:

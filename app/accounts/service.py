@@ -1,0 +1,142 @@
+"""Organisations, merchants and the team."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts import signin
+from app.accounts.emails import email_key
+from app.accounts.errors import MerchantUnknownError
+from app.accounts.models import (
+    Audience,
+    LoginToken,
+    MemberState,
+    Merchant,
+    Mode,
+    Organisation,
+    TeamMember,
+    TeamRole,
+)
+from app.accounts.signin import Request
+from core.ids import new_id
+from core.mail import Mail, discard_after_commit, send_after_commit
+from core.settings import core_settings
+from core.types import MemberId, MerchantId, OrganisationId
+
+
+def ensure_installation(session: Session, *, at: datetime) -> Merchant:
+    """The first organisation, its test merchant and its owner exist; a repeat changes nothing."""
+    found = session.scalar(select(Merchant).order_by(Merchant.created_at).limit(1))
+    if found is not None:
+        return found
+    settings = core_settings()
+    organisation = Organisation(
+        id=OrganisationId(new_id()),
+        name=settings.organisation_name,
+        slug="brand",
+        created_at=at,
+    )
+    merchant = Merchant(
+        id=MerchantId(new_id()),
+        organisation=organisation,
+        mode=Mode.TEST,
+        name=settings.organisation_name,
+        brand_colour="#1f3d36",
+        accent_colour="#c8643c",
+        contact_email=settings.owner_email,
+        time_zone="UTC",
+        language="en",
+        created_at=at,
+    )
+    session.add_all([organisation, merchant])
+    session.flush()
+    add_member(session, organisation, settings.owner_email, role=TeamRole.OWNER, at=at)
+    return merchant
+
+
+def add_member(
+    session: Session, organisation: Organisation, email: str, *, role: TeamRole, at: datetime
+) -> TeamMember:
+    """A person of the team who can sign in.
+
+    Raises:
+        EmailInvalidError: not an address.
+    """
+    member = TeamMember(
+        id=MemberId(new_id()),
+        organisation_id=organisation.id,
+        email=email.strip(),
+        email_key=email_key(email),
+        role=role,
+        created_at=at,
+    )
+    session.add(member)
+    session.flush()
+    return member
+
+
+def first_merchant(session: Session) -> Merchant:
+    """The merchant of this installation's one host.
+
+    Raises:
+        MerchantUnknownError: nothing is set up yet.
+    """
+    merchant = session.scalar(select(Merchant).order_by(Merchant.created_at).limit(1))
+    if merchant is None:
+        raise MerchantUnknownError
+    return merchant
+
+
+def request_team_sign_in(
+    session: Session, email: str, *, browser: str, ip: str, at: datetime
+) -> None:
+    """A link and a code are in the mail if the address belongs to the team, and only then.
+
+    Raises:
+        EmailInvalidError: not an address.
+        TooManyMailsError: over the limits of one address or one place.
+    """
+    organisation = first_merchant(session).organisation
+    request = Request(Audience.TEAM, organisation.id, email, browser, ip)
+    challenge = signin.start(session, request, at=at)
+    member = _find_member(session, organisation.id, challenge.email_key)
+    mail = Mail(
+        to=member.email if member else email,
+        subject=f"Sign in to {organisation.name}",
+        text=_team_mail(organisation.name, challenge.link_token, challenge.code),
+        sent_at=at,
+    )
+    deliver = send_after_commit if member is not None else discard_after_commit
+    deliver(session, mail)
+
+
+def member_of_token(session: Session, token: LoginToken) -> TeamMember | None:
+    """The active team member an email token belongs to, or None for a stranger's address."""
+    return _find_member(session, OrganisationId(token.realm_id), token.email_key)
+
+
+def find_active_member(session: Session, email: str) -> TeamMember | None:
+    """The active member of the installation's team with this address, or None."""
+    organisation = first_merchant(session).organisation
+    return _find_member(session, organisation.id, email_key(email))
+
+
+def _find_member(session: Session, organisation: OrganisationId, key: str) -> TeamMember | None:
+    return session.scalar(
+        select(TeamMember).where(
+            TeamMember.organisation_id == organisation,
+            TeamMember.email_key == key,
+            TeamMember.state == MemberState.ACTIVE,
+        )
+    )
+
+
+def _team_mail(name: str, link_token: str, code: str) -> str:
+    base = core_settings().public_url.rstrip("/")
+    return (
+        f"Open this link in the browser you asked from to sign in to {name}:\n\n"
+        f"{base}/admin/sign-in/{link_token}\n\n"
+        f"Or type this code there: {code}\n\n"
+        "Both work once, for five minutes. If you did not ask for them, ignore this mail.\n"
+    )

@@ -1,0 +1,65 @@
+"""What the asset form sends, exactly as typed, so that nothing typed is lost."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from core.errors import InvalidError
+from minting.assets import AssetDraft
+from minting.models import Transferability
+
+
+class AssetForm(BaseModel):
+    """The fields of the form; numbers are still text, `image` is the uploaded file."""
+
+    internal_name: str = ""
+    title: str = ""
+    description: str = ""
+    symbol: str = ""
+    external_url: str = ""
+    max_supply: str = ""
+    transferability: str = Transferability.TRANSFERABLE.value
+    attributes: str = ""
+    image: Any = None
+
+    def as_draft(self) -> AssetDraft:
+        """The typed values.
+
+        Raises:
+            InvalidError: the supply is no number, or an attribute line has no colon.
+        """
+        return AssetDraft(
+            internal_name=self.internal_name.strip() or self.title.strip(),
+            title=self.title.strip(),
+            description=self.description.strip(),
+            symbol=self.symbol,
+            external_url=self.external_url.strip() or None,
+            attributes=_attributes(self.attributes),
+            max_supply=_supply(self.max_supply),
+            transferability=Transferability(self.transferability),
+        )
+
+
+def _supply(text: str) -> int | None:
+    plain = text.strip().replace(",", "").replace(" ", "")
+    if not plain:
+        return None
+    if not (plain.isascii() and plain.isdecimal()):
+        raise _refusal("max_supply", "A whole number, or empty for no limit.")
+    return int(plain)
+
+
+def _attributes(text: str) -> list[dict[str, str]]:
+    found = []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        trait, colon, value = line.partition(":")
+        if not (colon and 1 <= len(trait.strip()) <= 40 and 1 <= len(value.strip()) <= 100):
+            raise _refusal("attributes", f"Write “trait: value” on each line, not “{line[:40]}”.")
+        found.append({"trait_type": trait.strip(), "value": value.strip()})
+    if len(found) > 30:
+        raise _refusal("attributes", "At most 30 attributes.")
+    return found
+
+
+def _refusal(field: str, sentence: str) -> InvalidError:
+    return InvalidError("The digital asset cannot be saved yet.", fields={field: sentence})

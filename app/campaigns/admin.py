@@ -1,0 +1,255 @@
+"""Screens of campaigns: list, the creation flow of an airdrop, live progress."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app.accounts.deps import Analyst, Editor
+from app.assets import queries as asset_queries
+from app.campaigns import previews, queries, runs, service
+from app.campaigns.errors import PreviewStaleError
+from app.campaigns.models import AudienceKind, Campaign, CampaignState
+from app.web.deps import AtDep, SessionDep
+from app.web.pagination import list_page
+from app.web.rendering import is_htmx, render
+from core.errors import AppError, InvalidError
+from core.ids import decode_id, encode_id
+from core.types import AssetId, CampaignId
+from minting.models import ContractState, DigitalAsset
+
+router = APIRouter(prefix="/admin/campaigns")
+
+
+@router.get("")
+def list_campaigns(
+    request: Request, session: SessionDep, _who: Analyst, cursor: str | None = None
+) -> Response:
+    """Campaigns, newest first."""
+    page = list_page(
+        session, queries.campaigns(), keys=[Campaign.id], is_descending=True, cursor=cursor
+    )
+    details = queries.details_of(session, [campaign.id for campaign in page.items])
+    return render(request, "campaigns/list.html", page=page, details=details, encode_id=encode_id)
+
+
+@router.get("/new")
+def new_campaign(request: Request, _who: Editor) -> Response:
+    """The first question: an internal title."""
+    return render(request, "campaigns/new.html", title="", error=None)
+
+
+@router.post("/new")
+def create_campaign(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    _who: Editor,
+    internal_title: Annotated[str, Form()] = "",
+) -> Response:
+    """A draft exists and its first step opens."""
+    try:
+        campaign = service.create_airdrop(session, internal_title, at=at)
+    except InvalidError as error:
+        return render(
+            request, "campaigns/new.html", status_code=422, title=internal_title, error=error
+        )
+    return _to(campaign, "texts")
+
+
+@router.get("/{campaign_id}")
+def show_campaign(
+    request: Request, session: SessionDep, at: AtDep, _who: Analyst, campaign_id: str
+) -> Response:
+    """A published campaign with its live numbers; drafts open where they stand."""
+    campaign = _get(session, campaign_id)
+    run = queries.find_run(session, campaign.id)
+    if run is None:
+        return _to(campaign, "texts" if not campaign.title else "review")
+    return render(
+        request,
+        "campaigns/show.html",
+        block="progress" if is_htmx(request) else None,
+        campaign=campaign,
+        campaign_id=campaign_id,
+        asset=queries.reward_of(session, campaign.id),
+        run=run,
+        progress=runs.progress(session, run, at=at),
+        encode_id=encode_id,
+    )
+
+
+@router.get("/{campaign_id}/texts")
+def edit_texts(request: Request, session: SessionDep, _who: Editor, campaign_id: str) -> Response:
+    """Step 1: what members read."""
+    campaign = _draft(session, campaign_id)
+    return _step(request, session, campaign, "texts")
+
+
+@router.post("/{campaign_id}/texts")
+def save_texts(
+    request: Request,
+    session: SessionDep,
+    _who: Editor,
+    campaign_id: str,
+    title: Annotated[str, Form()] = "",
+    description: Annotated[str, Form()] = "",
+) -> Response:
+    """The texts are saved, or come back as typed."""
+    campaign = _draft(session, campaign_id)
+    try:
+        service.describe(session, campaign, title=title, description=description)
+    except InvalidError as error:
+        typed = {"title": title, "description": description}
+        return _step(request, session, campaign, "texts", error=error, typed=typed)
+    return _to(campaign, "audience")
+
+
+@router.get("/{campaign_id}/audience")
+def edit_audience(
+    request: Request, session: SessionDep, _who: Editor, campaign_id: str
+) -> Response:
+    """Step 2: who receives it."""
+    return _step(request, session, _draft(session, campaign_id), "audience")
+
+
+@router.post("/{campaign_id}/audience")
+def save_audience(
+    session: SessionDep,
+    _who: Editor,
+    campaign_id: str,
+    audience: Annotated[AudienceKind, Form()] = AudienceKind.ALL,
+) -> Response:
+    """The audience is saved."""
+    campaign = _draft(session, campaign_id)
+    service.choose_audience(session, campaign, audience)
+    return _to(campaign, "rewards")
+
+
+@router.get("/{campaign_id}/rewards")
+def edit_rewards(request: Request, session: SessionDep, _who: Editor, campaign_id: str) -> Response:
+    """Step 3: what everybody receives."""
+    return _step(request, session, _draft(session, campaign_id), "rewards")
+
+
+@router.post("/{campaign_id}/rewards")
+def save_rewards(
+    request: Request,
+    session: SessionDep,
+    _who: Editor,
+    campaign_id: str,
+    asset: Annotated[str, Form()] = "",
+) -> Response:
+    """The reward is saved, or the step says what is missing."""
+    campaign = _draft(session, campaign_id)
+    try:
+        if not asset:
+            raise InvalidError("Nothing is chosen.", fields={"asset": "Choose a digital asset."})
+        service.choose_reward(session, campaign, AssetId(decode_id("das", asset)))
+    except InvalidError as error:
+        return _step(request, session, campaign, "rewards", error=error)
+    return _to(campaign, "review")
+
+
+@router.get("/{campaign_id}/review")
+def review(
+    request: Request, session: SessionDep, at: AtDep, _who: Editor, campaign_id: str
+) -> Response:
+    """Step 4: everything once more, with a fresh preview of recipients, gas and cost."""
+    return _review(request, session, _draft(session, campaign_id), at=at)
+
+
+@router.post("/{campaign_id}/publish")
+def publish(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    _who: Editor,
+    campaign_id: str,
+    preview: Annotated[str, Form()] = "",
+) -> Response:
+    """The airdrop runs; a stale preview comes back fresh instead."""
+    campaign = _get(session, campaign_id)
+    try:
+        found = previews.find(session, campaign, _preview_id(preview))
+        if found is None:
+            raise PreviewStaleError("it was not found")
+        service.publish(session, campaign, found, at=at)
+    except PreviewStaleError as error:
+        return _review(request, session, campaign, at=at, error=error)
+    return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
+
+
+def _get(session: Session, text: str) -> Campaign:
+    return service.get(session, CampaignId(decode_id("cmp", text)))
+
+
+def _draft(session: Session, text: str) -> Campaign:
+    """The campaign, if it can still be edited."""
+    return service.must_be_draft(_get(session, text), "edited")
+
+
+def _preview_id(text: str) -> UUID:
+    return decode_id("prv", text)
+
+
+def _to(campaign: Campaign, step: str) -> Response:
+    address = f"/admin/campaigns/{encode_id('cmp', campaign.id)}/{step}"
+    return RedirectResponse(address, status_code=303)
+
+
+def _step(
+    request: Request,
+    session: Session,
+    campaign: Campaign,
+    step: str,
+    *,
+    error: AppError | None = None,
+    typed: dict[str, str] | None = None,
+) -> Response:
+    chosen = queries.reward_of(session, campaign.id)
+    live = asset_queries.assets().where(DigitalAsset.state == ContractState.LIVE)
+    return render(
+        request,
+        "campaigns/edit.html",
+        status_code=error.status if error else 200,
+        step=step,
+        campaign=campaign,
+        base=f"/admin/campaigns/{encode_id('cmp', campaign.id)}",
+        typed=typed or {"title": campaign.title, "description": campaign.description},
+        members=service.audience_count(session, campaign),
+        assets=session.scalars(live.order_by(DigitalAsset.id.desc())).all(),
+        chosen=chosen,
+        error=error,
+        encode_id=encode_id,
+    )
+
+
+def _review(
+    request: Request,
+    session: Session,
+    campaign: Campaign,
+    *,
+    at: datetime,
+    error: AppError | None = None,
+) -> Response:
+    missing = service.failing_rules(session, campaign)
+    preview = None if missing else previews.make(session, campaign, at=at)
+    return render(
+        request,
+        "campaigns/review.html",
+        status_code=error.status if error else 200,
+        campaign=campaign,
+        base=f"/admin/campaigns/{encode_id('cmp', campaign.id)}",
+        asset=queries.reward_of(session, campaign.id),
+        missing=missing,
+        preview=preview,
+        preview_id=encode_id("prv", preview.id) if preview else "",
+        members=service.audience_count(session, campaign),
+        error=error,
+        is_draft=campaign.state is CampaignState.DRAFT,
+    )

@@ -1,0 +1,37 @@
+"""What can go wrong with campaigns."""
+
+from collections.abc import Mapping
+
+from core.errors import ConflictError, InvalidError, NotFoundError
+from core.types import CampaignId
+
+
+class CampaignNotFoundError(NotFoundError):
+    """This merchant has no such campaign."""
+
+    def __init__(self, campaign_id: CampaignId) -> None:
+        super().__init__("There is no such campaign. Go back to the list.")
+        self.campaign_id = campaign_id
+
+
+class CampaignNotPublishableError(InvalidError):
+    """Something is missing; `fields` lists every failing rule at once."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("The campaign cannot be published yet.", fields=fields)
+
+
+class PreviewStaleError(ConflictError):
+    """What would be published is no longer what was shown."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The preview is out of date: {reason}. Look at a fresh one, then publish."
+        )
+
+
+class InvalidTransitionError(ConflictError):
+    """The campaign's state refuses the action."""
+
+    def __init__(self, state: str, action: str) -> None:
+        super().__init__(f"A campaign that is {state} cannot be {action}.")

@@ -1,0 +1,171 @@
+"""Airdrop runs: from frozen grants to delivered tokens, advanced by a periodic sweep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
+from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
+from app.rewards.service import find_line, grant_many
+from chain.models import Outcome, Transaction
+from core.events import emit
+from core.types import AssetId, Gas, UserId, Wei
+from minting import airdrops, passes
+from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
+
+_OPEN = (RunState.PREPARING, RunState.RUNNING)
+
+
+def prepare(
+    session: Session, run: AirdropRun, recipients: Sequence[UserId], *, at: datetime
+) -> None:
+    """Every recipient has a grant and a queued token, and no pass waits for its window.
+
+    Raises:
+        StockExhaustedError, SupplyExhaustedError: fewer rewards are left.
+    """
+    line = _line(session, run)
+    grant_many(session, line, recipients, source=GrantSource.AIRDROP, source_id=run.id, at=at)
+    passes.freeze_queue(session, at=at)
+
+
+def advance(session: Session, *, at: datetime) -> None:
+    """Every open run of the merchant is one step further, if it can be.
+
+    Locks: the runs, skipping those another process advances.
+    """
+    runs = session.scalars(
+        select(AirdropRun)
+        .where(AirdropRun.state.in_((*_OPEN, RunState.PAUSED)))
+        .with_for_update(skip_locked=True)
+    ).all()
+    for run in runs:
+        if run.state is RunState.PREPARING:
+            _plan_when_ready(session, run, at=at)
+        else:
+            _follow(session, run, at=at)
+
+
+def _plan_when_ready(session: Session, run: AirdropRun, *, at: datetime) -> None:
+    line = _line(session, run)
+    assert line.round is not None  # taken when the grants were made
+    if airdrops.passes_missing(session, line.asset_id, line.round):
+        passes.freeze_queue(session, at=at)
+        return
+    airdrops.plan_drop(session, line.asset_id, round_number=line.round, subject_id=run.id, at=at)
+    run.state, run.started_at = RunState.RUNNING, at
+
+
+def _follow(session: Session, run: AirdropRun, *, at: datetime) -> None:
+    plan = _plan(session, run)
+    if plan is not None and plan.state is PlanState.HELD:
+        run.state, run.pause_reason = RunState.PAUSED, _held_reason(session, plan)
+    elif not _open_grants(session, run):
+        run.state, run.completed_at = RunState.COMPLETED, at
+        campaign = session.get_one(Campaign, run.campaign_id)
+        campaign.state, campaign.ended_at = CampaignState.ENDED, at
+        emit(session, "cohort.airdrop.completed", at=at, delivered=run.recipient_count)
+
+
+def _held_reason(session: Session, plan: Plan) -> str:
+    reason = session.scalar(
+        select(Batch.held_reason).where(Batch.plan_id == plan.id, Batch.state == BatchState.HELD)
+    )
+    return reason or "a batch is held"
+
+
+def _open_grants(session: Session, run: AirdropRun) -> int:
+    query = (
+        select(func.count())
+        .select_from(Grant)
+        .where(
+            Grant.source_id == run.id,
+            Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
+        )
+    )
+    return session.scalar(query) or 0
+
+
+def _line(session: Session, run: AirdropRun) -> RewardLine:
+    line = find_line(session, run.campaign_id)
+    assert line is not None  # publish refused otherwise
+    return line
+
+
+def _plan(session: Session, run: AirdropRun) -> Plan | None:
+    """The run's drop, once its members' passes are active."""
+    return session.scalar(select(Plan).where(Plan.kind == PlanKind.DROP, Plan.subject_id == run.id))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is, in numbers people watch.
+
+    Args:
+        delivered: members whose collectible is final on chain.
+        gas: gas of the drop's transactions so far; `fee` what they cost in wei.
+    """
+
+    state: RunState
+    total: int
+    delivered: int
+    waiting_for_pass: int
+    transactions_total: int
+    transactions_final: int
+    gas: Gas
+    fee: Wei
+    seconds: float
+    pause_reason: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """True while the numbers still move."""
+        return self.state in _OPEN
+
+    @property
+    def gas_a_recipient(self) -> int | None:
+        """Gas of one delivered member, rounded down."""
+        return self.gas // self.delivered if self.delivered else None
+
+
+def progress(session: Session, run: AirdropRun, *, at: datetime) -> Progress:
+    """The numbers of a run as they are now."""
+    line = _line(session, run)
+    plan = _plan(session, run)
+    total, final, gas, fee = _transactions(session, plan)
+    missing = 0
+    if run.state is RunState.PREPARING and line.round is not None:
+        missing = airdrops.passes_missing(session, AssetId(line.asset_id), line.round)
+    ended = run.completed_at or at
+    return Progress(
+        state=run.state,
+        total=run.recipient_count,
+        delivered=run.recipient_count - _open_grants(session, run),
+        waiting_for_pass=missing,
+        transactions_total=total,
+        transactions_final=final,
+        gas=gas,
+        fee=fee,
+        seconds=(ended - run.created_at).total_seconds(),
+        pause_reason=run.pause_reason,
+    )
+
+
+def _transactions(session: Session, plan: Plan | None) -> tuple[int, int, Gas, Wei]:
+    if plan is None:
+        return 0, 0, Gas(0), Wei(0)
+    total, final, gas, fee = session.execute(
+        select(
+            func.count(Batch.id),
+            func.count(Transaction.id).filter(Transaction.outcome == Outcome.SUCCESS),
+            func.coalesce(func.sum(Transaction.gas_used), 0),
+            func.coalesce(func.sum(Transaction.gas_used * Transaction.effective_gas_price), 0),
+        )
+        .select_from(Batch)
+        .outerjoin(Transaction, Transaction.batch_id == Batch.id)
+        .where(Batch.plan_id == plan.id)
+    ).one()
+    return total, final, Gas(int(gas or 0)), Wei(int(fee or 0))

@@ -1,0 +1,225 @@
+"""Campaigns: drafts are edited, previewed, and published once."""
+
+import re
+import unicodedata
+from datetime import datetime
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from app.campaigns.errors import (
+    CampaignNotFoundError,
+    CampaignNotPublishableError,
+    InvalidTransitionError,
+    PreviewStaleError,
+)
+from app.campaigns.models import (
+    AirdropPreview,
+    AirdropRun,
+    AudienceKind,
+    Campaign,
+    CampaignState,
+    CampaignType,
+    RunState,
+)
+from app.campaigns.runs import prepare
+from app.rewards.service import find_line, set_line
+from app.users.models import User, UserState
+from core.errors import InvalidError
+from core.events import emit
+from core.ids import new_id
+from core.types import AssetId, CampaignId, RunId, UserId
+
+AUDIENCE_MISSING = "Choose who the airdrop is for."
+STALE_SHARE = 50
+"""A recipient count that moved by more than one in this many makes a preview stale (2 %)."""
+
+
+def create_airdrop(session: Session, internal_title: str, *, at: datetime) -> Campaign:
+    """A draft airdrop exists under its internal title.
+
+    Raises:
+        InvalidError: the title is empty or over 120 characters.
+    """
+    title = internal_title.strip()
+    if not 1 <= len(title) <= 120:
+        raise InvalidError(
+            "The campaign needs a title.",
+            fields={"internal_title": "Between 1 and 120 characters; members never see it."},
+        )
+    campaign = Campaign(
+        id=CampaignId(new_id()),
+        type=CampaignType.AIRDROP,
+        internal_title=title,
+        audience_kind=AudienceKind.ALL,
+        created_at=at,
+    )
+    session.add(campaign)
+    session.flush()
+    return campaign
+
+
+def get(session: Session, campaign_id: CampaignId) -> Campaign:
+    """The campaign.
+
+    Raises:
+        CampaignNotFoundError: this merchant has none with the id.
+    """
+    campaign = session.get(Campaign, campaign_id)
+    if campaign is None:
+        raise CampaignNotFoundError(campaign_id)
+    return campaign
+
+
+def describe(session: Session, campaign: Campaign, *, title: str, description: str) -> None:
+    """The draft has the texts members will see.
+
+    Raises:
+        InvalidError: `fields` names what must change.
+        InvalidTransitionError: it is no draft any more.
+    """
+    must_be_draft(campaign, "edited")
+    fields = {}
+    if not 1 <= len(title.strip()) <= 80:
+        fields["title"] = "Between 1 and 80 characters."
+    if len(description) > 5000:
+        fields["description"] = "At most 5,000 characters."
+    if fields:
+        raise InvalidError("The campaign cannot be saved yet.", fields=fields)
+    campaign.title, campaign.description = title.strip(), description.strip()
+    campaign.slug = campaign.slug or _free_slug(session, campaign.title)
+    session.flush()
+
+
+def choose_audience(session: Session, campaign: Campaign, kind: AudienceKind) -> None:
+    """The campaign is for these members.
+
+    Raises:
+        InvalidTransitionError: it is no draft any more.
+    """
+    must_be_draft(campaign, "edited")
+    campaign.audience_kind = kind
+    session.flush()
+
+
+def choose_reward(session: Session, campaign: Campaign, asset_id: AssetId) -> None:
+    """The campaign gives this asset.
+
+    Raises:
+        RewardNotLiveError: the asset is not published.
+        InvalidTransitionError: the campaign is no draft any more.
+    """
+    must_be_draft(campaign, "edited")
+    set_line(session, campaign.id, asset_id)
+
+
+def audience(campaign: Campaign) -> Select[UserId]:
+    """The ids of the members the campaign reaches now, oldest first.
+
+    Raises:
+        CampaignNotPublishableError: no audience is chosen.
+    """
+    if campaign.audience_kind is not AudienceKind.ALL:
+        raise CampaignNotPublishableError({"audience_missing": AUDIENCE_MISSING})
+    return select(User.id).where(User.state == UserState.ACTIVE).order_by(User.id)
+
+
+def audience_count(session: Session, campaign: Campaign) -> int:
+    """How many members the campaign would reach now."""
+    members = audience(campaign).order_by(None).subquery()
+    return session.scalar(select(func.count()).select_from(members)) or 0
+
+
+def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
+    """Everything that still forbids publishing: rule -> what to do."""
+    fields = {}
+    if not campaign.title:
+        fields["title_missing"] = "Write the title members will see."
+    if campaign.audience_kind is None:
+        fields["audience_missing"] = AUDIENCE_MISSING
+    elif audience_count(session, campaign) == 0:
+        fields["audience_empty"] = "Nobody is in the audience yet. Import members first."
+    if find_line(session, campaign.id) is None:
+        fields["reward_missing"] = "Choose the digital asset everybody receives."
+    return fields
+
+
+def publish(
+    session: Session, campaign: Campaign, preview: AirdropPreview, *, at: datetime
+) -> AirdropRun:
+    """The airdrop is on its way: its audience is frozen as grants in this transaction.
+
+    Publishing again returns the run that exists.
+
+    Raises:
+        CampaignNotPublishableError: every failing rule at once.
+        PreviewStaleError: older than a day, of another version, or the audience moved.
+        StockExhaustedError, SupplyExhaustedError: fewer rewards than members are left.
+
+    Locks: the campaign, the reward line, the asset, the pass contract.
+    """
+    session.refresh(campaign, with_for_update=True)
+    found = session.scalar(select(AirdropRun).where(AirdropRun.campaign_id == campaign.id))
+    if found is not None:
+        return found
+    must_be_draft(campaign, "published")
+    fields = failing_rules(session, campaign)
+    if fields:
+        raise CampaignNotPublishableError(fields)
+    recipients = session.scalars(audience(campaign)).all()
+    _check_fresh(campaign, preview, len(recipients), at=at)
+    if preview.report["asset_id"] != str(find_line_asset(session, campaign)):
+        raise PreviewStaleError("another reward was chosen since")
+    run = AirdropRun(
+        id=RunId(new_id()),
+        campaign_id=campaign.id,
+        preview_id=preview.id,
+        state=RunState.PREPARING,
+        recipient_count=len(recipients),
+        created_at=at,
+    )
+    session.add(run)
+    campaign.state, campaign.published_at = CampaignState.PUBLISHED, at
+    session.flush()
+    prepare(session, run, recipients, at=at)
+    emit(session, "cohort.campaign.published", at=at, recipients=len(recipients))
+    return run
+
+
+def _check_fresh(
+    campaign: Campaign, preview: AirdropPreview, recipients: int, *, at: datetime
+) -> None:
+    if preview.campaign_id != campaign.id or preview.campaign_version != campaign.version:
+        raise PreviewStaleError("the campaign was changed since")
+    if not preview.is_fresh(at):
+        raise PreviewStaleError("it is older than a day")
+    if abs(recipients - preview.recipient_count) * STALE_SHARE > preview.recipient_count:
+        raise PreviewStaleError(
+            f"it counted {preview.recipient_count} members, now there are {recipients}"
+        )
+
+
+def find_line_asset(session: Session, campaign: Campaign) -> AssetId | None:
+    """The asset the campaign gives, or None before one is chosen."""
+    line = find_line(session, campaign.id)
+    return None if line is None else line.asset_id
+
+
+def must_be_draft(campaign: Campaign, action: str) -> Campaign:
+    """The same campaign, if it can still be changed.
+
+    Raises:
+        InvalidTransitionError: it is published or over.
+    """
+    if campaign.state is not CampaignState.DRAFT:
+        raise InvalidTransitionError(campaign.state, action)
+    return campaign
+
+
+def _free_slug(session: Session, title: str) -> str:
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:70] or "campaign"
+    taken = set(session.scalars(select(Campaign.slug).where(Campaign.slug.startswith(base))))
+    if base not in taken:
+        return base
+    return next(slug for n in range(2, len(taken) + 3) if (slug := f"{base}-{n}") not in taken)

@@ -1,0 +1,109 @@
+"""Operator commands: `cohort up`, `cohort smoke`, `cohort migrate`.
+
+Errors the product knows end with their sentence and exit code 1; nothing half-done is left.
+"""
+
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.panel import Panel
+
+import app.models  # noqa: F401 - the mappers need every table
+from app import database, example, local
+from app.processes import Processes
+from core.errors import AppError, SettingsError
+from core.log import configure_logging
+from core.settings import core_settings
+
+_console = Console(stderr=True)
+
+
+@click.group()
+def main() -> None:
+    """Cohort: members, passes, campaigns and provable ownership on one machine."""
+    configure_logging("cohort")
+
+
+def _sentences(command: Callable[..., None]) -> Callable[..., None]:
+    """Known errors become one sentence and exit code 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except AppError as error:
+            _console.print(f"[red]Error:[/] {error}", soft_wrap=True)
+            sys.exit(1)
+
+    return run
+
+
+@main.command()
+@click.option(
+    "--example/--no-example", "with_example", default=True, help="Fill an empty database."
+)
+@_sentences
+def up(with_example: bool) -> None:
+    """Start everything, run the example if the database is empty, then serve until stopped."""
+    with local.running(_console) as processes:
+        _stop_on_signals(processes)
+        if with_example and not core_settings().is_production and example.is_due():
+            example.run(_console)
+        _console.print(_welcome())
+        processes.watch()
+
+
+@main.command()
+@_sentences
+def smoke() -> None:
+    """Run the whole main job in a throw-away directory; the last line is its JSON report."""
+    with tempfile.TemporaryDirectory(prefix="cohort-smoke-") as folder:
+        local.use_throwaway(Path(folder))
+        with local.running(_console) as processes:
+            _stop_on_signals(processes)
+            report = example.run(_console)
+            again = example.run(_console)
+        if again.changed:
+            raise SettingsError("Running the example a second time changed something.")
+        click.echo(json.dumps({**asdict(report.figures), "urls": report.urls}))
+
+
+@main.command()
+@_sentences
+def migrate() -> None:
+    """Bring a database of yours to this version: roles, schema, rights, partitions."""
+    settings = core_settings()
+    if settings.database_url is None or settings.database_owner_url is None:
+        raise SettingsError("Set COHORT_DATABASE_URL and COHORT_DATABASE_OWNER_URL first.")
+    database.prepare(
+        settings.database_owner_url.get_secret_value(), settings.database_url.get_secret_value()
+    )
+    _console.print("The database is up to date.")
+
+
+def _stop_on_signals(processes: Processes) -> None:
+    def stop(_number: int, _frame: object) -> None:
+        processes.request_stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _welcome() -> Panel:
+    base = core_settings().public_url.rstrip("/")
+    lines = [
+        f"Admin    {base}/admin   (sign in as {core_settings().owner_email})",
+        f"Space    {base}/space/home   (sign in as any imported member)",
+        f"Mail     {base}/outbox   (sign-in links and codes arrive here)",
+        "Stop with Ctrl-C; everything is kept in " + str(core_settings().data_dir),
+    ]
+    return Panel("\n".join(lines), title="Cohort is serving", expand=False)

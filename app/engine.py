@@ -1,0 +1,140 @@
+"""One step of everything that moves by itself: chain, minting, grants, campaigns.
+
+Level-triggered. Each part looks at rows and does what is due, in short units of work; running it
+twice, or in two processes, or after a kill, does the same work once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from threading import Lock
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.campaigns import runs
+from app.rewards.service import close_delivered
+from app.users.models import ImportState, UserImport
+from chain import local, pipeline
+from chain.client import ChainClient
+from chain.local import LocalChain
+from chain.models import Chain, ChainKind, NonceLane
+from chain.networks import check_identity, client_for, finality_line
+from core.db import Role, unit_of_work
+from core.settings import core_settings
+from core.types import ImportId, MerchantId, utc_now
+from minting import assets, passes, sending, settlement
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A merchant's lane on a chain: where there can be something to do."""
+
+    merchant: MerchantId
+    chain: Chain
+
+
+def workplaces() -> list[Workplace]:
+    """Every (merchant, chain) with a lane, found across merchants."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        rows = session.execute(
+            select(NonceLane.merchant_id, Chain).join(Chain).order_by(NonceLane.id)
+        ).tuples()
+        return [Workplace(merchant, chain) for merchant, chain in rows]
+
+
+def running_imports() -> list[tuple[MerchantId, ImportId]]:
+    """Imports that have started and not finished, found across merchants."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        rows = session.execute(
+            select(UserImport.merchant_id, UserImport.id).where(
+                UserImport.state == ImportState.RUNNING
+            )
+        ).tuples()
+        return list(rows)
+
+
+@cache
+def _turn(_merchant: MerchantId, _chain_id: int) -> Lock:
+    """One step at a time in this process; other processes are kept apart by row locks."""
+    return Lock()
+
+
+def step(place: Workplace) -> None:
+    """Everything due for the merchant on the chain is one step further.
+
+    Raises:
+        ChainUnavailableError: the node does not answer; the next step tries again.
+        ChainForgottenError: the node lost what was final; nothing is sent.
+    """
+    turn = _turn(place.merchant, place.chain.id)
+    if not turn.acquire(blocking=False):
+        return
+    try:
+        _step(place)
+    finally:
+        turn.release()
+
+
+def _step(place: Workplace) -> None:
+    client = client_for(place.chain)
+    check_identity(place.chain, client)
+    open_count = pipeline.watch(
+        place.merchant,
+        client,
+        chain_id=place.chain.id,
+        line=partial(_final_line, place.chain, client),
+        at=utc_now(),
+    )
+    _in_unit(place.merchant, lambda session: settlement.settle(session, at=utc_now()))
+    _in_unit(place.merchant, lambda session: close_delivered(session, at=utc_now()))
+    _in_unit(place.merchant, lambda session: runs.advance(session, at=utc_now()))
+    _in_unit(place.merchant, lambda session: _plan_due(session, place.chain))
+    sent = sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=utc_now())
+    if sent:
+        _step_sends(place, client)
+    elif open_count and place.chain.kind is ChainKind.EMBEDDED:
+        local.mine_block(client)
+
+
+def _step_sends(place: Workplace, client: ChainClient) -> None:
+    """What was just signed is sent at once; the next step would do it too."""
+    pipeline.watch(
+        place.merchant,
+        client,
+        chain_id=place.chain.id,
+        line=partial(_final_line, place.chain, client),
+        at=utc_now(),
+    )
+
+
+def _plan_due(session: Session, chain: Chain) -> None:
+    at = utc_now()
+    lane = session.scalars(select(NonceLane).where(NonceLane.chain_id == chain.id)).one()
+    assets.advance_deployments(session, lane, at=at)
+    passes.freeze_due(session, at=at)
+
+
+def _final_line(chain: Chain, client: ChainClient) -> int:
+    if chain.kind is not ChainKind.EMBEDDED:
+        line = finality_line(chain, client)
+    else:
+        line = finality_line(chain, client, durable=local_chain().durable_block)
+    if line > chain.final_number:
+        with unit_of_work() as session:
+            row = session.get_one(Chain, chain.id, with_for_update=True)
+            row.final_number = max(row.final_number, line)
+    return line
+
+
+def local_chain() -> LocalChain:
+    """The embedded chain's files in this installation's data directory."""
+    return LocalChain(core_settings().data_dir.resolve() / "chain")
+
+
+def _in_unit(merchant: MerchantId, work: Callable[[Session], object]) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        work(session)

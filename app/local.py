@@ -1,0 +1,248 @@
+"""The supervisor of the embedded parts: one command, one data directory, one log stream.
+
+Parts start in order, each when the one before answers, and stop in reverse. Settings replace a
+part: with `COHORT_DATABASE_URL` no database is started, with `CHAIN_RPC_URLS` no chain.
+"""
+
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from signal import Signals
+from typing import IO
+
+import httpx
+from rich.console import Console
+
+from app import database
+from app.bootstrap import prepare_installation
+from app.engine import local_chain
+from app.postgres import EmbeddedPostgres
+from app.processes import Part, Processes
+from chain.client import ChainClient
+from chain.errors import ChainUnavailableError
+from chain.settings import chain_settings
+from core.db import forget_engine
+from core.errors import SettingsError
+from core.settings import core_settings
+from core.types import utc_now
+
+DATA_VERSION = 1
+_LOCK_SECONDS = 30.0
+
+
+class SecondInstanceError(SettingsError):
+    """Another instance works on the same data directory."""
+
+    def __init__(self, folder: Path, pid: str) -> None:
+        super().__init__(
+            f"Another Cohort (process {pid}) already uses {folder}. Stop it first, or set "
+            "COHORT_DATA_DIR to another directory."
+        )
+
+
+class NewerDirectoryError(SettingsError):
+    """The data directory was written by a newer version."""
+
+    def __init__(self, folder: Path, found: str) -> None:
+        super().__init__(
+            f"{folder} was written by a newer version (format {found}, this version knows "
+            f"{DATA_VERSION}). Install that version again, or use another COHORT_DATA_DIR."
+        )
+
+
+class PortTakenError(SettingsError):
+    """Somebody else listens where we would."""
+
+    def __init__(self, port: int, setting: str) -> None:
+        super().__init__(
+            f"Port {port} is taken by another program. Stop that program, or set {setting} to a "
+            "free port."
+        )
+
+
+@contextmanager
+def running(console: Console) -> Iterator[Processes]:
+    """Everything runs inside the block: database, chain, worker, web.
+
+    Raises:
+        SettingsError: a sentence about what does not work and what to do.
+    """
+    folder = core_settings().data_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(folder) as lock:
+        _check_version(folder)
+        _check_port(core_settings().port, "COHORT_PORT")
+        _set_environment(COHORT_DATA_DIR=str(folder))
+        processes = Processes({}, inherited=(lock.fileno(),), console=console)
+        try:
+            _start(processes, folder)
+            yield processes
+        finally:
+            processes.stop()
+
+
+def _start(processes: Processes, folder: Path) -> None:
+    owner_url = _start_database(processes, folder)
+    login_url = core_settings().database_url
+    assert login_url is not None  # set just above where it was not configured
+    database.prepare(owner_url, login_url.get_secret_value())
+    if chain_settings().is_embedded:
+        _start_chain(processes)
+    prepare_installation(at=utc_now())
+    processes.set_environment(**_shared_environment())
+    processes.start(Part("worker", "magenta", _worker_command, lambda: True))
+    processes.start(Part("web", "cyan", _web_command, _web_answers))
+
+
+def _start_database(processes: Processes, folder: Path) -> str:
+    configured = core_settings().database_owner_url
+    if core_settings().database_url is not None:
+        if configured is None:
+            raise SettingsError(
+                "COHORT_DATABASE_URL is set but COHORT_DATABASE_OWNER_URL is not. Set it to the "
+                "role that owns the tables; migrations need it."
+            )
+        return configured.get_secret_value()
+    postgres = EmbeddedPostgres(folder / "postgres")
+    postgres.initialise()
+    part = Part(
+        "postgres", "blue", postgres.command, lambda: _accepts(postgres), stop_signal=Signals.SIGINT
+    )
+    processes.start(part)
+    _set_environment(COHORT_DATABASE_URL=postgres.login_url)
+    return postgres.owner_url
+
+
+def _accepts(postgres: EmbeddedPostgres) -> bool:
+    return database.answers(postgres.owner_url)
+
+
+def _start_chain(processes: Processes) -> None:
+    port = chain_settings().local_port
+    _check_port(port, "CHAIN_LOCAL_PORT")
+    files = local_chain()
+    client = ChainClient(chain_settings().name, [chain_settings().local_url])
+    processes.start(
+        Part("chain", "green", lambda: files.command(port), lambda: _chain_answers(client))
+    )
+
+
+def _chain_answers(client: ChainClient) -> bool:
+    try:
+        return client.chain_id() > 0
+    except ChainUnavailableError:
+        return False
+
+
+def _worker_command() -> list[str]:
+    beat = core_settings().data_dir / "run" / "beat"
+    return [
+        *(sys.executable, "-m", "celery", "-A", "app.worker", "worker"),
+        *("-B", "-P", "threads", "-c", "4", "--loglevel", "WARNING"),
+        *("--schedule", str(beat), "--without-gossip", "--without-mingle", "--without-heartbeat"),
+    ]
+
+
+def _web_command() -> list[str]:
+    settings = core_settings()
+    return [
+        *(sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory"),
+        *("--host", settings.host, "--port", str(settings.port)),
+        *("--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
+    ]
+
+
+def _web_answers() -> bool:
+    settings = core_settings()
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://{host}:{settings.port}/health", timeout=2).status_code == 200
+    return False
+
+
+def _shared_environment() -> dict[str, str]:
+    """What children must see of this process's settings, also of those it made itself."""
+    names = ("COHORT_DATA_DIR", "COHORT_DATABASE_URL", "COHORT_PUBLIC_URL", "CHAIN_LOCAL_PORT")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _set_environment(**values: str) -> None:
+    os.environ.update(values)
+    core_settings.cache_clear()
+    chain_settings.cache_clear()
+    forget_engine()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[IO[str]]:
+    """This process, and then its children, hold the directory; a dead instance's rest may end."""
+    with (folder / "lock").open("a+") as lock:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                lock.seek(0)
+                holder = lock.read().strip()
+                if _is_alive(holder) or time.monotonic() > deadline:
+                    raise SecondInstanceError(folder, holder or "unknown") from None
+                time.sleep(0.1)
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield lock
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _check_version(folder: Path) -> None:
+    path = folder / "VERSION"
+    if not path.exists():
+        path.write_text(f"{DATA_VERSION}\n")
+    found = path.read_text().strip()
+    if not found.isdecimal() or int(found) > DATA_VERSION:
+        raise NewerDirectoryError(folder, found)
+
+
+def _check_port(port: int, setting: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((core_settings().host, port))
+        except OSError:
+            raise PortTakenError(port, setting) from None
+
+
+def use_throwaway(folder: Path) -> None:
+    """This process works in `folder`, on free ports, with the embedded parts."""
+    port, chain_port = _free_port(), _free_port()
+    for name in ("COHORT_DATABASE_URL", "COHORT_DATABASE_OWNER_URL", "CHAIN_RPC_URLS"):
+        os.environ.pop(name, None)
+    _set_environment(
+        COHORT_DATA_DIR=str(folder),
+        COHORT_PORT=str(port),
+        COHORT_PUBLIC_URL=f"http://127.0.0.1:{port}",
+        CHAIN_LOCAL_PORT=str(chain_port),
+    )
+
+
+def _free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,46 @@
+"""The web application: every router, and nothing else."""
+
+from fastapi import FastAPI
+
+import app.models  # noqa: F401 - the mappers need every table
+from app.accounts import admin as accounts_admin
+from app.accounts.deps import ask_to_sign_in
+from app.accounts.errors import SignInRequiredError
+from app.assets import admin as assets_admin
+from app.assets import pages as assets_pages
+from app.campaigns import admin as campaigns_admin
+from app.operations import admin as operations_admin
+from app.operations import pages as operations_pages
+from app.spaces import pages as spaces_pages
+from app.users import admin as users_admin
+from app.verification import api as verification_api
+from app.verification import pages as verification_pages
+from app.web.application import new_application
+from core.log import configure_logging
+
+_LARGER_BODIES = {
+    "/admin/users/import": users_admin.IMPORT_BYTES + 1_000_000,
+    "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
+}
+
+
+def create_app() -> FastAPI:
+    """The application of one process."""
+    configure_logging("web")
+    app = new_application(larger_bodies=_LARGER_BODIES)
+    app.add_exception_handler(SignInRequiredError, ask_to_sign_in)
+    for router in (
+        operations_pages.router,
+        accounts_admin.router,
+        operations_admin.router,
+        users_admin.router,
+        assets_admin.router,
+        campaigns_admin.router,
+        spaces_pages.public,
+        spaces_pages.router,
+        assets_pages.router,
+        verification_pages.router,
+        verification_api.router,
+    ):
+        app.include_router(router)
+    return app

@@ -1,0 +1,99 @@
+"""Reads for the team: what the pipeline is doing, what needs attention."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
+from app.users.models import User
+from chain.models import (
+    OPEN_STATES,
+    LaneState,
+    NonceLane,
+    Transaction,
+    TransactionState,
+)
+from minting.models import Batch, BatchState, ContractState, DigitalAsset, Plan, Token, TokenState
+
+
+def transactions(state: TransactionState | None = None) -> Select[Transaction]:
+    """Transactions with lane and attempts; all, or those in one state."""
+    query = select(Transaction).options(
+        joinedload(Transaction.lane), selectinload(Transaction.attempts)
+    )
+    return query if state is None else query.where(Transaction.state == state)
+
+
+def plans_of(session: Session, rows: list[Transaction]) -> dict[object, tuple[Batch, Plan]]:
+    """The batch and plan behind each of these transactions, by batch id."""
+    ids = [row.batch_id for row in rows if row.batch_id is not None]
+    found = session.execute(
+        select(Batch, Plan).join(Plan, Plan.id == Batch.plan_id).where(Batch.id.in_(ids))
+    ).tuples()
+    return {batch.id: (batch, plan) for batch, plan in found}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The pipeline in numbers."""
+
+    by_state: dict[TransactionState, int]
+    oldest_open: datetime | None
+    held_batches: list[Batch]
+    lanes: list[NonceLane]
+
+
+def standing(session: Session) -> Standing:
+    """How many transactions are in each state, and what stands still."""
+    counts = session.execute(
+        select(Transaction.state, func.count()).group_by(Transaction.state)
+    ).tuples()
+    oldest = session.scalar(
+        select(func.min(Transaction.created_at)).where(Transaction.state.in_(OPEN_STATES))
+    )
+    held = session.scalars(select(Batch).where(Batch.state == BatchState.HELD)).all()
+    lanes = session.scalars(select(NonceLane).options(joinedload(NonceLane.chain))).all()
+    return Standing(dict(counts.all()), oldest, list(held), list(lanes))
+
+
+@dataclass(frozen=True)
+class Home:
+    """The first page of the admin in numbers."""
+
+    users: int
+    assets: int
+    owned: int
+    running: int
+    attention: list[str]
+
+
+def home(session: Session) -> Home:
+    """What there is, and what needs a person."""
+    return Home(
+        users=_count(session, select(User.id)),
+        assets=_count(
+            session, select(DigitalAsset.id).where(DigitalAsset.state == ContractState.LIVE)
+        ),
+        owned=_count(session, select(Token.id).where(Token.state == TokenState.OWNED)),
+        running=_count(
+            session, select(Campaign.id).where(Campaign.state == CampaignState.PUBLISHED)
+        ),
+        attention=_attention(session),
+    )
+
+
+def _attention(session: Session) -> list[str]:
+    paused = session.scalars(
+        select(AirdropRun.pause_reason).where(AirdropRun.state == RunState.PAUSED)
+    )
+    stopped = session.scalars(
+        select(NonceLane.state_reason).where(NonceLane.state != LaneState.ACTIVE)
+    )
+    return [str(reason) for reason in (*paused, *stopped)]
+
+
+def _count(session: Session, query: Select[Any]) -> int:
+    return session.scalar(select(func.count()).select_from(query.subquery())) or 0

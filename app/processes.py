@@ -1,0 +1,174 @@
+"""Child processes of the supervisor: started in order, watched, restarted, stopped in order."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from core.errors import SettingsError
+
+_PR_SET_PDEATHSIG = 1
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+_RESTARTS = 10
+_RESTART_WINDOW = 120.0
+_POLL_SECONDS = 0.05
+
+
+class PartFailedError(SettingsError):
+    """A part of the installation does not start or keeps ending."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"The {name} does not run: {detail}. Its log lines above say why.")
+        self.name = name
+
+
+@dataclass
+class Part:
+    """One child process.
+
+    Args:
+        command: made anew for every start, because a start may repair files first.
+        is_ready: asked until it says True.
+        stop_signal: asks the process to end in order.
+    """
+
+    name: str
+    colour: str
+    command: Callable[[], list[str]]
+    is_ready: Callable[[], bool]
+    stop_signal: signal.Signals = signal.SIGTERM
+    process: subprocess.Popen[str] | None = None
+    started_at: list[float] = field(default_factory=list)
+
+
+class Processes:
+    """All children of this supervisor.
+
+    Args:
+        environment: what every child gets.
+        inherited: file descriptors every child holds open; the instance's lock is one, so the
+            lock is held until the last child is gone.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], *, inherited: tuple[int, ...], console: Console
+    ) -> None:
+        self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+        self._inherited = inherited
+        self._console = console
+        self._parts: list[Part] = []
+        self._stopping = threading.Event()
+
+    def set_environment(self, **values: str) -> None:
+        """Children started from now on get these too."""
+        self._environment.update(values)
+
+    def start(self, part: Part) -> None:
+        """The part runs and is ready.
+
+        Raises:
+            PartFailedError: it ended, or is not ready after a minute.
+        """
+        self._parts.append(part)
+        self._launch(part)
+        self._wait_ready(part)
+
+    def _launch(self, part: Part) -> None:
+        part.started_at.append(time.monotonic())
+        part.process = subprocess.Popen(
+            part.command(),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            pass_fds=self._inherited,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        threading.Thread(target=self._relay, args=(part, part.process), daemon=True).start()
+
+    def _relay(self, part: Part, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None  # opened as a pipe above
+        for line in process.stdout:
+            self._console.print(f"[{part.colour}]{part.name:>8}[/] ", end="")
+            self._console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+    def _wait_ready(self, part: Part) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            assert part.process is not None  # launched above
+            if part.is_ready():
+                return
+            if part.process.poll() is not None:
+                if not self._may_restart(part):
+                    raise PartFailedError(part.name, f"it ended with code {part.process.poll()}")
+                self._launch(part)
+            self._stopping.wait(_POLL_SECONDS)
+        raise PartFailedError(part.name, f"it was not ready after {_READY_SECONDS:.0f} seconds")
+
+    def watch(self) -> None:
+        """Until `stop` is called, restart whatever ends.
+
+        Raises:
+            PartFailedError: a part ends again and again.
+        """
+        while not self._stopping.wait(_POLL_SECONDS * 4):
+            for part in self._parts:
+                if part.process is not None and part.process.poll() is not None:
+                    self._revive(part)
+
+    def _revive(self, part: Part) -> None:
+        assert part.process is not None  # only ended parts come here
+        code = part.process.poll()
+        if not self._may_restart(part):
+            raise PartFailedError(part.name, f"it keeps ending (code {code})")
+        self._console.print(f"[yellow]The {part.name} ended (code {code}); starting it again.[/]")
+        self._stopping.wait(0.3)
+        self._launch(part)
+        self._wait_ready(part)
+
+    def _may_restart(self, part: Part) -> bool:
+        since = time.monotonic() - _RESTART_WINDOW
+        return sum(1 for moment in part.started_at if moment > since) < _RESTARTS
+
+    def request_stop(self) -> None:
+        """`watch` returns soon; safe inside a signal handler."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Every child has ended, last started first."""
+        self._stopping.set()
+        for part in reversed(self._parts):
+            _stop(part)
+
+    def pid_of(self, name: str) -> int:
+        """The process id of a part that runs."""
+        return next(p.process.pid for p in self._parts if p.name == name and p.process)
+
+
+def _stop(part: Part) -> None:
+    process = part.process
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(part.stop_signal)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _die_with_parent() -> None:
+    """A child never outlives its supervisor, however that ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,71 @@
+"""Who is asking: the brand's member, declared on every route of the space that is not public."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from app.accounts import sessions
+from app.accounts.errors import SignInRequiredError
+from app.accounts.models import Merchant, Mode
+from app.spaces.service import greeting_name
+from app.spaces.theme import brand_address
+from app.users.models import User, UserState
+from app.web.access import Access
+from app.web.cookies import Surface, session_token
+from app.web.deps import AtDep, SessionDep
+from app.web.rendering import Shell, set_shell
+from core.db import choose_actor, choose_merchant
+from core.ids import encode_id
+
+TABS = ("/space/home",)
+
+
+@dataclass(frozen=True)
+class SignedInUser:
+    """The member behind a request and the brand they belong to."""
+
+    user: User
+    merchant: Merchant
+
+
+class MemberAccess(Access):
+    """A signed-in member of the brand."""
+
+    def __init__(self) -> None:
+        super().__init__("member")
+
+    def __call__(self, request: Request, session: SessionDep, at: AtDep) -> SignedInUser:
+        """The caller; the request belongs to their merchant from here on.
+
+        Raises:
+            SignInRequiredError: nobody is signed in, or the brand blocked the member.
+        """
+        token = session_token(request, Surface.SPACE)
+        found = sessions.find_user(session, token, at=at) if token else None
+        if found is None:
+            raise SignInRequiredError
+        merchant_id, user_id = found
+        choose_merchant(session, merchant_id)
+        choose_actor(session, f"user:{encode_id('usr', user_id)}")
+        user = session.get(User, user_id)
+        if user is None or user.state is not UserState.ACTIVE:
+            raise SignInRequiredError
+        merchant = session.get_one(Merchant, merchant_id)
+        set_shell(request, shell_of(merchant, person=greeting_name(user)))
+        return SignedInUser(user, merchant)
+
+
+MemberDep = Annotated[SignedInUser, Depends(MemberAccess())]
+
+
+def shell_of(merchant: Merchant, *, person: str | None = None) -> Shell:
+    """The brand around a page of the space or a public page."""
+    return Shell(
+        name=merchant.name,
+        is_test=merchant.mode is Mode.TEST,
+        person=person,
+        tabs=TABS,
+        brand_css=brand_address(merchant),
+    )

@@ -1,0 +1,17 @@
+"""What can go wrong in the Experience Space."""
+
+from core.errors import ForbiddenError, NotFoundError
+
+
+class MemberBlockedError(ForbiddenError):
+    """The brand has blocked this member."""
+
+    def __init__(self) -> None:
+        super().__init__("Your membership is paused. Ask the brand for help.")
+
+
+class CollectibleNotFoundError(NotFoundError):
+    """This member has no such collectible."""
+
+    def __init__(self) -> None:
+        super().__init__("You have no such collectible. Go back to your home page.")

@@ -1,0 +1,209 @@
+"""Reads a CSV table in a stream: header, records with their line numbers, refusals. Pure."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+from app.accounts.emails import EmailInvalidError, email_key
+from app.users.errors import FileUnreadableError, MappingInvalidError
+
+CSV_CELL_LIMIT = 100_000
+_LENGTH = {"first_name": 100, "last_name": 100, "reference_id": 128}
+_LANGUAGE_LENGTH = 2
+
+
+class Field(StrEnum):
+    """A property a column can be mapped to."""
+
+    EMAIL = "email"
+    FIRST_NAME = "first_name"
+    LAST_NAME = "last_name"
+    LANG = "lang"
+    COUNTRY = "country"
+    REFERENCE_ID = "reference_id"
+
+
+_SPELLINGS = {
+    "email": Field.EMAIL,
+    "emailaddress": Field.EMAIL,
+    "mail": Field.EMAIL,
+    "firstname": Field.FIRST_NAME,
+    "givenname": Field.FIRST_NAME,
+    "lastname": Field.LAST_NAME,
+    "familyname": Field.LAST_NAME,
+    "surname": Field.LAST_NAME,
+    "lang": Field.LANG,
+    "language": Field.LANG,
+    "country": Field.COUNTRY,
+    "referenceid": Field.REFERENCE_ID,
+    "customerid": Field.REFERENCE_ID,
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the file: its number from 0, its first line from 1, its cells."""
+
+    number: int
+    line: int
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record that can be imported; `values` holds only fields that are not empty."""
+
+    line: int
+    email: str
+    email_key: str
+    values: dict[Field, str]
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A record that cannot be imported, and why."""
+
+    line: int
+    reason: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the mapping screen shows: the header and the first records."""
+
+    columns: list[str]
+    records: list[list[str]]
+    row_count: int
+
+
+def analyse(path: Path, *, sample_size: int = 5) -> Sample:
+    """The header, a few records and the number of records.
+
+    Raises:
+        FileUnreadableError: empty, not UTF-8, or cut inside a quoted cell.
+    """
+    records = read_records(path)
+    try:
+        header = next(records)
+    except StopIteration:
+        raise FileUnreadableError("The file is empty. Export it again with a header row.") from None
+    first = [record.cells for record in islice(records, sample_size)]
+    count = len(first) + sum(1 for _ in records)
+    if count == 0:
+        raise FileUnreadableError("The file has a header but no rows.")
+    return Sample([cell.strip() for cell in header.cells], first, count)
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Every record with its number and line, in constant memory; the header is number 0.
+
+    Raises:
+        FileUnreadableError: not UTF-8, a broken quote, or a NUL byte; the sentence names the line.
+    """
+    csv.field_size_limit(CSV_CELL_LIMIT)
+    with path.open("rb") as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        reader = csv.reader(text, delimiter=_delimiter(path), strict=True)
+        number, line = 0, 1
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except UnicodeDecodeError:
+                raise FileUnreadableError(
+                    f"The file is not UTF-8 text after line {reader.line_num}. "
+                    "Save it as “CSV UTF-8” and upload it again."
+                ) from None
+            except csv.Error as error:
+                raise FileUnreadableError(f"Line {reader.line_num}: {error}.") from None
+            if cells:
+                yield Record(number, line, cells)
+                number += 1
+            line = reader.line_num + 1
+
+
+def _delimiter(path: Path) -> str:
+    """Comma or semicolon, whichever the first line has more of."""
+    with path.open("rb") as file:
+        head = file.readline(CSV_CELL_LIMIT)
+    return ";" if head.count(b";") > head.count(b",") else ","
+
+
+def guess_mapping(columns: list[str]) -> dict[int, Field]:
+    """The obvious mapping by column names; unknown columns are left out."""
+    mapping: dict[int, Field] = {}
+    for position, name in enumerate(columns):
+        plain = "".join(character for character in name.lower() if character.isalnum())
+        found = _SPELLINGS.get(plain)
+        if found is not None and found not in mapping.values():
+            mapping[position] = found
+    return mapping
+
+
+def check_mapping(mapping: dict[int, Field], columns: list[str]) -> None:
+    """The mapping names an email column, and every field once.
+
+    Raises:
+        MappingInvalidError: the sentence says what is missing.
+    """
+    fields = list(mapping.values())
+    if Field.EMAIL not in fields:
+        raise MappingInvalidError("Choose which column holds the email address.")
+    doubled = {field for field in fields if fields.count(field) > 1}
+    if doubled:
+        raise MappingInvalidError(f"Two columns are mapped to “{sorted(doubled)[0]}”.")
+    if any(position >= len(columns) for position in mapping):
+        raise MappingInvalidError("The mapping names a column the file does not have.")
+
+
+def judge(record: Record, mapping: dict[int, Field], width: int) -> Row | Refusal:
+    """The record as a row to import, or why it is refused.
+
+    Args:
+        width: how many columns the header has; fewer or more cells are refused.
+    """
+    if len(record.cells) != width:
+        return Refusal(record.line, "column_count", record.cells)
+    values = {
+        field: value
+        for position, field in mapping.items()
+        if (value := record.cells[position].strip())
+    }
+    email = values.pop(Field.EMAIL, "")
+    if not email:
+        return Refusal(record.line, "email_missing", record.cells)
+    try:
+        key = email_key(email)
+    except EmailInvalidError:
+        return Refusal(record.line, "email_invalid", record.cells)
+    problem = _problem(values)
+    if problem is not None:
+        return Refusal(record.line, problem, record.cells)
+    return Row(record.line, email, key, _normalised(values), record.cells)
+
+
+def _problem(values: dict[Field, str]) -> str | None:
+    for name, most in _LENGTH.items():
+        if len(values.get(Field(name), "")) > most:
+            return f"value_too_long:{name}"
+    for field in (Field.LANG, Field.COUNTRY):
+        value = values.get(field)
+        if value is not None and not (len(value) == _LANGUAGE_LENGTH and value.isalpha()):
+            return f"type_mismatch:{field}"
+    return None
+
+
+def _normalised(values: dict[Field, str]) -> dict[Field, str]:
+    changed = dict(values)
+    if Field.LANG in changed:
+        changed[Field.LANG] = changed[Field.LANG].lower()
+    if Field.COUNTRY in changed:
+        changed[Field.COUNTRY] = changed[Field.COUNTRY].upper()
+    return changed

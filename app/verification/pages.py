@@ -1,0 +1,39 @@
+"""The public proof: who owns a token, read from the chain while you wait."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.spaces.deps import shell_of
+from app.verification import service
+from app.verification.deps import limited
+from app.web.access import PUBLIC
+from app.web.deps import SessionDep
+from app.web.rendering import render, set_shell
+from core.settings import core_settings
+
+router = APIRouter(dependencies=[PUBLIC, Depends(limited)])
+
+
+@router.get("/verify/t/{chain_id}/{contract}/{token_id}")
+def verify(
+    request: Request,
+    session: SessionDep,
+    chain_id: int,
+    contract: str,
+    token_id: str,
+    owner: Annotated[str | None, "the address somebody claims"] = None,
+) -> Response:
+    """One sentence anybody understands, and how to check it without us."""
+    proof = service.prove(session, chain_id, contract, token_id, claimed=owner)
+    set_shell(request, shell_of(proof.merchant))
+    return render(
+        request,
+        "verification/show.html",
+        status_code=200,
+        proof=proof,
+        ownership=proof.ownership,
+        address=f"{core_settings().public_url.rstrip('/')}{request.url.path}",
+    )

@@ -1,0 +1,153 @@
+"""Proofs of ownership: the contract must be ours, the answer comes from the chain alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Merchant
+from app.verification import reader
+from app.verification.errors import UnknownContractError
+from app.verification.reader import Ownership, OwnershipStatus
+from chain.models import Chain, ChainKind
+from chain.networks import find_contract, get_chain, urls_of
+from core.db import choose_merchant
+from minting.content import content_store
+from minting.errors import ContentCorruptError, ContentNotFoundError
+from minting.models import DigitalAsset, PassContract
+
+_ADDRESS_DIGITS = 40
+_UINT256 = 2**256
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a stranger is told: the chain's answer, and whose contract it is.
+
+    Args:
+        matches: whether `claimed` owns the token; None when nobody was named.
+        metadata_matches: whether the stored document is what its content id says; None without one.
+    """
+
+    merchant: Merchant
+    chain: Chain
+    kind: str
+    title: str
+    image_cid: str | None
+    contract: str
+    token_id: int
+    ownership: Ownership
+    matches: bool | None
+    metadata_cid: str | None
+    metadata_matches: bool | None
+
+    @property
+    def is_owned(self) -> bool:
+        """True when somebody holds the token at the block that was read."""
+        return self.ownership.status is OwnershipStatus.OWNED
+
+    @property
+    def is_own_ledger(self) -> bool:
+        """True when the chain is run by this installation itself."""
+        return self.chain.kind is ChainKind.EMBEDDED
+
+
+def prove(
+    session: Session, chain_id: int, contract: str, token: str, *, claimed: str | None
+) -> Proof:
+    """Who owns the token, at one named block.
+
+    Raises:
+        UnknownContractError: not a contract of this installation, or not an address or number.
+        ChainUnavailableError: no node answers; no owner is named then.
+    """
+    token_id = _token_id(contract, token)
+    merchant_id = find_contract(session, chain_id, _address(contract))
+    if merchant_id is None:
+        raise UnknownContractError(contract)
+    choose_merchant(session, merchant_id)
+    chain = get_chain(session, chain_id)
+    found = reader.read_ownership(urls_of(chain)[0], contract, token_id)
+    kind, title, image_cid = _describe(session, contract)
+    cid = (found.token_uri or "").removeprefix("ipfs://") or None
+    return Proof(
+        merchant=session.get_one(Merchant, merchant_id),
+        chain=chain,
+        kind=kind,
+        title=title,
+        image_cid=image_cid,
+        contract=contract,
+        token_id=token_id,
+        ownership=found,
+        matches=_same(found.owner, claimed),
+        metadata_cid=cid,
+        metadata_matches=None if cid is None else _is_intact(cid),
+    )
+
+
+def _describe(session: Session, contract: str) -> tuple[str, str, str | None]:
+    asset = session.scalar(select(DigitalAsset).where(DigitalAsset.address == contract))
+    if asset is not None:
+        return "digital_asset", asset.title, asset.renditions[-1]["cid"]
+    registry = session.scalars(select(PassContract).where(PassContract.address == contract)).one()
+    return "membership_pass", registry.name, None
+
+
+def _address(text: str) -> Any:
+    digits = text.removeprefix("0x")
+    is_hex = all(c in "0123456789abcdefABCDEF" for c in digits)
+    if not text.startswith("0x") or len(digits) != _ADDRESS_DIGITS or not is_hex:
+        raise UnknownContractError(text)
+    return text
+
+
+def _token_id(contract: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 78 and int(text) < _UINT256):
+        raise UnknownContractError(contract)
+    return int(text)
+
+
+def _same(owner: str | None, claimed: str | None) -> bool | None:
+    if claimed is None:
+        return None
+    return owner is not None and owner.lower() == claimed.strip().lower()
+
+
+def _is_intact(cid: str) -> bool:
+    try:
+        content_store().read(cid)
+    except (ContentNotFoundError, ContentCorruptError):
+        return False
+    return True
+
+
+def as_document(proof: Proof) -> dict[str, Any]:
+    """The JSON of the public API; uint256 values are text."""
+    found = proof.ownership
+    explorer = (proof.chain.explorer_url or "").replace("{address}", proof.contract)
+    return {
+        "status": found.status.value,
+        "kind": proof.kind,
+        "standard": "ERC-721",
+        "chainId": proof.chain.id,
+        "contract": proof.contract,
+        "tokenId": str(proof.token_id),
+        "owner": found.owner,
+        "matches": proof.matches,
+        "soulbound": found.soulbound,
+        "issuer": {"name": proof.merchant.name, "contractOwner": found.contract_owner},
+        "block": {
+            "number": found.block.number,
+            "hash": found.block.hash,
+            "timestamp": found.block.timestamp.isoformat(timespec="milliseconds").replace(
+                "+00:00", "Z"
+            ),
+        },
+        "tokenUri": found.token_uri,
+        "metadataCid": proof.metadata_cid,
+        "metadataMatchesCid": proof.metadata_matches,
+        "explorerUrl": explorer or None,
+        "source": "chain",
+        "howToCheck": {"method": "eth_call", "to": proof.contract, "data": found.call_data},
+    }

@@ -1,0 +1,67 @@
+"""The Celery worker: thin tasks, and the one schedule of everything periodic.
+
+Run with `celery -A app.worker worker -B -P threads`. Tasks carry ids and open their own units of
+work; whatever a lost message leaves behind, the next sweep finds.
+"""
+
+from uuid import UUID
+
+import structlog
+from celery.signals import setup_logging
+from sqlalchemy import text
+
+import app.models  # noqa: F401 - the mappers need every table
+from app import engine
+from app.users import imports
+from core import jobs
+from core.db import Role, unit_of_work
+from core.errors import AppError
+from core.log import configure_logging
+from core.types import ImportId, MerchantId, utc_now
+
+log = structlog.get_logger(__name__)
+
+celery = jobs.celery_app()
+celery.conf.beat_schedule = {
+    "step": {"task": "engine.step", "schedule": 0.5, "options": {"expires": 2}},
+    "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
+    "partitions": {"task": "engine.partitions", "schedule": 86_400},
+}
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _logging(**_: object) -> None:
+    configure_logging("worker")
+
+
+@jobs.task("engine.step")
+def step() -> None:
+    """Move everything due by one step; a chain that does not answer never stops the others."""
+    for place in engine.workplaces():
+        try:
+            engine.step(place)
+        except AppError as error:
+            log.warning("step_failed", code=error.code, detail=str(error))
+
+
+@jobs.task("engine.imports")
+def sweep_imports() -> None:
+    """Take up imports whose message was lost or whose worker was killed."""
+    for merchant, import_id in engine.running_imports():
+        run_import(str(merchant), str(import_id))
+
+
+@jobs.task(imports.TASK)
+def run_import(merchant: str, import_id: str) -> None:
+    """Run an import to its end, a part a transaction."""
+    more = True
+    while more:
+        with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
+            more = imports.run_part(session, ImportId(UUID(import_id)), at=utc_now())
+
+
+@jobs.task("engine.partitions")
+def make_partitions() -> None:
+    """Next month's event partitions exist."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        session.execute(text("SELECT cohort_make_event_partitions()"))

@@ -1,0 +1,133 @@
+"""Every screen at 1440 and 390 pixels into `screenshots/`; run by `make screenshots`."""
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.site import (
+    ROOT,
+    Site,
+    browser,
+    chromium,
+    running_site,
+    sign_in_as_member,
+    sign_in_as_owner,
+)
+
+FOLDER = ROOT / "screenshots"
+WIDTHS = (1440, 390)
+_FILE = ROOT / "examples" / "members.csv"
+_MEMBER = "member@example.com"
+
+
+class Camera:
+    """Takes the same page at every width."""
+
+    def __init__(self, page: Page, site: Site, folder: Path) -> None:
+        self._page = page
+        self._site = site
+        self._folder = folder
+        self._number = 0
+
+    def take(self, name: str, path: str | None = None) -> None:
+        """The page, or the page at `path`, as one picture a width."""
+        if path is not None:
+            self._page.goto(path if path.startswith("http") else self._site.base + path)
+        self._number += 1
+        for width in WIDTHS:
+            self._page.set_viewport_size({"width": width, "height": 900})
+            self._page.screenshot(
+                path=self._folder / f"{self._number:02d}-{name}-{width}.png", full_page=True
+            )
+        self._page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+
+
+def first_link(page: Page, selector: str) -> str:
+    """Where the first matching link leads."""
+    return str(page.locator(selector).first.get_attribute("href"))
+
+
+def shoot_admin(chrome: Browser, site: Site) -> str:
+    """All screens of the team; returns a verification address."""
+    page = chrome.new_context().new_page()
+    camera = Camera(page, site, FOLDER)
+    camera.take("admin-sign-in", "/admin/sign-in")
+    sign_in_as_owner(page, site)
+    camera.take("admin-home", "/admin")
+    camera.take("users", "/admin/users")
+    user = first_link(page, "td.cell-main a")
+    done = first_link(page, "a[href*='/imports/']")
+    camera.take("user", user)
+    camera.take("users-search-empty", "/admin/users?q=nobody-has-this-name")
+    camera.take("import-report", done)
+    camera.take("import-upload", "/admin/users/import")
+    page.get_by_label("CSV file").set_input_files(_FILE)
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("heading", name="Map columns").wait_for()
+    camera.take("import-mapping")
+    camera.take("assets", "/admin/assets")
+    asset = first_link(page, "td.cell-main a")
+    camera.take("asset", asset)
+    verify = first_link(page, "a[href*='/verify/t/']")
+    camera.take("asset-new", "/admin/assets/new")
+    camera.take("campaigns", "/admin/campaigns")
+    camera.take("campaign", first_link(page, "td.cell-main a"))
+    shoot_flow(page, camera)
+    camera.take("operations", "/admin/operations")
+    camera.take("not-found", "/admin/users/usr_00000000000000000000000000")
+    return verify
+
+
+def shoot_flow(page: Page, camera: Camera) -> None:
+    """The creation flow of an airdrop, up to its review."""
+    camera.take("campaign-new", "/admin/campaigns/new")
+    page.get_by_label("Internal title").fill("Winter thanks")
+    page.get_by_role("button", name="Create").click()
+    camera.take("campaign-texts")
+    page.get_by_label("Title").fill("A small thank-you")
+    page.get_by_role("button", name="Save and continue").click()
+    camera.take("campaign-audience")
+    page.get_by_role("button", name="Save and continue").click()
+    page.locator("input[name=asset]").first.check()
+    camera.take("campaign-rewards")
+    page.get_by_role("button", name="Save and continue").click()
+    camera.take("campaign-review")
+
+
+def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
+    """All screens of members and of strangers."""
+    page = chrome.new_context().new_page()
+    camera = Camera(page, site, FOLDER / "members")
+    camera.take("space-login", "/space/login")
+    sign_in_as_member(page, site, example_member())
+    camera.take("space-home")
+    camera.take("collectible", first_link(page, "a[href*='/space/rewards/']"))
+    camera.take("verify", verify)
+    camera.take("verify-unknown", verify.rsplit("/", 1)[0] + "/999999999999")
+    camera.take("outbox", "/outbox")
+    stranger = chrome.new_context().new_page()
+    sign_in_as_member(stranger, site, _MEMBER)
+    Camera(stranger, site, FOLDER / "newcomer").take("space-home-empty")
+
+
+def example_member() -> str:
+    """The address of the first member of the example."""
+    lines = _FILE.read_text(encoding="utf-8").splitlines()
+    return lines[1].split(",")[0]
+
+
+def main() -> None:
+    """Start a site with the example, take every picture."""
+    if chromium() is None:
+        sys.exit("No Chromium on this machine. Install it, for example: apt-get install chromium")
+    for folder in (FOLDER, FOLDER / "members", FOLDER / "newcomer"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with running_site(example=True) as site, browser() as chrome:
+        verify = shoot_admin(chrome, site)
+        shoot_members(chrome, site, verify)
+    print(f"Screenshots are in {FOLDER}")  # noqa: T201 - a command's answer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Keys are made, sealed and used; no path gives one out or opens one for somebody else."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+from eth_account import Account
+from eth_utils.crypto import keccak
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from core.db import unit_of_work
+from core.ids import new_id
+from core.types import MerchantId
+from tests.conftest import NOW, make_merchant
+from tests.factories.wallets import make_payload, make_wallet
+from wallets import service
+from wallets.errors import CiphertextError, SigningRefusedError, WalletNotFoundError
+from wallets.models import DataKey, Wallet, WalletKind
+from wallets.service import create_wallets, sign_transaction
+
+OTHER_KEY = bytes.fromhex("22" * 32)
+
+
+def count_wallets(merchant: MerchantId) -> int:
+    with unit_of_work(merchant=merchant) as session:
+        return session.scalar(select(func.count()).select_from(Wallet)) or 0
+
+
+def swap_rows(session: Session, one: Wallet, two: Wallet, *columns: str) -> None:
+    """What a person with write access to the table could do."""
+    values = [{name: getattr(wallet, name) for name in columns} for wallet in (two, one)]
+    session.expunge_all()
+    for wallet, taken in zip((one, two), values, strict=True):
+        session.execute(update(Wallet).where(Wallet.id == wallet.id).values(**taken))
+
+
+class TestCreateWallets:
+    def test_addresses_come_in_the_order_of_the_owners(self, session: Session) -> None:
+        owners = [new_id() for _ in range(30)]
+        addresses = create_wallets(session, WalletKind.MEMBER, owners=owners, at=NOW)
+        rows = session.execute(select(Wallet.owner_id, Wallet.address)).tuples().all()
+        assert dict(rows) == dict(zip(owners, addresses, strict=True))
+        assert len(set(addresses)) == 30
+
+    def test_nobody_needs_no_wallet(self, session: Session) -> None:
+        assert create_wallets(session, WalletKind.MEMBER, owners=[], at=NOW) == []
+
+    def test_every_row_has_a_salt_and_a_sealed_key_of_its_own(self, session: Session) -> None:
+        create_wallets(session, WalletKind.MEMBER, owners=[new_id() for _ in range(20)], at=NOW)
+        assert len(set(session.scalars(select(Wallet.salt)))) == 20
+        assert len(set(session.scalars(select(Wallet.ciphertext)))) == 20
+
+    def test_an_owner_has_one_wallet_of_a_kind(self, session: Session) -> None:
+        owner = new_id()
+        make_wallet(session, WalletKind.MEMBER, owner)
+        with pytest.raises(IntegrityError, match="uq_wallets_merchant_id_kind_owner_id"):
+            make_wallet(session, WalletKind.MEMBER, owner)
+
+    def test_a_full_data_key_is_followed_by_another(self, session: Session) -> None:
+        make_wallet(session)
+        first = session.scalars(select(DataKey)).one()
+        first.wallet_count = service.WALLETS_A_DATA_KEY - 2
+        owners = [new_id() for _ in range(5)]
+        create_wallets(session, WalletKind.MEMBER, owners=owners, at=NOW)
+        counts = session.scalars(select(DataKey.wallet_count).order_by(DataKey.id)).all()
+        assert counts == [service.WALLETS_A_DATA_KEY, 3]
+
+    def test_two_first_needs_at_once_end_in_one_wallet(self, committed: None) -> None:
+        merchant, owner = make_merchant().id, new_id()
+
+        def create(_number: int) -> bool:
+            try:
+                with unit_of_work(merchant=merchant) as session:
+                    create_wallets(session, WalletKind.MEMBER, owners=[owner], at=NOW)
+            except IntegrityError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(create, range(4))) == [False, False, False, True]
+        assert count_wallets(merchant) == 1
+
+    def test_parallel_sets_count_every_wallet_on_its_data_key(self, committed: None) -> None:
+        merchant = make_merchant().id
+
+        def create(number: int) -> None:
+            with unit_of_work(merchant=merchant) as session:
+                owners: list[UUID | None] = [new_id() for _ in range(number)]
+                create_wallets(session, WalletKind.MEMBER, owners=owners, at=NOW)
+
+        create(1)
+        with ThreadPoolExecutor(5) as pool:
+            list(pool.map(create, range(1, 11)))
+        with unit_of_work(merchant=merchant) as session:
+            assert session.scalar(select(func.sum(DataKey.wallet_count))) == 56
+        assert count_wallets(merchant) == 56
+
+    def test_a_count_read_before_the_lock_is_read_again_under_it(self, committed: None) -> None:
+        merchant = make_merchant().id
+        with unit_of_work(merchant=merchant) as session:
+            address = make_wallet(session).address
+        with unit_of_work(merchant=merchant) as session:
+            sign_transaction(session, address, make_payload())
+            with unit_of_work(merchant=merchant) as other:
+                make_wallet(other)
+            make_wallet(session)
+        with unit_of_work(merchant=merchant) as session:
+            assert session.scalar(select(DataKey.wallet_count)) == 3
+
+    def test_a_rollback_leaves_nothing(self, committed: None) -> None:
+        merchant = make_merchant().id
+        with pytest.raises(RuntimeError), unit_of_work(merchant=merchant) as session:
+            make_wallet(session)
+            raise RuntimeError
+        assert count_wallets(merchant) == 0
+
+
+class TestSignTransaction:
+    def test_equal_payloads_give_equal_bytes(self, session: Session) -> None:
+        address = make_wallet(session).address
+        first = sign_transaction(session, address, make_payload())
+        assert sign_transaction(session, address, make_payload()) == first
+
+    def test_another_payload_gives_other_bytes(self, session: Session) -> None:
+        address = make_wallet(session).address
+        first = sign_transaction(session, address, make_payload())
+        assert sign_transaction(session, address, make_payload(nonce=8)).raw != first.raw
+
+    @pytest.mark.parametrize("to", [None, "0x5FbDB2315678afecb367f032d93F642f64180aa3"])
+    def test_the_signature_is_the_wallets(self, session: Session, to: str | None) -> None:
+        address = make_wallet(session).address
+        signed = sign_transaction(session, address, make_payload(to=to))
+        assert Account.recover_transaction(signed.raw) == address
+        assert signed.tx_hash == keccak(signed.raw)
+
+    @pytest.mark.parametrize("kind", [WalletKind.MEMBER, WalletKind.ISSUER])
+    def test_other_kinds_sign_nothing(self, session: Session, kind: WalletKind) -> None:
+        address = make_wallet(session, kind, new_id()).address
+        with pytest.raises(SigningRefusedError, match=f"A {kind} wallet may not sign this"):
+            sign_transaction(session, address, make_payload())
+
+    def test_a_payload_outside_the_policy_is_refused(self, session: Session) -> None:
+        with pytest.raises(SigningRefusedError, match="carries value"):
+            sign_transaction(session, make_wallet(session).address, make_payload(value=1))
+
+    def test_an_unknown_address_is_refused(self, session: Session) -> None:
+        with pytest.raises(WalletNotFoundError, match="holds no key for 0x5FbDB"):
+            sign_transaction(session, "0x5FbDB2315678afecb367f032d93F642f64180aa3", make_payload())
+
+
+class TestSealedRows:
+    @pytest.mark.parametrize(
+        "columns",
+        [("ciphertext",), ("salt",), ("ciphertext", "salt"), ("ciphertext", "salt", "data_key_id")],
+    )
+    def test_a_row_filled_from_another_does_not_open(
+        self, session: Session, columns: tuple[str, ...]
+    ) -> None:
+        one, two = make_wallet(session), make_wallet(session)
+        swap_rows(session, one, two, *columns)
+        for address in (one.address, two.address):
+            with pytest.raises(CiphertextError, match=address):
+                sign_transaction(session, address, make_payload())
+
+    def test_a_members_row_made_a_relayer_does_not_open(self, session: Session) -> None:
+        wallet = make_wallet(session, WalletKind.MEMBER, new_id())
+        session.execute(
+            update(Wallet).where(Wallet.id == wallet.id).values(kind=WalletKind.RELAYER)
+        )
+        session.expire_all()
+        with pytest.raises(CiphertextError):
+            sign_transaction(session, wallet.address, make_payload())
+
+    def test_an_owner_written_into_a_row_does_not_open_it(self, session: Session) -> None:
+        wallet = make_wallet(session)
+        session.execute(update(Wallet).where(Wallet.id == wallet.id).values(owner_id=new_id()))
+        session.expire_all()
+        with pytest.raises(CiphertextError):
+            sign_transaction(session, wallet.address, make_payload())
+
+    def test_a_well_sealed_key_of_another_address_is_not_used(self, session: Session) -> None:
+        wallet = make_wallet(session)
+        data_key = session.get_one(DataKey, wallet.data_key_id)
+        binding = service._binding(
+            wallet.merchant_id, wallet.kind, None, wallet.id, wallet.address, data_key.id
+        )
+        wallet.ciphertext = service.vault.seal(
+            OTHER_KEY, data_key=service._unwrap(data_key), salt=wallet.salt, binding=binding
+        )
+        with pytest.raises(CiphertextError):
+            sign_transaction(session, wallet.address, make_payload())
+
+    def test_a_wallet_copied_to_another_data_key_does_not_open(self, session: Session) -> None:
+        wallet = make_wallet(session)
+        values = session.execute(select(DataKey.__table__)).mappings().one()
+        copy = {**values, "id": new_id()}
+        session.execute(insert(DataKey).values(**copy))
+        wallet.data_key_id = copy["id"]
+        with pytest.raises(Exception, match=r"does not open|is not the one this data"):
+            sign_transaction(session, wallet.address, make_payload())
+
+
+class TestSecrecy:
+    def test_no_representation_and_no_log_line_holds_a_key(
+        self, session: Session, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        wallet = make_wallet(session)
+        signed = sign_transaction(session, wallet.address, make_payload())
+        secret = service._open_key(session, wallet)
+        data_key = service._unwrap(session.get_one(DataKey, wallet.data_key_id))
+        out, err = capsys.readouterr()
+        seen = "".join((repr(wallet), str(vars(wallet)), repr(signed), caplog.text, out, err))
+        for key in (secret, data_key):
+            assert key.hex() not in seen
+            assert repr(key)[2:-1] not in seen
+            assert key not in signed.raw
+
+    def test_the_stored_rows_do_not_show_the_key(self, session: Session) -> None:
+        wallet = make_wallet(session)
+        secret = service._open_key(session, wallet)
+        assert secret not in wallet.ciphertext
+        assert secret not in session.get_one(DataKey, wallet.data_key_id).wrapped
