@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/@foundry-rs/anvil-linux-amd64/bin:$(PATH)
-export PYTHONDONTWRITEBYTECODE ?=
+# Compiled modules make a start three times faster, so they are written whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run smoke test check bench screenshots setup setup-dev format artifacts migration clean
 
@@ -48,7 +49,7 @@ $(UV): requirements-uv.lock
 
 $(VENV)/.runtime: $(UV) requirements.lock
 	@echo "Installing the runtime packages ..."
-	@test -e $(VENV)/.dev || $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@test -e $(VENV)/.dev || $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: $(UV) requirements-dev.lock

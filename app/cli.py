@@ -19,18 +19,19 @@ from rich.panel import Panel
 
 import app.models  # noqa: F401 - the mappers need every table
 from app import database, example, local
-from app.processes import Processes
 from core.errors import AppError, SettingsError
 from core.log import configure_logging
 from core.settings import core_settings
 
 _console = Console(stderr=True)
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.group()
 def main() -> None:
     """Cohort: members, passes, campaigns and provable ownership on one machine."""
     configure_logging("cohort")
+    _stop_on_signals()
 
 
 def _sentences(command: Callable[..., None]) -> Callable[..., None]:
@@ -48,18 +49,21 @@ def _sentences(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @main.command()
+@click.option("--example/--no-example", "with_example", default=True, help="Fill if empty.")
 @click.option(
-    "--example/--no-example", "with_example", default=True, help="Fill an empty database."
+    "--examples",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=example.FOLDER,
+    help="The brand, its media and its members.csv.",
 )
 @_sentences
-def up(with_example: bool) -> None:
+def up(with_example: bool, examples: Path) -> None:
     """Start everything, run the example if the database is empty, then serve until stopped."""
     with local.running(_console) as processes:
-        _stop_on_signals(processes)
         if with_example and not core_settings().is_production and example.is_due():
-            example.run(_console)
+            example.run_through(_console, examples)
         _console.print(_welcome())
-        processes.watch()
+        processes.wait()
 
 
 @main.command()
@@ -68,10 +72,9 @@ def smoke() -> None:
     """Run the whole main job in a throw-away directory; the last line is its JSON report."""
     with tempfile.TemporaryDirectory(prefix="cohort-smoke-") as folder:
         local.use_throwaway(Path(folder))
-        with local.running(_console) as processes:
-            _stop_on_signals(processes)
-            report = example.run(_console)
-            again = example.run(_console)
+        with local.running(_console):
+            report = example.run_through(_console, example.FOLDER)
+            again = example.run_through(_console, example.FOLDER)
         if again.changed:
             raise SettingsError("Running the example a second time changed something.")
         click.echo(json.dumps({**asdict(report.figures), "urls": report.urls}))
@@ -90,12 +93,16 @@ def migrate() -> None:
     _console.print("The database is up to date.")
 
 
-def _stop_on_signals(processes: Processes) -> None:
-    def stop(_number: int, _frame: object) -> None:
-        processes.request_stop()
+def _stop_on_signals() -> None:
+    """The first signal unwinds everything in order; more of them change nothing."""
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    def stop(_number: int, _frame: object) -> None:
+        for known in _STOPPING:
+            signal.signal(known, signal.SIG_IGN)
+        raise SystemExit(0)
+
+    for known in _STOPPING:
+        signal.signal(known, stop)
 
 
 def _welcome() -> Panel:
@@ -107,3 +114,7 @@ def _welcome() -> Panel:
         "Stop with Ctrl-C; everything is kept in " + str(core_settings().data_dir),
     ]
     return Panel("\n".join(lines), title="Cohort is serving", expand=False)
+
+
+if __name__ == "__main__":
+    main()

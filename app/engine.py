@@ -20,7 +20,7 @@ from chain import local, pipeline
 from chain.client import ChainClient
 from chain.local import LocalChain
 from chain.models import Chain, ChainKind, NonceLane
-from chain.networks import check_identity, client_for, finality_line
+from chain.networks import advance_finality, check_identity, client_for, finality_line
 from core.db import Role, unit_of_work
 from core.settings import core_settings
 from core.types import ImportId, MerchantId, utc_now
@@ -42,7 +42,7 @@ def workplaces() -> list[Workplace]:
     with unit_of_work(role=Role.ENGINE) as session:
         rows = session.execute(
             select(NonceLane.merchant_id, Chain).join(Chain).order_by(NonceLane.id)
-        ).tuples()
+        )
         return [Workplace(merchant, chain) for merchant, chain in rows]
 
 
@@ -53,7 +53,7 @@ def running_imports() -> list[tuple[MerchantId, ImportId]]:
             select(UserImport.merchant_id, UserImport.id).where(
                 UserImport.state == ImportState.RUNNING
             )
-        ).tuples()
+        )
         return list(rows)
 
 
@@ -123,10 +123,10 @@ def _final_line(chain: Chain, client: ChainClient) -> int:
         line = finality_line(chain, client)
     else:
         line = finality_line(chain, client, durable=local_chain().durable_block)
-    if line > chain.final_number:
+    block_hash = client.block_hash(line)
+    if line > chain.final_number and block_hash is not None:
         with unit_of_work() as session:
-            row = session.get_one(Chain, chain.id, with_for_update=True)
-            row.final_number = max(row.final_number, line)
+            advance_finality(session, chain.id, number=line, block_hash=block_hash)
     return line
 
 

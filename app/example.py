@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minting.content import content_store
-from minting.media import render_image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
@@ -31,11 +30,13 @@ from app.verification import reader
 from chain.models import Transaction
 from chain.networks import get_chain, urls_of
 from core.db import unit_of_work
-from core.errors import SettingsError
+from core.errors import SettingsError, UnavailableError
 from core.settings import core_settings
 from core.types import MerchantId, utc_now
 from minting import assets, passes
 from minting.assets import AssetDraft
+from minting.content import content_store
+from minting.media import render_image
 from minting.models import (
     Batch,
     ContractState,
@@ -88,6 +89,7 @@ class Report:
 @dataclass(frozen=True)
 class _Job:
     merchant: MerchantId
+    folder: Path
     brand: dict[str, Any]
     progress: Progress
     report: Report
@@ -128,8 +130,28 @@ def is_due() -> bool:
     return users == 0 or (ours is not None and (run is None or run.state is not RunState.COMPLETED))
 
 
-def run(console: Console) -> Report:
+def run_through(console: Console, folder: Path) -> Report:
+    """`run`, taken up again whenever a part of the installation was away for a moment.
+
+    Raises:
+        ExampleFailedError: a step did not end as it must.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return run(console, folder)
+        except (OperationalError, UnavailableError):
+            if time.monotonic() > deadline:
+                raise
+            console.print("A part was away for a moment; the job goes on where it stood.")
+            time.sleep(1)
+
+
+def run(console: Console, folder: Path) -> Report:
     """The whole job has been done, now or before; the report says which.
+
+    Args:
+        folder: holds `brand.json`, `members.csv` and the media they name.
 
     Raises:
         ExampleFailedError: a step did not end as it must.
@@ -139,8 +161,8 @@ def run(console: Console) -> Report:
         merchant = first_merchant(session)
     columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        brand = json.loads((FOLDER / "brand.json").read_text(encoding="utf-8"))
-        job = _Job(merchant.id, brand, progress, Report())
+        brand = json.loads((folder / "brand.json").read_text(encoding="utf-8"))
+        job = _Job(merchant.id, folder, brand, progress, Report())
         _import_members(job)
         _issue_passes(job)
         asset = _publish_asset(job, merchant)
@@ -159,7 +181,7 @@ def _import_members(job: _Job) -> None:
         )
         if row is None:
             job.report.changed = True
-            with (FOLDER / "members.csv").open("rb") as file:
+            with (job.folder / "members.csv").open("rb") as file:
                 row = imports.upload(session, "members.csv", file, at=utc_now())
             imports.choose_mapping(session, row, imports.mapping_of(row))
             imports.start(session, row, at=utc_now())
@@ -192,13 +214,14 @@ def _pass_contract_live(session: Session) -> int:
 
 def _publish_asset(job: _Job, merchant: Merchant) -> DigitalAsset:
     wanted = job.brand["asset"]
+    asset: DigitalAsset | None
     with job.unit() as session:
         asset = session.scalar(
             select(DigitalAsset).where(DigitalAsset.reference_id == wanted["reference_id"])
         )
         if asset is None:
             job.report.changed = True
-            media = render_image((FOLDER / wanted["image"]).read_bytes())
+            media = render_image((job.folder / wanted["image"]).read_bytes())
             draft = AssetDraft(
                 internal_name=wanted["internal_name"],
                 title=wanted["title"],
@@ -289,22 +312,18 @@ def _verify(job: _Job) -> None:
 
 def _draw(session: Session) -> list[tuple[str, int, int, str]]:
     """Twenty members at random: contract, token id, chain id, and the owner the tables name."""
-    rows = (
-        session.execute(
-            select(
-                DigitalAsset.address,
-                Token.round,
-                Token.pass_number,
-                DigitalAsset.chain_id,
-                MembershipPass.address,
-            )
-            .join(DigitalAsset, DigitalAsset.id == Token.asset_id)
-            .join(MembershipPass, MembershipPass.user_id == Token.user_id)
-            .where(Token.state == TokenState.OWNED)
+    rows = session.execute(
+        select(
+            DigitalAsset.address,
+            Token.round,
+            Token.pass_number,
+            DigitalAsset.chain_id,
+            MembershipPass.address,
         )
-        .tuples()
-        .all()
-    )
+        .join(DigitalAsset, DigitalAsset.id == Token.asset_id)
+        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(Token.state == TokenState.OWNED)
+    ).all()
     drawn = random.SystemRandom().sample(rows, min(VERIFIED, len(rows)))
     return [
         (str(address), round_number << 32 | (number or 0), int(chain_id or 0), str(owner))

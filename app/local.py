@@ -87,49 +87,55 @@ def running(console: Console) -> Iterator[Processes]:
 
 
 def _start(processes: Processes, folder: Path) -> None:
-    owner_url = _start_database(processes, folder)
-    login_url = core_settings().database_url
-    assert login_url is not None  # set just above where it was not configured
-    database.prepare(owner_url, login_url.get_secret_value())
+    postgres = EmbeddedPostgres(folder / "postgres")
+    parts = []
+    if core_settings().database_url is None:
+        postgres.initialise()
+        parts.append(_database_part(postgres))
     if chain_settings().is_embedded:
-        _start_chain(processes)
+        _check_port(chain_settings().local_port, "CHAIN_LOCAL_PORT")
+        parts.append(_chain_part())
+    processes.start(*parts)
+    if core_settings().database_url is None:
+        _set_environment(
+            COHORT_DATABASE_URL=postgres.login_url, COHORT_DATABASE_OWNER_URL=postgres.owner_url
+        )
+    database.prepare(*_database_urls())
     prepare_installation(at=utc_now())
     processes.set_environment(**_shared_environment())
-    processes.start(Part("worker", "magenta", _worker_command, lambda: True))
-    processes.start(Part("web", "cyan", _web_command, _web_answers))
+    processes.start(
+        Part("worker", "magenta", _worker_command, lambda: True),
+        Part("web", "cyan", _web_command, _web_answers),
+    )
+    processes.watch()
 
 
-def _start_database(processes: Processes, folder: Path) -> str:
-    configured = core_settings().database_owner_url
-    if core_settings().database_url is not None:
-        if configured is None:
-            raise SettingsError(
-                "COHORT_DATABASE_URL is set but COHORT_DATABASE_OWNER_URL is not. Set it to the "
-                "role that owns the tables; migrations need it."
-            )
-        return configured.get_secret_value()
-    postgres = EmbeddedPostgres(folder / "postgres")
-    postgres.initialise()
-    part = Part(
+def _database_urls() -> tuple[str, str]:
+    """Of the owner and of the login."""
+    login, owner = core_settings().database_url, core_settings().database_owner_url
+    if login is None or owner is None:
+        raise SettingsError(
+            "COHORT_DATABASE_URL is set but COHORT_DATABASE_OWNER_URL is not. Set it to the "
+            "role that owns the tables; migrations need it."
+        )
+    return owner.get_secret_value(), login.get_secret_value()
+
+
+def _database_part(postgres: EmbeddedPostgres) -> Part:
+    return Part(
         "postgres", "blue", postgres.command, lambda: _accepts(postgres), stop_signal=Signals.SIGINT
     )
-    processes.start(part)
-    _set_environment(COHORT_DATABASE_URL=postgres.login_url)
-    return postgres.owner_url
+
+
+def _chain_part() -> Part:
+    files = local_chain()
+    port = chain_settings().local_port
+    client = ChainClient(chain_settings().name, [chain_settings().local_url])
+    return Part("chain", "green", lambda: files.command(port), lambda: _chain_answers(client))
 
 
 def _accepts(postgres: EmbeddedPostgres) -> bool:
     return database.answers(postgres.owner_url)
-
-
-def _start_chain(processes: Processes) -> None:
-    port = chain_settings().local_port
-    _check_port(port, "CHAIN_LOCAL_PORT")
-    files = local_chain()
-    client = ChainClient(chain_settings().name, [chain_settings().local_url])
-    processes.start(
-        Part("chain", "green", lambda: files.command(port), lambda: _chain_answers(client))
-    )
 
 
 def _chain_answers(client: ChainClient) -> bool:

@@ -66,20 +66,24 @@ class Processes:
         self._console = console
         self._parts: list[Part] = []
         self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._failure: PartFailedError | None = None
 
     def set_environment(self, **values: str) -> None:
         """Children started from now on get these too."""
         self._environment.update(values)
 
-    def start(self, part: Part) -> None:
-        """The part runs and is ready.
+    def start(self, *parts: Part) -> None:
+        """The parts run and are ready; they start side by side.
 
         Raises:
-            PartFailedError: it ended, or is not ready after a minute.
+            PartFailedError: one ended, or is not ready after a minute.
         """
-        self._parts.append(part)
-        self._launch(part)
-        self._wait_ready(part)
+        self._parts.extend(parts)
+        for part in parts:
+            self._launch(part)
+        for part in parts:
+            self._wait_ready(part)
 
     def _launch(self, part: Part) -> None:
         part.started_at.append(time.monotonic())
@@ -105,7 +109,7 @@ class Processes:
 
     def _wait_ready(self, part: Part) -> None:
         deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._stopping.is_set():
             assert part.process is not None  # launched above
             if part.is_ready():
                 return
@@ -114,18 +118,34 @@ class Processes:
                     raise PartFailedError(part.name, f"it ended with code {part.process.poll()}")
                 self._launch(part)
             self._stopping.wait(_POLL_SECONDS)
-        raise PartFailedError(part.name, f"it was not ready after {_READY_SECONDS:.0f} seconds")
+        if not self._stopping.is_set():
+            raise PartFailedError(part.name, f"it was not ready after {_READY_SECONDS:.0f} seconds")
 
     def watch(self) -> None:
-        """Until `stop` is called, restart whatever ends.
+        """From now on, whatever ends is started again, until `stop`."""
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        try:
+            while not self._stopping.wait(_POLL_SECONDS * 4):
+                for part in self._parts:
+                    if part.process is not None and part.process.poll() is not None:
+                        self._revive(part)
+        except PartFailedError as error:
+            self._failure = error
+            self._stopping.set()
+
+    def wait(self) -> None:
+        """Return never, unless a part fails for good.
 
         Raises:
             PartFailedError: a part ends again and again.
         """
-        while not self._stopping.wait(_POLL_SECONDS * 4):
-            for part in self._parts:
-                if part.process is not None and part.process.poll() is not None:
-                    self._revive(part)
+        while not self._stopping.wait(1):
+            pass
+        if self._failure is not None:
+            raise self._failure
 
     def _revive(self, part: Part) -> None:
         assert part.process is not None  # only ended parts come here
@@ -141,19 +161,13 @@ class Processes:
         since = time.monotonic() - _RESTART_WINDOW
         return sum(1 for moment in part.started_at if moment > since) < _RESTARTS
 
-    def request_stop(self) -> None:
-        """`watch` returns soon; safe inside a signal handler."""
-        self._stopping.set()
-
     def stop(self) -> None:
         """Every child has ended, last started first."""
         self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
         for part in reversed(self._parts):
             _stop(part)
-
-    def pid_of(self, name: str) -> int:
-        """The process id of a part that runs."""
-        return next(p.process.pid for p in self._parts if p.name == name and p.process)
 
 
 def _stop(part: Part) -> None:

@@ -23,8 +23,8 @@ class ChainKind(StrEnum):
 class Chain(Base):
     """One EVM chain this installation uses; the chain id is its key.
 
-    `confirmations` empty means the node's `finalized` tag. `genesis_hash` and `final_number` show
-    whether a node that answers still is the same chain. The asset implementation and its factory
+    `confirmations` empty means the node's `finalized` tag. The newest final block, once there is
+    one, shows whether a node that answers still is the same chain. The asset implementation and its factory
     exist once a chain; empty until they are on it.
     """
 
@@ -37,8 +37,8 @@ class Chain(Base):
     explorer_url: Mapped[str | None]
     native_symbol: Mapped[str]
     confirmations: Mapped[int | None]
-    genesis_hash: Mapped[bytes]
     final_number: Mapped[int] = mapped_column(BigInteger, default=0)
+    final_hash: Mapped[bytes | None]
     asset_implementation: Mapped[ChecksumAddress | None] = mapped_column(Address)
     asset_factory: Mapped[ChecksumAddress | None] = mapped_column(Address)
 

@@ -63,8 +63,6 @@ def ensure_chain(session: Session, *, kind: ChainKind, client: ChainClient) -> C
     found = client.chain_id()
     if found != settings.id:
         raise ChainMismatchError(settings.name, settings.id, found)
-    genesis = client.block_hash(0)
-    assert genesis is not None  # every chain has a block 0
     session.execute(
         insert(Chain)
         .values(
@@ -75,7 +73,6 @@ def ensure_chain(session: Session, *, kind: ChainKind, client: ChainClient) -> C
             explorer_url=settings.explorer_url,
             native_symbol=settings.native_symbol,
             confirmations=settings.confirmations,
-            genesis_hash=genesis,
             final_number=0,
         )
         .on_conflict_do_nothing()
@@ -86,18 +83,29 @@ def ensure_chain(session: Session, *, kind: ChainKind, client: ChainClient) -> C
 
 
 def check_identity(chain: Chain, client: ChainClient) -> None:
-    """The node serves the chain of this row, and has not lost what was final.
+    """The node still has the newest block that was final.
+
+    The genesis block would say less, and the development chain makes a new one at every start.
 
     Raises:
-        ChainForgottenError: another genesis block, or a head below the final block.
+        ChainForgottenError: another block at that height, or a head below it.
     """
-    if client.block_hash(0) != chain.genesis_hash:
-        raise ChainForgottenError(chain.name, "its first block is another one")
-    head = client.head().number
-    if head < chain.final_number:
-        raise ChainForgottenError(
-            chain.name, f"its head is block {head}, but block {chain.final_number} was final"
-        )
+    if chain.final_hash is None:
+        return
+    found = client.block_hash(chain.final_number)
+    if found != chain.final_hash:
+        detail = "is not there" if found is None else "is another one"
+        raise ChainForgottenError(chain.name, f"its block {chain.final_number} {detail}")
+
+
+def advance_finality(session: Session, chain_id: int, *, number: int, block_hash: bytes) -> None:
+    """The newest final block is at least this one.
+
+    Locks: the chain.
+    """
+    chain = session.get_one(Chain, chain_id, with_for_update=True, populate_existing=True)
+    if chain.final_hash is None or number > chain.final_number:
+        chain.final_number, chain.final_hash = number, block_hash
 
 
 def finality_line(

@@ -14,7 +14,7 @@ event AssetDeployed:
     asset_id: indexed(bytes32)
     registry: indexed(address)
 
-HEAD_SIZE: constant(uint256) = 45 + 84  # proxy, and the arguments before the texts
+HEAD_SIZE: constant(uint256) = 45 + 80  # proxy, and the arguments before the texts
 
 IMPLEMENTATION: immutable(address)
 
@@ -38,9 +38,9 @@ def implementation() -> address:
 def deploy(
     asset_id: bytes32,
     registry: address,
-    max_supply: uint96,
-    minter: address,
     soulbound: bool,
+    max_supply: uint64,
+    minter: address,
     owner: address,
     name: String[256],
     symbol: String[32],
@@ -61,8 +61,8 @@ def deploy(
         concat(
             0x3d61, self._two_bytes(size), 0x80600b3d3981f3,
             0x363d3d373d3d3d363d73, convert(IMPLEMENTATION, bytes20), 0x5af43d82803e903d91602b57fd5bf3,
-            convert(registry, bytes20), convert(max_supply, bytes12),
-            convert(minter, bytes20), convert(convert(soulbound, uint32), bytes4),
+            convert(registry, bytes20), convert(convert(soulbound, uint32), bytes4), convert(max_supply, bytes8),
+            convert(minter, bytes20),
             self._two_bytes(len(name)), self._two_bytes(len(symbol)),
             self._two_bytes(len(token_uri)), self._two_bytes(len(contract_uri)),
             convert(owner, bytes20), texts,

@@ -86,9 +86,7 @@ def drop(
     assert roles.is_minter(arguments.minter(), msg.sender), "asset: not a minter"
     assert len(batches) == len(bits), "asset: lengths differ"
     assert len(batches) != 0, "asset: nothing to drop"
-    registry: address = empty(address)
-    max_supply: uint256 = 0
-    registry, max_supply = arguments.registry_and_max_supply()
+    terms: uint256 = arguments.terms()
     counts: uint256 = self._counts
     rounds: uint256 = (counts >> 128) & LOW_64
     assert round <= rounds, "asset: round skipped"
@@ -97,7 +95,7 @@ def drop(
     for place: uint256 in range(len(batches), bound=drops.MAX_BATCHES):
         batch: uint256 = batches[place]
         assert batch < members.MAX_BATCHES, "asset: no such batch"
-        data: address = members.data_of(registry, batch)
+        data: address = members.data_of(arguments.registry_in(terms), batch)
         size: uint256 = members.count(data)
         assert size != 0, "asset: no such batch"
         chosen: uint256[5] = bits[place]
@@ -111,6 +109,7 @@ def drop(
             minted = unsafe_add(minted, self._count(chosen))
         self._announce(data, chosen, (round << 32) | (batch << 16))
     supply: uint256 = unsafe_add(counts & LOW_128, minted)
+    max_supply: uint256 = arguments.max_supply_in(terms)
     assert max_supply == 0 or supply <= max_supply, "asset: above the maximum supply"
     if len(kept) != 0:
         assert nonce <= drops.MAX_DATA, "asset: no nonce left"
@@ -174,7 +173,7 @@ def claimed(round: uint256, pass_id: uint256) -> bool:
     """
     @notice Whether this pass was dropped to in this round, wherever the token is now.
     """
-    return self._first_owner(round, pass_id) != empty(address)
+    return self._first_owner(arguments.terms(), round, pass_id) != empty(address)
 
 
 @external
@@ -207,7 +206,7 @@ def max_supply() -> uint256:
     """
     @notice The most tokens there may ever be; zero for no limit.
     """
-    return arguments.registry_and_max_supply()[1]
+    return arguments.max_supply_in(arguments.terms())
 
 
 @external
@@ -216,7 +215,7 @@ def registry() -> address:
     """
     @notice The pass contract whose members this asset is dropped to.
     """
-    return arguments.registry_and_max_supply()[0]
+    return arguments.registry_in(arguments.terms())
 
 
 # ---------------------------------------------------------------------------------------------------------------- owners
@@ -237,7 +236,7 @@ def balanceOf(owner: address) -> uint256:
     """
     assert owner != empty(address), "asset: zero address"
     balance: uint256 = self._held[owner]
-    registry: address = arguments.registry_and_max_supply()[0]
+    registry: address = arguments.registry_in(arguments.terms())
     for batch: uint256 in range(members.MAX_BATCHES):
         data: address = members.data_of(registry, batch)
         if members.count(data) == 0:
@@ -264,7 +263,7 @@ def _unmoved(batch: uint256, index: uint256) -> uint256:
 
 @internal
 @view
-def _first_owner(round: uint256, pass_id: uint256) -> address:
+def _first_owner(terms: uint256, round: uint256, pass_id: uint256) -> address:
     """
     @dev The member this token was dropped to, as the registry held it then; the zero address if there is no token.
     """
@@ -272,7 +271,7 @@ def _first_owner(round: uint256, pass_id: uint256) -> address:
     index: uint256 = pass_id & 65535
     if batch >= members.MAX_BATCHES:
         return empty(address)
-    member: address = members.member_at(members.data_of(arguments.registry_and_max_supply()[0], batch), index)
+    member: address = members.member_at(members.data_of(arguments.registry_in(terms), batch), index)
     if member == empty(address) or not drops.includes(round, batch, index):
         return empty(address)
     return member
@@ -281,15 +280,15 @@ def _first_owner(round: uint256, pass_id: uint256) -> address:
 @internal
 @view
 def _owner_of(token_id: uint256) -> address:
-    return self._owner_in(self._moved[token_id], token_id)
+    return self._owner_in(arguments.terms(), self._moved[token_id], token_id)
 
 
 @internal
 @view
-def _owner_in(record: uint256, token_id: uint256) -> address:
+def _owner_in(terms: uint256, record: uint256, token_id: uint256) -> address:
     owner: address = convert(record & ADDRESS, address)
     if owner == empty(address):
-        owner = self._first_owner(token_id >> 32, token_id & (2**32 - 1))
+        owner = self._first_owner(terms, token_id >> 32, token_id & (2**32 - 1))
     assert owner != empty(address), "asset: no such token"
     return owner
 
@@ -322,9 +321,10 @@ def approve(approved: address, token_id: uint256):
     """
     @notice The account may move this token until it moves; the zero address ends it.
     """
-    assert not arguments.is_soulbound(), "asset: soulbound"
+    terms: uint256 = arguments.terms()
+    assert not arguments.is_soulbound_in(terms), "asset: soulbound"
     record: uint256 = self._moved[token_id]
-    owner: address = self._owner_in(record, token_id)
+    owner: address = self._owner_in(terms, record, token_id)
     assert msg.sender == owner or self.isApprovedForAll[owner][msg.sender], "asset: not allowed"
     self._approved[token_id] = approved
     self._moved[token_id] = (record & ~APPROVED) | (0 if approved == empty(address) else APPROVED)
@@ -333,7 +333,7 @@ def approve(approved: address, token_id: uint256):
 
 @external
 def setApprovalForAll(operator: address, approved: bool):
-    assert not arguments.is_soulbound(), "asset: soulbound"
+    assert not arguments.is_soulbound_in(arguments.terms()), "asset: soulbound"
     self.isApprovedForAll[msg.sender][operator] = approved
     log ApprovalForAll(owner=msg.sender, operator=operator, approved=approved)
 
@@ -352,15 +352,16 @@ def locked(token_id: uint256) -> bool:
     @notice Whether the token can never move; reverts for an id that was not minted, as ERC-5192 asks.
     """
     self._owner_of(token_id)
-    return arguments.is_soulbound()
+    return arguments.is_soulbound_in(arguments.terms())
 
 
 @internal
 def _transfer(sender: address, receiver: address, token_id: uint256):
-    assert not arguments.is_soulbound(), "asset: soulbound"
+    terms: uint256 = arguments.terms()
+    assert not arguments.is_soulbound_in(terms), "asset: soulbound"
     assert receiver != empty(address), "asset: zero address"
     record: uint256 = self._moved[token_id]
-    assert self._owner_in(record, token_id) == sender, "asset: not the owner"
+    assert self._owner_in(terms, record, token_id) == sender, "asset: not the owner"
     approved: address = empty(address)
     if record & APPROVED != 0:
         approved = self._approved[token_id]
@@ -428,7 +429,7 @@ def supportsInterface(interface_id: bytes4) -> bool:
     @notice ERC-165, ERC-721, its metadata, ERC-4906, and ERC-5192 when the edition is soulbound.
     """
     if interface_id == 0xb45a3c0e:
-        return arguments.is_soulbound()
+        return arguments.is_soulbound_in(arguments.terms())
     return interface_id in [0x01ffc9a7, 0x80ac58cd, 0x5b5e139f, 0x49064906]
 
 

@@ -126,16 +126,12 @@ def plan_drop(
     Locks: the asset, which hands out the numbers of data contracts.
     """
     asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
-    rows = (
-        session.execute(
-            select(Token.id, MembershipPass.batch_number, MembershipPass.index)
-            .join(MembershipPass, MembershipPass.user_id == Token.user_id)
-            .where(*_queued(asset_id, round_number))
-            .order_by(MembershipPass.batch_number, MembershipPass.index)
-        )
-        .tuples()
-        .all()
-    )
+    rows = session.execute(
+        select(Token.id, MembershipPass.batch_number, MembershipPass.index)
+        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(*_queued(asset_id, round_number))
+        .order_by(MembershipPass.batch_number, MembershipPass.index)
+    ).all()
     by_batch: dict[int, list[tuple[int, TokenRowId]]] = defaultdict(list)
     for token_row, number, index in rows:
         assert number is not None and index is not None  # callers wait for active passes

@@ -96,7 +96,7 @@ def _active_bits(session: Session, audience: Select[UserId]) -> list[PassBits]:
             MembershipPass.user_id.in_(audience.order_by(None)),
         )
         .order_by(MembershipPass.batch_number, MembershipPass.index)
-    ).tuples()
+    )
     places: dict[int, list[int]] = defaultdict(list)
     for number, index in rows:
         assert number is not None and index is not None  # active passes are numbered

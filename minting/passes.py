@@ -92,9 +92,7 @@ def queue(session: Session, users: Sequence[UserId], *, at: datetime) -> None:
     """Each of these new members has a wallet and a pass that waits for a batch."""
     addresses = create_wallets(session, WalletKind.MEMBER, owners=users, at=at)
     wallet_of = dict(
-        session.execute(select(Wallet.address, Wallet.id).where(Wallet.owner_id.in_(users)))
-        .tuples()
-        .all()
+        session.execute(select(Wallet.address, Wallet.id).where(Wallet.owner_id.in_(users))).all()
     )
     rows = [
         {
@@ -157,7 +155,7 @@ def _next_queued(session: Session) -> Sequence[tuple[PassId, ChecksumAddress]]:
         .limit(MAX_BATCH)
         .with_for_update(skip_locked=True)
     )
-    return rows.tuples().all()
+    return rows.all()
 
 
 def _freeze_batch(
@@ -220,5 +218,5 @@ def batch_sizes(session: Session, numbers: Sequence[int]) -> dict[int, int]:
         select(MembershipPass.batch_number, func.count())
         .where(MembershipPass.batch_number.in_(numbers))
         .group_by(MembershipPass.batch_number)
-    ).tuples()
+    )
     return {number: count for number, count in rows if number is not None}

@@ -100,7 +100,7 @@ def _passes_active(
         .where(MembershipPass.batch_id == batch.id, MembershipPass.state == PassState.MINTING)
         .values(state=PassState.ACTIVE, active_at=at)
         .returning(MembershipPass.user_id, MembershipPass.batch_number, MembershipPass.index)
-    ).tuples()
+    )
     facts = [(user, {"number": f"{number}-{index:04d}"}) for user, number, index in rows]
     emit_many(session, "cohort.pass.issued", facts, at=at)
 

@@ -6,6 +6,8 @@ owner only, made at first use beside the data they protect.
 
 import os
 import stat
+import tempfile
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -48,7 +50,7 @@ class FileKek:
         """
         try:
             return self._cipher.decrypt(blob[:NONCE_BYTES], blob[NONCE_BYTES:], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # a value error: cut bytes leave no whole nonce
             raise KeyEncryptionKeyError(
                 f"The key-encryption key in {self._path} is not the one this data was sealed with. "
                 "Put the original file back."
@@ -73,15 +75,33 @@ def key_provider() -> FileKek:
 
 def _read_or_make(path: Path) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read(path)
-    with os.fdopen(handle, "wb") as file:
-        file.write(os.urandom(KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        _make(path)
     return _read(path)
+
+
+def _make(path: Path) -> None:
+    """The file appears whole or not at all; of several makers the first wins."""
+    handle, name = tempfile.mkstemp(prefix=".kek-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(name)
+    finally:
+        Path(name).unlink()
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The entry survives a power cut: whatever is sealed from now on needs it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes:

@@ -139,7 +139,13 @@ def _binding(
 
 
 def _data_key_with_room(session: Session, *, at: datetime) -> tuple[DataKey, int]:
-    newest = session.scalar(select(DataKey).order_by(DataKey.id.desc()).limit(1).with_for_update())
+    newest = session.scalar(
+        select(DataKey)
+        .order_by(DataKey.id.desc())
+        .limit(1)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
     if newest is None or newest.wallet_count >= WALLETS_A_DATA_KEY:
         newest = _new_data_key(session, at=at)
     return newest, WALLETS_A_DATA_KEY - newest.wallet_count

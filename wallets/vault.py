@@ -74,7 +74,7 @@ def unseal(ciphertext: bytes, *, data_key: bytes, salt: bytes, binding: Binding)
         return _cipher(data_key, salt).decrypt(
             ciphertext[_NONCE], ciphertext[29:], binding.associated_data()
         )
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # a value error: cut bytes leave no whole nonce
         raise CiphertextError(binding.address) from None
 
 

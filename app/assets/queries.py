@@ -28,7 +28,7 @@ def owners_of(
         select(User, MembershipPass)
         .outerjoin(MembershipPass, MembershipPass.user_id == User.id)
         .where(User.id.in_([row.user_id for row in rows]))
-    ).tuples()
+    )
     return {user.id: (user, membership) for user, membership in found}
 
 
@@ -38,5 +38,5 @@ def owned_counts(session: Session, asset_ids: Sequence[AssetId]) -> dict[AssetId
         select(Token.asset_id, func.count())
         .where(Token.asset_id.in_(asset_ids), Token.state == TokenState.OWNED)
         .group_by(Token.asset_id)
-    ).tuples()
+    )
     return dict(rows.all())

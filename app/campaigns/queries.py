@@ -33,7 +33,7 @@ def details_of(session: Session, campaign_ids: Sequence[CampaignId]) -> dict[Cam
         .outerjoin(DigitalAsset, DigitalAsset.id == RewardLine.asset_id)
         .outerjoin(AirdropRun, AirdropRun.campaign_id == Campaign.id)
         .where(Campaign.id.in_(campaign_ids))
-    ).tuples()
+    )
     return {campaign_id: Details(asset, run) for campaign_id, asset, run in rows}
 
 

@@ -32,7 +32,7 @@ def plans_of(session: Session, rows: list[Transaction]) -> dict[object, tuple[Ba
     ids = [row.batch_id for row in rows if row.batch_id is not None]
     found = session.execute(
         select(Batch, Plan).join(Plan, Plan.id == Batch.plan_id).where(Batch.id.in_(ids))
-    ).tuples()
+    )
     return {batch.id: (batch, plan) for batch, plan in found}
 
 
@@ -48,9 +48,7 @@ class Standing:
 
 def standing(session: Session) -> Standing:
     """How many transactions are in each state, and what stands still."""
-    counts = session.execute(
-        select(Transaction.state, func.count()).group_by(Transaction.state)
-    ).tuples()
+    counts = session.execute(select(Transaction.state, func.count()).group_by(Transaction.state))
     oldest = session.scalar(
         select(func.min(Transaction.created_at)).where(Transaction.state.in_(OPEN_STATES))
     )

@@ -106,7 +106,7 @@ def _insert(
         .on_conflict_do_nothing(constraint="uq_grants_natural")
         .returning(Grant.id, Grant.user_id)
     )
-    return list(session.execute(statement).tuples())
+    return list(session.execute(statement))
 
 
 def _take_stock(line: RewardLine, count: int) -> None:
@@ -122,27 +122,23 @@ def close_delivered(session: Session, *, at: datetime) -> int:
     Returns:
         How many grants were closed.
     """
-    delivered = (
-        session.execute(
-            update(Grant)
-            .where(
-                Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
-                Token.grant_id == Grant.id,
-                Token.state == TokenState.OWNED,
-                DigitalAsset.id == Token.asset_id,
-            )
-            .values(state=GrantState.DELIVERED, delivered_at=at)
-            .returning(
-                Grant.user_id,
-                Token.round,
-                Token.pass_number,
-                DigitalAsset.address,
-                DigitalAsset.chain_id,
-            )
+    delivered = session.execute(
+        update(Grant)
+        .where(
+            Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
+            Token.grant_id == Grant.id,
+            Token.state == TokenState.OWNED,
+            DigitalAsset.id == Token.asset_id,
         )
-        .tuples()
-        .all()
-    )
+        .values(state=GrantState.DELIVERED, delivered_at=at)
+        .returning(
+            Grant.user_id,
+            Token.round,
+            Token.pass_number,
+            DigitalAsset.address,
+            DigitalAsset.chain_id,
+        )
+    ).all()
     facts: list[tuple[UserId | None, dict[str, Any]]] = [
         (
             user,

@@ -303,7 +303,7 @@ def refusals_as_csv(session: Session, row: UserImport) -> Iterator[str]:
         .order_by(ImportRefusal.line)
         .execution_options(yield_per=1000)
     )
-    for line, reason, cells in session.execute(query).tuples():
+    for line, reason, cells in session.execute(query):
         writer.writerow([line, reason, *(safe_cell(str(cell)) for cell in cells)])
         yield buffer.take()
 

@@ -78,7 +78,7 @@ def count_passes(session: Session) -> dict[PassState, int]:
     """How many passes are in each state."""
     rows = session.execute(
         select(MembershipPass.state, func.count()).group_by(MembershipPass.state)
-    ).tuples()
+    )
     return dict(rows.all())
 
 

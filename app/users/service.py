@@ -95,7 +95,7 @@ def create_users(session: Session, rows: Sequence[dict[str, Any]], *, at: dateti
         .on_conflict_do_nothing(index_elements=["merchant_id", "email_key"])
         .returning(User.id, User.email_key)
     )
-    created = session.execute(statement).tuples().all()
+    created = session.execute(statement).all()
     users = [user_id for user_id, _ in created]
     passes.queue(session, users, at=at)
     facts: list[tuple[UserId | None, dict[str, Any]]] = [(user, {}) for user in users]

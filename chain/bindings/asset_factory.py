@@ -22,9 +22,9 @@ _PROXY_TAIL = bytes.fromhex("5af43d82803e903d91602b57fd5bf3")
 _DEPLOY = (
     "bytes32",
     "address",
-    "uint96",
-    "address",
     "bool",
+    "uint64",
+    "address",
     "address",
     "string",
     "string",
@@ -43,7 +43,7 @@ class AssetArguments:
         owner: names minters and metadata; may be handed over later.
         minter: may drop from the start; the owner may name others.
         token_uri: document of every token until the owner sets another; so is `contract_uri`.
-        max_supply: the most tokens there may ever be, 1 to 2**96 - 1, or None for no limit.
+        max_supply: the most tokens there may ever be, 1 to 2**64 - 1, or None for no limit.
         soulbound: no token ever moves.
 
     Raises:
@@ -64,7 +64,7 @@ class AssetArguments:
     def __post_init__(self) -> None:
         if len(self.asset_id) != 32:
             raise ValueError(f"An asset id has 32 bytes, not {len(self.asset_id)}.")
-        if self.max_supply is not None and not 1 <= self.max_supply < 2**96:
+        if self.max_supply is not None and not 1 <= self.max_supply < 2**64:
             raise ValueError(f"{self.max_supply} is not a maximum supply.")
         text(self.name, at_most=MAX_TEXT, name="name")
         text(self.symbol, at_most=MAX_SYMBOL, name="symbol")
@@ -91,9 +91,9 @@ def encode_deploy(args: AssetArguments) -> bytes:
     values = (
         args.asset_id,
         args.registry,
+        args.soulbound,
         args.max_supply or 0,
         args.minter,
-        args.soulbound,
         args.owner,
         *args.texts,
     )
@@ -115,14 +115,14 @@ def _init_code(implementation: ChecksumAddress, args: AssetArguments) -> bytes:
 
 
 def _packed(args: AssetArguments) -> bytes:
-    """Registry 20, maximum 12, minter 20, flags 4, four lengths of 2, owner 20, then the texts."""
+    """Registry 20, flags 4, maximum 8, minter 20, four lengths of 2, owner 20, then the texts."""
     texts = [text.encode() for text in args.texts]
     return b"".join(
         (
             to_canonical_address(args.registry),
-            (args.max_supply or 0).to_bytes(12, "big"),
-            to_canonical_address(args.minter),
             int(args.soulbound).to_bytes(4, "big"),
+            (args.max_supply or 0).to_bytes(8, "big"),
+            to_canonical_address(args.minter),
             *(_two(len(text)) for text in texts),
             to_canonical_address(args.owner),
             *texts,

@@ -5,19 +5,19 @@
 @notice What an asset was deployed with. A clone is 45 bytes of proxy (ERC-1167) followed by its arguments, so they cost
         200 gas a byte at deployment and one cold read of code in use, instead of 22,100 gas a slot.
 @dev After the proxy:
-         0  registry 20 | max supply 12
-        32  minter 20 | flags 4 | lengths of the four texts, 2 each
-        64  owner 20
-        84  name | symbol | token URI | contract URI
+         0  registry 20 | flags 4 | max supply 8
+        32  minter 20 | lengths of the four texts, 2 each
+        60  owner 20
+        80  name | symbol | token URI | contract URI
      `self.code` would be the code of the implementation, because the compiler takes CODECOPY for it; a variable of the
      same address is read by EXTCODECOPY. The implementation itself has no arguments, so reading them there reverts:
      with it every function that needs one, and nobody can mint, own or approve anything on it.
 """
 
 PROXY_SIZE: constant(uint256) = 45
-TEXTS: constant(uint256) = PROXY_SIZE + 84
+TEXTS: constant(uint256) = PROXY_SIZE + 80
 MAX_TEXT: constant(uint256) = 256
-SOULBOUND: constant(uint256) = 1
+SOULBOUND: constant(uint256) = 2**64
 IMPLEMENTATION: immutable(address)
 
 
@@ -28,12 +28,32 @@ def __init__():
 
 @internal
 @view
-def registry_and_max_supply() -> (address, uint256):
+def terms() -> uint256:
     """
-    @return The pass contract, and the most tokens there may ever be, zero for no limit.
+    @notice Registry, flags and maximum supply in one word: whoever needs two of them reads once.
     """
-    word: uint256 = self._word(PROXY_SIZE)
-    return convert(word >> 96, address), word & convert(max_value(uint96), uint256)
+    return self._word(PROXY_SIZE)
+
+
+@internal
+@pure
+def registry_in(terms: uint256) -> address:
+    return convert(terms >> 96, address)
+
+
+@internal
+@pure
+def max_supply_in(terms: uint256) -> uint256:
+    """
+    @return The most tokens there may ever be, zero for no limit.
+    """
+    return terms & convert(max_value(uint64), uint256)
+
+
+@internal
+@pure
+def is_soulbound_in(terms: uint256) -> bool:
+    return terms & SOULBOUND != 0
 
 
 @internal
@@ -44,14 +64,8 @@ def minter() -> address:
 
 @internal
 @view
-def is_soulbound() -> bool:
-    return (self._word(PROXY_SIZE + 32) >> 64) & SOULBOUND != 0
-
-
-@internal
-@view
 def owner() -> address:
-    return convert(self._word(PROXY_SIZE + 52) & convert(max_value(uint160), uint256), address)
+    return convert(self._word(PROXY_SIZE + 48) & convert(max_value(uint160), uint256), address)
 
 
 @internal
@@ -70,7 +84,7 @@ def text(number: uint256) -> String[MAX_TEXT]:
 @internal
 @pure
 def _length(lengths: uint256, number: uint256) -> uint256:
-    return (lengths >> unsafe_sub(48, unsafe_mul(16, number))) & convert(max_value(uint16), uint256)
+    return (lengths >> unsafe_sub(80, unsafe_mul(16, number))) & convert(max_value(uint16), uint256)
 
 
 @internal

@@ -54,7 +54,8 @@ def _wait(port: int) -> None:
 
 @pytest.fixture(scope="session")
 def deployed(provider: None) -> World:
-    """The world, deployed."""
+    """The world, deployed from sources compiled now: ape's cache does not see changed modules."""
+    ape.project.load_contracts(use_cache=False)
     issuer, minter, stranger, *holders = (ape.accounts.test_accounts[i] for i in range(8))
     texts = ("Brand Pass", "PASS", "ipfs://pass", "ipfs://passes")
     registry = issuer.deploy(ape.project.MembershipPass, issuer, minter, *texts)

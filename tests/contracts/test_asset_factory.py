@@ -18,15 +18,15 @@ class TestDeploy:
         (told,) = receipt.decode_logs(world.factory.AssetDeployed)
         assert (told.asset, told.asset_id, told.registry) == (expected, OTHER, world.registry)
         texts = "".join(arguments.texts)
-        assert len(ape.chain.provider.get_code(expected)) == 45 + 84 + len(texts)
+        assert len(ape.chain.provider.get_code(expected)) == 45 + 80 + len(texts)
 
     def test_gives_the_asset_its_arguments(self, world: World) -> None:
-        asset = world.deploy_asset(asset_id=OTHER, max_supply=2**96 - 1)
+        asset = world.deploy_asset(asset_id=OTHER, max_supply=2**64 - 1)
         assert (asset.name(), asset.symbol()) == ("Collectible", "COLL")
         assert asset.contractURI() == "ipfs://contract"
         assert (asset.registry(), asset.owner()) == (world.registry, world.issuer)
         assert asset.is_minter(world.minter)
-        assert asset.max_supply() == 2**96 - 1
+        assert asset.max_supply() == 2**64 - 1
         world.drop_whole(0, asset=asset)
         assert asset.tokenURI(0) == "ipfs://token"
 
@@ -81,9 +81,9 @@ class TestDeploy:
             world.factory.deploy(
                 OTHER,
                 world.registry,
+                False,
                 0,
                 world.minter,
-                False,
                 world.issuer,
                 *texts,
                 sender=world.stranger,

@@ -14,6 +14,7 @@ SOURCES = sorted((ROOT / "contracts").rglob("*.vy"))
 MESSAGE = re.compile(r'"((?:pass|asset|factory|roles): [^"]+)"')
 
 
+@pytest.mark.usefixtures("deployed")
 class TestArtifacts:
     @pytest.mark.parametrize("name", CONTRACTS)
     def test_are_what_ape_compiles(self, name: str) -> None:

@@ -59,21 +59,17 @@ class TestFileKek:
         assert FileKek(tmp_path / "kek").id == first.id
         assert (tmp_path / "kek").read_bytes() == content
 
-    def test_many_first_needs_at_once_agree_on_one_key_or_refuse(self, tmp_path: Path) -> None:
-        def read(_number: int) -> str | None:
-            try:
-                return FileKek(tmp_path / "kek").id
-            except KeyEncryptionKeyError:
-                return None  # the file of another thread was not whole yet
-
+    def test_many_first_needs_at_once_agree_on_one_key(self, tmp_path: Path) -> None:
+        path = tmp_path / "kek"
         with ThreadPoolExecutor(8) as pool:
-            found = set(pool.map(read, range(40)))
-        assert found - {None} == {FileKek(tmp_path / "kek").id}
+            found = set(pool.map(lambda _: FileKek(path).id, range(40)))
+        assert found == {FileKek(path).id}
+        assert list(tmp_path.iterdir()) == [path]
 
-    @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o601])
+    @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o601], ids=oct)
     def test_a_file_others_can_reach_is_refused(self, tmp_path: Path, mode: int) -> None:
         path = write_key(tmp_path / "kek", mode=mode)
-        with pytest.raises(KeyEncryptionKeyError, match=f"mode {mode:o}. Run: chmod 600"):
+        with pytest.raises(KeyEncryptionKeyError, match=rf"mode {mode:o}\). Run: chmod 600"):
             FileKek(path)
 
     @pytest.mark.parametrize("length", [0, 31, 33])
@@ -122,6 +118,13 @@ class TestUnwrap:
             changed[place] ^= 0x80
             with pytest.raises(KeyEncryptionKeyError):
                 kek.unwrap(bytes(changed), CONTEXT)
+
+    def test_every_cut_is_refused(self, tmp_path: Path) -> None:
+        kek = FileKek(tmp_path / "kek")
+        _, wrapped = kek.generate_dek(CONTEXT)
+        for length in range(len(wrapped)):
+            with pytest.raises(KeyEncryptionKeyError):
+                kek.unwrap(wrapped[:length], CONTEXT)
 
 
 class TestKeyProvider:

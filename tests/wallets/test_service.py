@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.accounts.models import Merchant
 from core.db import unit_of_work
 from core.ids import new_id
 from core.types import MerchantId
@@ -41,7 +42,7 @@ class TestCreateWallets:
     def test_addresses_come_in_the_order_of_the_owners(self, session: Session) -> None:
         owners = [new_id() for _ in range(30)]
         addresses = create_wallets(session, WalletKind.MEMBER, owners=owners, at=NOW)
-        rows = session.execute(select(Wallet.owner_id, Wallet.address)).tuples().all()
+        rows = session.execute(select(Wallet.owner_id, Wallet.address)).all()
         assert dict(rows) == dict(zip(owners, addresses, strict=True))
         assert len(set(addresses)) == 30
 
@@ -53,10 +54,14 @@ class TestCreateWallets:
         assert len(set(session.scalars(select(Wallet.salt)))) == 20
         assert len(set(session.scalars(select(Wallet.ciphertext)))) == 20
 
-    def test_an_owner_has_one_wallet_of_a_kind(self, session: Session) -> None:
+    def test_an_owner_has_one_wallet_of_a_kind(self, merchant: Merchant) -> None:
         owner = new_id()
-        make_wallet(session, WalletKind.MEMBER, owner)
-        with pytest.raises(IntegrityError, match="uq_wallets_merchant_id_kind_owner_id"):
+        with unit_of_work(merchant=merchant.id) as session:
+            make_wallet(session, WalletKind.MEMBER, owner)
+        with (
+            pytest.raises(IntegrityError, match="uq_wallets_merchant_id_kind_owner_id"),
+            unit_of_work(merchant=merchant.id) as session,
+        ):
             make_wallet(session, WalletKind.MEMBER, owner)
 
     def test_a_full_data_key_is_followed_by_another(self, session: Session) -> None:

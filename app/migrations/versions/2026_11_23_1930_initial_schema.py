@@ -64,8 +64,8 @@ def upgrade() -> None:
     sa.Column('explorer_url', sa.String(), nullable=True),
     sa.Column('native_symbol', sa.String(), nullable=False),
     sa.Column('confirmations', sa.Integer(), nullable=True),
-    sa.Column('genesis_hash', sa.LargeBinary(), nullable=False),
     sa.Column('final_number', sa.BigInteger(), nullable=False),
+    sa.Column('final_hash', sa.LargeBinary(), nullable=True),
     sa.Column('asset_implementation', sa.LargeBinary(length=20), nullable=True),
     sa.Column('asset_factory', sa.LargeBinary(length=20), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_chains'))

@@ -1,0 +1,275 @@
+"""A chain whose behaviour the test writes: it loses, repeats, refuses, forgets and reorganises.
+
+`FakeChain` has the methods of `ChainClient`. Left alone it behaves like a node that mines when
+told to. Every send is checked first: bytes that are not committed in the database fail the test.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+from eth_account import Account
+from eth_account.typed_transactions import TypedTransaction
+from eth_typing import ChecksumAddress
+from eth_utils.crypto import keccak
+from hexbytes import HexBytes
+
+from chain.client import Block, Receipt, SendResult
+from chain.errors import ChainUnavailableError, RpcError, SendAnswer
+from core.types import Gas, Wei
+
+GAS_USED = Gas(50_000)
+GAS_PRICE = Wei(2_000_000_000)
+
+
+class ProcessKilledError(BaseException):
+    """The process ends here; no handler of the product may catch it."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """What one send does: whether the node takes the bytes, and what the caller sees.
+
+    Args:
+        copies: how often the node sees the bytes; 0 loses them on the way.
+        answer: replaces the node's own answer.
+        kills: the sender dies after the node saw what it saw.
+    """
+
+    copies: int = 1
+    answer: SendResult | None = None
+    kills: bool = False
+
+
+DROP_BEFORE = Send(copies=0, answer=SendResult(SendAnswer.UNKNOWN, "ConnectTimeout"))
+DROP_AFTER = Send(copies=1, answer=SendResult(SendAnswer.UNKNOWN, "ReadTimeout"))
+DUPLICATE = Send(copies=2)
+KILL_BEFORE = Send(copies=0, kills=True)
+KILL_AFTER = Send(copies=1, kills=True)
+
+
+def answered(answer: SendAnswer, text: str = "", *, taken: bool = False) -> Send:
+    """The node answers this; it keeps the bytes only if `taken`."""
+    return Send(copies=int(taken), answer=SendResult(answer, text or answer.value))
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A transaction as the network sees it."""
+
+    raw: bytes
+    tx_hash: bytes
+    sender: str
+    nonce: int
+    data: bytes
+
+
+@dataclass
+class FakeBlock:
+    """A block; the hash depends on everything below it."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    transactions: list[Signed] = field(default_factory=list)
+
+
+def decode(raw: bytes) -> Signed:
+    """The transaction in signed bytes."""
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    return Signed(
+        raw=raw,
+        tx_hash=keccak(raw),
+        sender=Account.recover_transaction(raw),
+        nonce=int(fields["nonce"]),
+        data=bytes(fields["data"]),
+    )
+
+
+class FakeChain:
+    """A node and its chain.
+
+    Args:
+        before_send: called with the bytes before anything else happens to them.
+    """
+
+    def __init__(self, before_send: Callable[[bytes], None] = lambda raw: None) -> None:
+        self._before_send = before_send
+        self._lock = RLock()
+        self._salt = 0
+        self.blocks = [FakeBlock(0, bytes(32), bytes(32))]
+        self.pool: dict[bytes, Signed] = {}
+        self.sends: deque[Send] = deque()
+        self.sent: list[bytes] = []
+        self.final_depth = 2
+        self.hidden_receipts = 0
+        self.is_down = False
+        self.reverting: set[bytes] = set()
+        self.refusal: RpcError | None = None
+        self.gas_estimate = Gas(60_000)
+
+    # --- what the pipeline sees ---------------------------------------------------------------
+
+    def chain_id(self) -> int:
+        """The id of the chain."""
+        self._check_up()
+        return 31337
+
+    def head(self) -> Block:
+        """The newest block."""
+        self._check_up()
+        return _as_block(self.blocks[-1])
+
+    def finalized_number(self) -> int:
+        """So many blocks below the head as the test chose."""
+        self._check_up()
+        return max(0, self.blocks[-1].number - self.final_depth)
+
+    def block_hash(self, number: int) -> bytes | None:
+        """The canonical hash at a height."""
+        self._check_up()
+        return self.blocks[number].hash if number < len(self.blocks) else None
+
+    def receipt(self, tx_hash: bytes) -> Receipt | None:
+        """The receipt; hidden as often as the test asked for."""
+        self._check_up()
+        if self.hidden_receipts > 0:
+            self.hidden_receipts -= 1
+            return None
+        for block in self.blocks:
+            if any(mined.tx_hash == tx_hash for mined in block.transactions):
+                return self._receipt(tx_hash, block)
+        return None
+
+    def transaction_count(self, address: ChecksumAddress) -> int:
+        """Nonces used by the account."""
+        self._check_up()
+        return sum(mined.sender == address for mined in self.mined())
+
+    def balance(self, address: ChecksumAddress) -> Wei:
+        """Enough."""
+        self._check_up()
+        return Wei(10**18)
+
+    def code(self, address: ChecksumAddress) -> bytes:
+        """No contract anywhere."""
+        self._check_up()
+        return b""
+
+    def call(self, to: ChecksumAddress, data: bytes) -> bytes:
+        """Nothing."""
+        self._check_up()
+        return b""
+
+    def estimate_gas(self, sender: ChecksumAddress, to: ChecksumAddress | None, data: bytes) -> Gas:
+        """What the test chose, or its refusal."""
+        self._check_up()
+        if self.refusal is not None:
+            raise self.refusal
+        return self.gas_estimate
+
+    def send_raw(self, raw: bytes) -> SendResult:
+        """The next scripted answer; the rules of a pool when there is none."""
+        self._before_send(raw)
+        with self._lock:
+            self.sent.append(raw)
+            if self.is_down:
+                return SendResult(SendAnswer.UNKNOWN, "ConnectionError")
+            script = self.sends.popleft() if self.sends else Send()
+            answer = SendResult(SendAnswer.UNKNOWN, "no answer")
+            for _ in range(script.copies):
+                answer = self._take(decode(raw))
+            if script.kills:
+                raise ProcessKilledError
+            return script.answer or answer
+
+    def admin(self, method: str, *params: Any) -> Any:
+        """A development chain's `evm_mine`."""
+        assert method == "evm_mine"
+        self.mine()
+
+    # --- what the test does -------------------------------------------------------------------
+
+    def mine(self, *, blocks: int = 1) -> None:
+        """Blocks with everything that can be mined in the first."""
+        with self._lock:
+            for _ in range(blocks):
+                self._append(self._minable())
+
+    def reorganise(self, depth: int, *, keeps: bool = True) -> None:
+        """The last blocks are replaced by as many empty ones.
+
+        Args:
+            keeps: their transactions go back to the pool; otherwise the node forgets them.
+        """
+        with self._lock:
+            gone = [mined for block in self.blocks[-depth:] for mined in block.transactions]
+            del self.blocks[-depth:]
+            self._salt += 1
+            for _ in range(depth):
+                self._append([])
+            if keeps:
+                self.pool.update({signed.tx_hash: signed for signed in gone})
+
+    def forget_pool(self) -> None:
+        """Everything not in a block is lost, as after a restart."""
+        with self._lock:
+            self.pool.clear()
+
+    def mined(self) -> list[Signed]:
+        """Everything on the canonical chain, in order."""
+        return [mined for block in self.blocks for mined in block.transactions]
+
+    def _take(self, signed: Signed) -> SendResult:
+        if signed.tx_hash in self.pool:
+            return SendResult(SendAnswer.KNOWN, "already known")
+        if signed.nonce < self.transaction_count(signed.sender):
+            return SendResult(SendAnswer.NONCE_TOO_LOW, "nonce too low")
+        self.pool[signed.tx_hash] = signed
+        return SendResult(SendAnswer.ACCEPTED, "accepted")
+
+    def _minable(self) -> list[Signed]:
+        used: dict[str, int] = {}
+        chosen = []
+        for signed in sorted(self.pool.values(), key=lambda signed: signed.nonce):
+            expected = used.get(signed.sender, self.transaction_count(signed.sender))
+            if signed.nonce == expected:
+                chosen.append(signed)
+                used[signed.sender] = expected + 1
+                del self.pool[signed.tx_hash]
+        return chosen
+
+    def _append(self, transactions: Sequence[Signed]) -> None:
+        parent = self.blocks[-1]
+        body = b"".join(signed.tx_hash for signed in transactions)
+        block_hash = keccak(parent.hash + self._salt.to_bytes(8, "big") + body)
+        number = parent.number + 1
+        self.blocks.append(FakeBlock(number, block_hash, parent.hash, list(transactions)))
+
+    def _receipt(self, tx_hash: bytes, block: FakeBlock) -> Receipt:
+        return Receipt(
+            tx_hash=tx_hash,
+            block_number=block.number,
+            block_hash=block.hash,
+            succeeded=tx_hash not in self.reverting,
+            gas_used=GAS_USED,
+            effective_gas_price=GAS_PRICE,
+            logs=[],
+        )
+
+    def _check_up(self) -> None:
+        if self.is_down:
+            raise ChainUnavailableError("Test chain", "ConnectionError")
+
+
+def _as_block(block: FakeBlock) -> Block:
+    return Block(
+        number=block.number,
+        hash=block.hash,
+        parent_hash=block.parent_hash,
+        timestamp=block.number,
+        base_fee_per_gas=Wei(1_000_000_000),
+        gas_limit=Gas(30_000_000),
+    )

@@ -1,0 +1,352 @@
+"""Store, send, watch, finalise: only receipts on the canonical chain decide."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from chain import pipeline
+from chain.bindings.create import create_address
+from chain.errors import ChainUnavailableError, LanePausedError, SendAnswer
+from chain.models import LaneState, NonceLane, Outcome, Transaction, TransactionState
+from core.db import unit_of_work
+from core.types import TransactionId
+from tests.chain.fakes import (
+    DROP_AFTER,
+    DROP_BEFORE,
+    DUPLICATE,
+    GAS_PRICE,
+    GAS_USED,
+    FakeChain,
+    answered,
+    decode,
+)
+from tests.conftest import NOW
+from tests.factories.chain import CHAIN_ID, FEES, Desk, make_desk, make_intent
+from wallets.errors import SigningRefusedError
+
+LATER = timedelta(minutes=1)
+NO_VERDICTS = [answer for answer in SendAnswer if answer is not SendAnswer.ACCEPTED]
+
+
+def watch(desk: Desk, fake: FakeChain, *, minutes: int = 0) -> int:
+    return pipeline.watch(
+        desk.merchant,
+        fake,
+        chain_id=CHAIN_ID,
+        line=fake.finalized_number,
+        at=NOW + minutes * LATER,
+    )
+
+
+def state_of(desk: Desk, transaction_id: TransactionId) -> TransactionState:
+    return desk.transaction(transaction_id).state
+
+
+def finish(desk: Desk, fake: FakeChain) -> None:
+    """Everything open becomes final, as on a chain that only goes on."""
+    for minutes in range(10, 20):
+        if watch(desk, fake, minutes=minutes) == 0:
+            return
+        fake.mine()
+    pytest.fail("not everything became final")
+
+
+class TestEnqueue:
+    def test_the_signed_bytes_and_their_hash_are_stored(self, desk: Desk) -> None:
+        row = desk.transaction(desk.enqueue(b"\xaa\xbb"))
+        [attempt] = desk.attempts()
+        signed = decode(attempt.raw)
+        assert (signed.nonce, signed.data, signed.tx_hash) == (0, b"\xaa\xbb", attempt.tx_hash)
+        assert signed.sender == desk.lane().address
+        assert (row.state, row.nonce, row.outcome) == (TransactionState.SIGNED, 0, None)
+        assert (attempt.seq, attempt.first_sent_at, attempt.last_answer) == (0, None, None)
+
+    def test_each_intent_has_the_next_nonce(self, desk: Desk) -> None:
+        for data in (b"\x01", b"\x02", b"\x03"):
+            desk.enqueue(data)
+        assert [row.nonce for row in desk.transactions()] == [0, 1, 2]
+
+    def test_a_creation_knows_its_address(self, desk: Desk) -> None:
+        row = desk.transaction(desk.enqueue(to=None))
+        assert row.contract_address == create_address(desk.lane().address, 0)
+
+    def test_a_call_creates_nothing(self, desk: Desk) -> None:
+        assert desk.transaction(desk.enqueue()).contract_address is None
+
+    def test_a_rollback_gives_everything_back(self, desk: Desk) -> None:
+        with pytest.raises(RuntimeError), unit_of_work(merchant=desk.merchant) as session:
+            pipeline.enqueue(session, desk.lane_id, make_intent(), fees=FEES, at=NOW)
+            raise RuntimeError
+        assert desk.attempts() == []
+        assert desk.transaction(desk.enqueue()).nonce == 0
+
+    def test_what_the_relayer_may_not_sign_takes_no_nonce(self, desk: Desk) -> None:
+        with pytest.raises(SigningRefusedError, match="gas limit"):
+            desk.enqueue(gas=20_000)
+        assert desk.lane().next_nonce == 0
+
+    def test_a_paused_lane_refuses(self, committed: None, desk: Desk) -> None:
+        paused = make_desk(desk.merchant, state=LaneState.PAUSED, state_reason="no money")
+        with pytest.raises(LanePausedError, match="no money"):
+            paused.enqueue()
+
+    def test_a_nonce_stands_in_one_row(self, desk: Desk) -> None:
+        desk.enqueue(b"\x01")
+        with unit_of_work(merchant=desk.merchant) as session:
+            session.get_one(NonceLane, desk.lane_id).next_nonce = 0
+        with pytest.raises(IntegrityError, match="uq_transactions_lane_id_nonce"):
+            desk.enqueue(b"\x02")
+
+
+class TestIntent:
+    @pytest.mark.parametrize("changes", [{"data": b"\x02"}, {"to": None}, {"gas": 100_001}])
+    def test_everything_but_the_fees_is_in_the_fingerprint(
+        self, changes: dict[str, object]
+    ) -> None:
+        assert make_intent(**changes).digest() != make_intent().digest()
+
+    def test_equal_intents_have_one_fingerprint(self) -> None:
+        assert make_intent().digest() == make_intent().digest()
+
+
+class TestTheWayToFinal:
+    def test_signed_then_sent_then_mined_then_final(self, desk: Desk, fake: FakeChain) -> None:
+        row = desk.enqueue()
+        assert state_of(desk, row) is TransactionState.SIGNED
+        assert watch(desk, fake) == 1
+        assert state_of(desk, row) is TransactionState.SENT
+        fake.mine()
+        assert watch(desk, fake) == 1
+        assert state_of(desk, row) is TransactionState.MINED
+        fake.mine(blocks=2)
+        assert watch(desk, fake) == 0
+        assert state_of(desk, row) is TransactionState.FINAL
+
+    def test_a_final_row_says_where_when_and_what_it_cost(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        row_id = desk.enqueue()
+        finish(desk, fake)
+        row = desk.transaction(row_id)
+        [block] = [block for block in fake.blocks if block.transactions]
+        assert (row.block_number, row.block_hash) == (block.number, block.hash)
+        assert row.mined_hash == block.transactions[0].tx_hash
+        assert (row.gas_used, row.effective_gas_price) == (GAS_USED, GAS_PRICE)
+        assert row.fee_paid == GAS_USED * GAS_PRICE
+        assert row.outcome is Outcome.SUCCESS
+        assert row.finalized_at is not None
+
+    def test_an_unmined_one_has_cost_nothing_yet(self, desk: Desk) -> None:
+        assert desk.transaction(desk.enqueue()).fee_paid is None
+
+    def test_with_nothing_open_the_node_is_not_asked(self, desk: Desk, fake: FakeChain) -> None:
+        fake.is_down = True
+        assert watch(desk, fake) == 0
+
+    def test_another_chains_transactions_are_left_alone(self, desk: Desk, fake: FakeChain) -> None:
+        other = make_desk(desk.merchant, chain_id=10)
+        row = other.enqueue()
+        assert watch(desk, fake) == 0
+        assert state_of(other, row) is TransactionState.SIGNED
+
+    def test_a_transaction_above_the_line_is_not_final(self, desk: Desk, fake: FakeChain) -> None:
+        row = desk.enqueue()
+        watch(desk, fake)
+        fake.mine(blocks=2)
+        assert fake.finalized_number() == 0
+        watch(desk, fake)
+        assert state_of(desk, row) is TransactionState.MINED
+
+    def test_a_reverted_one_ends_reverted(self, desk: Desk, fake: FakeChain) -> None:
+        row = desk.enqueue()
+        fake.reverting.add(desk.attempts()[0].tx_hash)
+        watch(desk, fake)
+        fake.mine()
+        watch(desk, fake)
+        assert desk.transaction(row).outcome is None
+        finish(desk, fake)
+        assert desk.transaction(row).outcome is Outcome.REVERTED
+
+    def test_final_never_changes_again(self, desk: Desk, fake: FakeChain) -> None:
+        row = desk.enqueue()
+        finish(desk, fake)
+        before = desk.transaction(row).block_hash
+        fake.reorganise(3, keeps=False)
+        assert watch(desk, fake, minutes=30) == 0
+        assert desk.transaction(row).block_hash == before
+
+
+class TestSends:
+    @pytest.mark.parametrize("lost", [DROP_BEFORE, DROP_AFTER, DUPLICATE])
+    def test_a_lost_answer_is_repaired_with_the_same_bytes(
+        self, desk: Desk, fake: FakeChain, lost: object
+    ) -> None:
+        desk.enqueue()
+        fake.sends.extend([lost, lost])
+        finish(desk, fake)
+        assert set(fake.sent) == {desk.attempts()[0].raw}
+        assert len(fake.mined()) == 1
+
+    @pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
+    @pytest.mark.parametrize("answer", NO_VERDICTS)
+    def test_no_answer_ends_in_a_new_nonce(
+        self, desk: Desk, fake: FakeChain, answer: SendAnswer, taken: bool
+    ) -> None:
+        row = desk.enqueue()
+        fake.sends.extend([answered(answer, taken=taken)] * 2)
+        watch(desk, fake)
+        [attempt] = desk.attempts()
+        assert (attempt.last_answer or "").startswith(answer.value)
+        assert state_of(desk, row) is not TransactionState.FINAL
+        finish(desk, fake)
+        assert desk.lane().next_nonce == len(desk.attempts()) == len(fake.mined()) == 1
+
+    def test_what_was_just_sent_is_not_sent_again_at_once(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        desk.enqueue()
+        for _ in range(3):
+            watch(desk, fake)
+        assert len(fake.sent) == 1
+
+    def test_with_patience_over_the_same_bytes_go_out_again(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        desk.enqueue()
+        watch(desk, fake)
+        fake.forget_pool()
+        watch(desk, fake, minutes=1)
+        assert len(fake.sent) == 2
+        assert set(fake.sent) == {desk.attempts()[0].raw}
+
+    def test_times_of_the_first_and_the_last_send_are_kept(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        desk.enqueue()
+        watch(desk, fake)
+        watch(desk, fake, minutes=1)
+        [attempt] = desk.attempts()
+        assert attempt.first_sent_at == NOW
+        assert attempt.last_sent_at == NOW + LATER
+
+    def test_a_nodes_long_answer_is_kept_short(self, desk: Desk, fake: FakeChain) -> None:
+        desk.enqueue()
+        fake.sends.append(answered(SendAnswer.UNKNOWN, "x" * 5000))
+        watch(desk, fake)
+        assert len(desk.attempts()[0].last_answer or "") == 200
+
+    def test_null_receipts_are_no_evidence(self, desk: Desk, fake: FakeChain) -> None:
+        row = desk.enqueue()
+        watch(desk, fake)
+        fake.mine()
+        fake.hidden_receipts = 3
+        for minutes in (1, 2, 3):
+            watch(desk, fake, minutes=minutes)
+            assert state_of(desk, row) is TransactionState.SENT
+        finish(desk, fake)
+        assert len(fake.mined()) == 1
+        assert desk.lane().next_nonce == 1
+
+    def test_nonce_too_low_waits_for_the_receipt_of_its_own_bytes(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        row = desk.enqueue()
+        fake.sends.append(DROP_AFTER)
+        watch(desk, fake)
+        fake.mine()
+        fake.hidden_receipts = 1
+        watch(desk, fake, minutes=1)
+        assert (desk.attempts()[0].last_answer or "").startswith("nonce_too_low")
+        watch(desk, fake, minutes=2)
+        assert state_of(desk, row) is TransactionState.MINED
+
+    def test_a_silent_node_stops_the_step_and_loses_nothing(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        row = desk.enqueue()
+        fake.is_down = True
+        with pytest.raises(ChainUnavailableError):
+            watch(desk, fake)
+        assert state_of(desk, row) is TransactionState.SIGNED
+        fake.is_down = False
+        finish(desk, fake)
+
+
+class TestLaneStops:
+    @pytest.mark.parametrize(
+        ("answer", "reason"),
+        [
+            (SendAnswer.INSUFFICIENT_FUNDS, "balance is too low; fund it, then resume"),
+            (SendAnswer.REJECTED, "a node refused the transaction itself: rejected"),
+        ],
+    )
+    def test_what_only_a_person_can_repair_pauses_the_lane(
+        self, desk: Desk, fake: FakeChain, answer: SendAnswer, reason: str
+    ) -> None:
+        desk.enqueue()
+        fake.sends.append(answered(answer))
+        watch(desk, fake)
+        assert desk.lane().state is LaneState.PAUSED
+        assert reason in (desk.lane().state_reason or "")
+        with pytest.raises(LanePausedError):
+            desk.enqueue(b"\x02")
+
+    def test_after_resuming_the_same_bytes_arrive_and_work_goes_on(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        desk.enqueue()
+        fake.sends.append(answered(SendAnswer.INSUFFICIENT_FUNDS))
+        watch(desk, fake)
+        desk.resume()
+        assert (desk.lane().state, desk.lane().state_reason) == (LaneState.ACTIVE, None)
+        desk.enqueue(b"\x02")
+        finish(desk, fake)
+        assert [signed.data for signed in fake.mined()] == [b"\x01", b"\x02"]
+
+    def test_a_quarantined_lane_is_not_resumed(self, desk: Desk) -> None:
+        quarantined = make_desk(desk.merchant, state=LaneState.QUARANTINED)
+        quarantined.resume()
+        assert quarantined.lane().state is LaneState.QUARANTINED
+
+    def test_an_answer_does_not_lift_a_quarantine(self, desk: Desk, fake: FakeChain) -> None:
+        desk.enqueue()
+        with unit_of_work(merchant=desk.merchant) as session:
+            session.get_one(NonceLane, desk.lane_id).state = LaneState.QUARANTINED
+        fake.sends.append(answered(SendAnswer.INSUFFICIENT_FUNDS))
+        watch(desk, fake)
+        desk.resume()
+        assert desk.lane().state is LaneState.QUARANTINED
+
+    @pytest.mark.parametrize("answer", [SendAnswer.UNKNOWN, SendAnswer.BACK_PRESSURE])
+    def test_what_passes_by_itself_does_not_pause(
+        self, desk: Desk, fake: FakeChain, answer: SendAnswer
+    ) -> None:
+        desk.enqueue()
+        fake.sends.append(answered(answer))
+        watch(desk, fake)
+        assert desk.lane().state is LaneState.ACTIVE
+
+
+class TestConstraints:
+    def test_the_tables_refuse_final_without_an_outcome(self, desk: Desk) -> None:
+        row = desk.enqueue()
+        with (
+            pytest.raises(IntegrityError, match="final_has_outcome"),
+            unit_of_work(merchant=desk.merchant) as session,
+        ):
+            session.get_one(Transaction, row).state = TransactionState.FINAL
+
+    def test_the_tables_refuse_mined_without_a_block(self, desk: Desk) -> None:
+        row = desk.enqueue()
+        with (
+            pytest.raises(IntegrityError, match="mined_has_block"),
+            unit_of_work(merchant=desk.merchant) as session,
+        ):
+            session.get_one(Transaction, row).state = TransactionState.MINED
+
+    def test_another_merchant_sees_no_transaction(self, desk: Desk) -> None:
+        desk.enqueue()
+        with unit_of_work() as session:
+            assert session.scalar(select(func.count()).select_from(Transaction)) == 0
