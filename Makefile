@@ -25,7 +25,7 @@ check: setup-dev ## format, lint, types, import direction, templates, migrations
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/djlint --check --lint --quiet app
+	@$(BIN)/djlint --lint --quiet app
 	@$(BIN)/python -m chain.artifacts.compile --check
 	@$(BIN)/python -m tests.check_migrations
 	@echo "check: everything holds"
@@ -68,7 +68,6 @@ node_modules/.ready: package-lock.json $(UV)
 format: setup-dev ## write the format that `check` demands
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
-	@$(BIN)/djlint --reformat --quiet app || true
 
 artifacts: setup-dev ## compile the contracts into chain/artifacts
 	@$(BIN)/python -m chain.artifacts.compile

@@ -356,20 +356,36 @@ def locked(token_id: uint256) -> bool:
 
 
 @internal
+@view
+def _is_allowed(owner: address, record: uint256, token_id: uint256) -> bool:
+    """
+    @dev Whether the caller, who is not the owner, may move the token.
+    """
+    if record & APPROVED != 0 and msg.sender == self._approved[token_id]:
+        return True
+    return self.isApprovedForAll[owner][msg.sender]
+
+
+@internal
 def _transfer(sender: address, receiver: address, token_id: uint256):
+    """
+    @dev `_held` counts tokens had by transfer only, so the first transfer takes nothing from the sender's.
+    """
     terms: uint256 = arguments.terms()
     assert not arguments.is_soulbound_in(terms), "asset: soulbound"
     assert receiver != empty(address), "asset: zero address"
     record: uint256 = self._moved[token_id]
-    assert self._owner_in(terms, record, token_id) == sender, "asset: not the owner"
-    approved: address = empty(address)
+    owner: address = convert(record & ADDRESS, address)
+    if owner == empty(address):
+        owner = self._first_owner(terms, token_id >> 32, token_id & (2**32 - 1))
+        assert owner != empty(address), "asset: no such token"
+    else:
+        self._held[owner] = unsafe_sub(self._held[owner], 1)
+    assert owner == sender, "asset: not the owner"
+    if msg.sender != sender:
+        assert self._is_allowed(sender, record, token_id), "asset: not allowed"
     if record & APPROVED != 0:
-        approved = self._approved[token_id]
         self._approved[token_id] = empty(address)
-    if msg.sender != sender and msg.sender != approved:
-        assert self.isApprovedForAll[sender][msg.sender], "asset: not allowed"
-    if record & ADDRESS != 0:
-        self._held[sender] = unsafe_sub(self._held[sender], 1)
     self._held[receiver] = unsafe_add(self._held[receiver], 1)
     times: uint256 = unsafe_add((record & ~APPROVED) >> 160, 1)
     self._moved[token_id] = (times << 160) | convert(receiver, uint256)

@@ -255,7 +255,7 @@ def draw_alder_leaf() -> None:
 
 def _leaf_width(share: float) -> float:
     """Half the leaf's width at `share` from tip (0) to base (1), without teeth."""
-    return (math.sin(math.pi * share**0.92) ** 0.72) * (0.80 + 0.26 * share)
+    return float(math.sin(math.pi * share**0.92) ** 0.72) * (0.80 + 0.26 * share)
 
 
 def _leaf_outline(shrink: float = 1.0) -> list[Point]:

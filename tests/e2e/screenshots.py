@@ -123,7 +123,7 @@ def main() -> None:
         sys.exit("No Chromium on this machine. Install it, for example: apt-get install chromium")
     for folder in (FOLDER, FOLDER / "members", FOLDER / "newcomer"):
         folder.mkdir(parents=True, exist_ok=True)
-    with running_site(example=True) as site, browser() as chrome:
+    with running_site(examples=ROOT / "examples") as site, browser() as chrome:
         verify = shoot_admin(chrome, site)
         shoot_members(chrome, site, verify)
     print(f"Screenshots are in {FOLDER}")  # noqa: T201 - a command's answer

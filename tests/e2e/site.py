@@ -51,6 +51,7 @@ class Site:
     base: str
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
+    examples: Path | None = None
 
     @property
     def log(self) -> Path:
@@ -59,8 +60,13 @@ class Site:
 
 
 @contextmanager
-def running_site(*, example: bool = False) -> Iterator[Site]:
-    """A site that answers; everything it started and wrote is gone afterwards."""
+def running_site(*, examples: Path | None = None, wait: bool = True) -> Iterator[Site]:
+    """A site that answers; everything it started and wrote is gone afterwards.
+
+    Args:
+        examples: the folder of the main job to run first, if any.
+        wait: False hands it over while it still starts.
+    """
     folder = Path(tempfile.mkdtemp(prefix="cohort-site-"))
     port = free_port()
     site_environment = {
@@ -73,10 +79,11 @@ def running_site(*, example: bool = False) -> Iterator[Site]:
     }
     for name in ("COHORT_DATABASE_URL", "COHORT_DATABASE_OWNER_URL", "CHAIN_RPC_URLS"):
         site_environment.pop(name, None)
-    process = launch(folder, site_environment, example=example)
-    site = Site(folder, f"http://127.0.0.1:{port}", site_environment, process)
+    process = launch(folder, site_environment, examples=examples)
+    site = Site(folder, f"http://127.0.0.1:{port}", site_environment, process, examples)
     try:
-        wait_for_site(site)
+        if wait:
+            wait_for_site(site)
         yield site
     finally:
         stop(site)
@@ -84,13 +91,13 @@ def running_site(*, example: bool = False) -> Iterator[Site]:
 
 
 def launch(
-    folder: Path, environment: dict[str, str], *, example: bool = False
+    folder: Path, environment: dict[str, str], *, examples: Path | None
 ) -> subprocess.Popen[bytes]:
     """The supervisor's process."""
-    flag = "--example" if example else "--no-example"
+    job = ["--no-example"] if examples is None else ["--examples", str(examples)]
     with (folder / "site.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "up", flag],
+            [sys.executable, "-m", "app.cli", "up", *job],
             cwd=ROOT,
             env=environment,
             stdout=log,

@@ -42,7 +42,7 @@ class _Zeros(io.RawIOBase):
         return bytes(given)
 
 
-# Written by the JavaScript package ipfs-unixfs-importer 16 with rawLeaves, cidVersion 1,
+# Written by the JavaScript package ipfs-unixfs-importer 17.1 with rawLeaves, cidVersion 1,
 # fixedSize({chunkSize: 262144}) and balanced({maxChildrenPerNode: 174}).
 VECTORS = [
     (0, "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
