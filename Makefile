@@ -18,7 +18,7 @@ smoke: setup ## the whole main job in a throw-away directory; the last line is J
 
 test: setup-dev ## all tests: Python, contracts, browser
 	@$(BIN)/python -m pytest
-	@cd $(CURDIR) && $(BIN)/python -m pytest -p no:randomly -o addopts="" -p ape_test tests/contracts --network ethereum:local:foundry -q
+	@$(BIN)/python -m pytest -c tests/contracts/pytest.ini tests/contracts
 
 check: setup-dev ## format, lint, types, import direction, templates, migrations, artifacts
 	@$(BIN)/ruff format --check .

@@ -148,7 +148,9 @@ def _chain_answers(client: ChainClient) -> bool:
 def _worker_command() -> list[str]:
     beat = core_settings().data_dir / "run" / "beat"
     return [
-        *(sys.executable, "-m", "celery", "-A", "app.worker", "worker"),
+        # The worker runs as whoever started the installation; celery would warn of root each time.
+        *(sys.executable, "-W", "ignore:You're running the worker with superuser privileges"),
+        *("-m", "celery", "--quiet", "-A", "app.worker", "worker"),
         *("-B", "-P", "threads", "-c", "4", "--loglevel", "WARNING"),
         *("--schedule", str(beat), "--without-gossip", "--without-mingle", "--without-heartbeat"),
     ]

@@ -259,8 +259,9 @@ def _react(session: Session, lane_id: LaneId, result: SendResult) -> None:
     }.get(result.answer)
     if reason is not None:
         lane = session.get_one(NonceLane, lane_id, with_for_update=True)
-        lane.state, lane.state_reason = LaneState.PAUSED, reason[:_ANSWER_LENGTH]
-        log.error("lane_paused", lane=str(lane_id), reason=reason)
+        if lane.state is LaneState.ACTIVE:
+            lane.state, lane.state_reason = LaneState.PAUSED, reason[:_ANSWER_LENGTH]
+            log.error("lane_paused", lane=str(lane_id), reason=reason)
 
 
 def _record(

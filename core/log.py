@@ -40,8 +40,8 @@ def configure_logging(part: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("httpx", "httpcore", "celery.beat", "celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("httpx", "httpcore", "celery", "kombu", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR if noisy == "kombu" else logging.WARNING)
     structlog.contextvars.bind_contextvars(part=part)
 
 

@@ -119,6 +119,8 @@ def _attribute(attribute: Mapping[str, Any]) -> dict[str, Any]:
         raise MetadataInvalidError("attributes", f"“{min(unknown)}” is no part of an attribute.")
     if not str(attribute.get("trait_type", "")).strip() or "value" not in attribute:
         raise MetadataInvalidError("attributes", "Every attribute needs a name and a value.")
+    if not isinstance(attribute["value"], (str, int)):
+        raise MetadataInvalidError("attributes", "Write fractions and dates as text.")
     return dict(attribute)
 
 
@@ -139,7 +141,7 @@ def _plain(value: Any, field: str) -> Any:
         return _integer(value, field)
     if isinstance(value, Mapping):
         return {_text(str(key), field): _plain(item, field) for key, item in value.items()}
-    if isinstance(value, Sequence):
+    if isinstance(value, (list, tuple)):
         return [_plain(item, field) for item in value]
     raise MetadataInvalidError(field, "Write fractions and dates as text.")
 

@@ -40,6 +40,8 @@ def advance(session: Session, *, at: datetime) -> None:
     runs = session.scalars(
         select(AirdropRun)
         .where(AirdropRun.state.in_((*_OPEN, RunState.PAUSED)))
+        # Oldest first: an asset's rounds reach its contract in the order they were taken.
+        .order_by(AirdropRun.id)
         .with_for_update(skip_locked=True)
     ).all()
     for run in runs:

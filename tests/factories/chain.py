@@ -26,7 +26,6 @@ from tests.conftest import NOW
 from tests.factories.wallets import CONTRACT, make_wallet
 
 CHAIN_ID = 31337
-GENESIS = b"\x00" * 32
 T = TypeVar("T")
 FEES = Fees(Wei(3_000_000_000), Wei(1_000_000_000))
 
@@ -41,8 +40,8 @@ def make_chain(session: Session, **changes: Any) -> Chain:
         "explorer_url": None,
         "native_symbol": "ETH",
         "confirmations": None,
-        "genesis_hash": GENESIS,
         "final_number": 0,
+        "final_hash": None,
     }
     chain = Chain(**{**values, **changes})
     session.add(chain)

@@ -39,7 +39,10 @@ class TestMetadataDocument:
         )
 
     def test_has_this_cid(self) -> None:
-        assert cid_of_bytes(document(max_supply=1000)) == "bafkreieyqi4eh5nfkdgjnkyqlmsbxire76gbaviuzcwt2p36wiyq6b3rye"
+        assert (
+            cid_of_bytes(document(max_supply=1000))
+            == "bafkreieyqi4eh5nfkdgjnkyqlmsbxire76gbaviuzcwt2p36wiyq6b3rye"
+        )
 
     def test_carries_everything_it_was_given(self) -> None:
         found = json.loads(
