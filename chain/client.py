@@ -137,14 +137,11 @@ class ChainClient:
 
     def _send_to(self, provider: HTTPProvider, raw: bytes) -> SendResult:
         try:
-            answer = provider.make_request(
-                RPCEndpoint("eth_sendRawTransaction"), ["0x" + raw.hex()]
-            )
-        except Exception as error:  # any transport failure: nothing is known
+            answer = _exchange(provider, "eth_sendRawTransaction", ["0x" + raw.hex()])
+        except Exception as error:  # any transport failure, any nonsense: nothing is known
             return SendResult(SendAnswer.UNKNOWN, type(error).__name__)
-        if "error" in answer:
-            text = str(answer["error"]["message"])
-            return SendResult(classify_send_error(text), text)
+        if isinstance(answer, _Refusal):
+            return SendResult(classify_send_error(answer.message), answer.message)
         return SendResult(SendAnswer.ACCEPTED, "accepted")
 
     def _block(self, tag: str) -> Block:
@@ -162,20 +159,49 @@ class ChainClient:
         detail = "no URL"
         for provider in self._providers:
             try:
-                answer = provider.make_request(RPCEndpoint(method), list(params))
+                answer = _exchange(provider, method, list(params))
             except Exception as error:  # timeouts, resets, HTML instead of JSON: try the next
                 detail = type(error).__name__
                 continue
-            if "error" in answer:
-                raise _rpc_error(method, answer["error"])
-            return answer["result"]
+            if isinstance(answer, _Refusal):
+                raise RpcError(method, answer.code, answer.message, answer.data)
+            return answer
         raise ChainUnavailableError(self._name, detail)
 
 
-def _rpc_error(method: str, error: Any) -> RpcError:
-    data = error.get("data") if isinstance(error, dict) else None
+@dataclass(frozen=True)
+class _Refusal:
+    """A JSON-RPC error object."""
+
+    code: int
+    message: str
+    data: bytes
+
+
+class _UnreadableAnswerError(Exception):
+    """JSON, but no JSON-RPC answer."""
+
+
+def _exchange(provider: HTTPProvider, method: str, params: list[Any]) -> Any:
+    """The result, or the refusal, that one node answers.
+
+    Raises:
+        Exception: nothing came back that says either; the kinds are the transport's.
+    """
+    answer: Any = provider.make_request(RPCEndpoint(method), params)
+    if isinstance(answer, dict) and answer.get("error") is not None:
+        return _refusal(answer["error"])
+    if not isinstance(answer, dict) or "result" not in answer:
+        raise _UnreadableAnswerError
+    return answer["result"]
+
+
+def _refusal(error: Any) -> _Refusal:
+    if not isinstance(error, dict) or "message" not in error:
+        raise _UnreadableAnswerError
+    data = error.get("data")
     revert = _bytes(data) if isinstance(data, str) and data.startswith("0x") else b""
-    return RpcError(method, int(error["code"]), str(error["message"]), revert)
+    return _Refusal(int(error.get("code", 0)), str(error["message"]), revert)
 
 
 def _receipt(answer: Any) -> Receipt:

@@ -6,8 +6,10 @@ read back whole and put in place atomically; a start falls back to that copy.
 """
 
 import json
+import os
 import platform
 import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -109,10 +111,14 @@ class LocalChain:
         return _head_in(self.safe) or 0
 
     def _save(self) -> None:
-        draft = self.safe.with_suffix(".part")
+        # A draft of its own: two processes that shared one could put a half-written file in place.
+        handle, name = tempfile.mkstemp(prefix="state.safe.", suffix=".part", dir=self.folder)
+        os.close(handle)
+        draft = Path(name)
         shutil.copyfile(self.state, draft)
         if _head_in(draft) is not None:
             draft.replace(self.safe)
+        draft.unlink(missing_ok=True)
 
 
 def _head_in(path: Path) -> int | None:

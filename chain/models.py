@@ -24,8 +24,8 @@ class Chain(Base):
     """One EVM chain this installation uses; the chain id is its key.
 
     `confirmations` empty means the node's `finalized` tag. The newest final block, once there is
-    one, shows whether a node that answers still is the same chain. The asset implementation and its factory
-    exist once a chain; empty until they are on it.
+    one, shows whether a node that answers still is the same chain. The asset implementation and
+    its factory exist once a chain; empty until they are on it.
     """
 
     __tablename__ = "chains"

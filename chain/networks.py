@@ -119,7 +119,7 @@ def finality_line(
     if chain.confirmations is FINALIZED_TAG:
         line = client.finalized_number()
     else:
-        line = client.head().number - chain.confirmations
+        line = max(0, client.head().number - chain.confirmations)
     return line if durable is None else min(line, durable())
 
 

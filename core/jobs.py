@@ -13,7 +13,7 @@ from uuid import UUID
 from celery import Celery, shared_task
 from sqlalchemy.orm import Session
 
-from core import db
+from core import db, file_queue
 from core.settings import core_settings
 
 _POLLING_SECONDS = 0.05
@@ -49,14 +49,14 @@ def _broker() -> dict[str, Any]:
         }
     folder = core_settings().data_dir.resolve() / "queue"
     return {
-        "broker_url": "filesystem://",
+        "broker_url": f"{file_queue.SCHEME}://",
         "worker_prefetch_multiplier": 4,
         "broker_transport_options": _file_queue(folder),
     }
 
 
 def _file_queue(folder: Path) -> dict[str, Any]:
-    """Options of kombu's filesystem transport, which polls once a second unless told otherwise."""
+    """Options of the filesystem transport, which polls once a second unless told otherwise."""
     for name in ("messages", "processed", "control"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return {

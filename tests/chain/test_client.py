@@ -120,6 +120,10 @@ class TestSeveralUrls:
             assert client(first, second).chain_id() == 1
             assert second.asked == []
 
+    def test_an_empty_error_beside_a_result_is_no_error(self) -> None:
+        with node(eth_chainId=b'{"id": 1, "result": "0x1", "error": null}') as up:
+            assert client(up).chain_id() == 1
+
     @pytest.mark.parametrize("nonsense", NONSENSE)
     def test_with_none_left_a_sentence_says_so(self, nonsense: bytes) -> None:
         with (
