@@ -77,6 +77,7 @@ def smoke() -> None:
             again = example.run_through(_console, example.FOLDER)
         if again.changed:
             raise SettingsError("Running the example a second time changed something.")
+        example.check(report.figures)
         click.echo(json.dumps({**asdict(report.figures), "urls": report.urls}))
 
 

@@ -174,6 +174,17 @@ def run(console: Console, folder: Path) -> Report:
     return job.report
 
 
+def check(figures: Figures) -> None:
+    """Everybody has everything, and the chain said so.
+
+    Raises:
+        ExampleFailedError: the sentence names the figures.
+    """
+    everybody = {figures.users, figures.wallets, figures.passes, figures.assets}
+    if len(everybody) != 1 or figures.users == 0 or figures.verified != VERIFIED:
+        raise ExampleFailedError(f"The figures do not agree: {figures}.")
+
+
 def _import_members(job: _Job) -> None:
     with job.unit() as session:
         row = session.scalar(
