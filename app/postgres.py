@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         draft = self.folder.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
         self._make_folder(draft)
-        subprocess.run(
+        done = subprocess.run(
             self._as_user(
                 [
                     str(_binaries() / "initdb"),
@@ -84,9 +84,12 @@ class EmbeddedPostgres:
                     *("-E", "UTF8", "--locale=C", "--no-sync"),
                 ]
             ),
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
         )
+        if done.returncode != 0:
+            raise PostgresMissingError(done.stderr.strip().splitlines()[-1])
         draft.rename(self.folder)
 
     def command(self) -> list[str]:
@@ -119,6 +122,8 @@ class EmbeddedPostgres:
             f"--inh-caps={_CAPABILITIES}",
             f"--ambient-caps={_CAPABILITIES}",
             f"--bounding-set={_CAPABILITIES}",
+            # Without it access(2), which the server's tools ask, does not count capabilities.
+            *("--securebits", "+no_setuid_fixup"),
             *("--pdeathsig", "INT"),
             *command,
         ]

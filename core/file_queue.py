@@ -18,9 +18,8 @@ SCHEME = "cohort-files"
 class Channel(filesystem.Channel):
     """A channel whose messages appear whole; the oldest is read first."""
 
-    def _put(  # type: ignore[override] - kombu passes more than its base declares
-        self, queue: str, message: Any, **_: Any
-    ) -> None:
+    # Kombu hands over more than its base class declares.
+    def _put(self, queue: str, message: Any, **_: Any) -> None:  # type: ignore[override]
         name = f"{time.time_ns()}_{uuid4()}.{queue}.msg"
         folder = Path(self.data_folder_out)
         draft = folder / f".{name}.part"

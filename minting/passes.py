@@ -110,9 +110,9 @@ def queue(session: Session, users: Sequence[UserId], *, at: datetime) -> None:
 
 
 def freeze_due(session: Session, *, at: datetime) -> list[Plan]:
-    """Full batches, and everything older than the window, are frozen."""
+    """Full batches, and everything older than the window, are frozen once there is a registry."""
     contract = find_contract(session)
-    if contract is None:
+    if contract is None or contract.state is not ContractState.LIVE:
         return []
     window = timedelta(seconds=contract.batch_window_seconds)
     count, oldest = session.execute(

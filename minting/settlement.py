@@ -38,7 +38,8 @@ def settle(session: Session, *, at: datetime) -> int:
     Returns:
         How many batches were settled.
 
-    Locks: the batches, skipping those another process settles.
+    Locks: the batches and their plans, skipping those another process settles; the plan, because
+    whoever settles its last batch has to see the others.
     """
     rows = session.execute(
         select(Batch, Plan, Transaction)
@@ -50,7 +51,7 @@ def settle(session: Session, *, at: datetime) -> int:
             Transaction.outcome != Outcome.CANCELLED,
         )
         .order_by(Batch.id)
-        .with_for_update(of=Batch, skip_locked=True)
+        .with_for_update(of=(Batch, Plan), skip_locked=True)
     ).all()
     for batch, plan, transaction in rows:
         _settle(session, batch, plan, transaction, at=at)

@@ -295,7 +295,7 @@ def refusals_as_csv(session: Session, row: UserImport) -> Iterator[str]:
     """The error file: line, reason, then the cells as they were, safe to open in a spreadsheet."""
     buffer = _Line()
     writer = csv.writer(buffer)
-    writer.writerow(["line", "reason", *row.columns])
+    writer.writerow(["line", "reason", *(safe_cell(str(column)) for column in row.columns)])
     yield buffer.take()
     query = (
         select(ImportRefusal.line, ImportRefusal.reason, ImportRefusal.cells)

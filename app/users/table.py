@@ -123,6 +123,8 @@ def read_records(path: Path) -> Iterator[Record]:
                 ) from None
             except csv.Error as error:
                 raise FileUnreadableError(f"Line {reader.line_num}: {error}.") from None
+            if any("\0" in cell for cell in cells):
+                raise FileUnreadableError(f"Line {line}: it holds a NUL byte, so it is no text.")
             if cells:
                 yield Record(number, line, cells)
                 number += 1

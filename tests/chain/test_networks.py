@@ -99,7 +99,7 @@ class TestEnsureChain:
         assert (chain.name, chain.kind) == ("Renamed", ChainKind.EXTERNAL)
 
     def test_a_node_of_another_chain_is_refused(self, session: Session) -> None:
-        with pytest.raises(ChainMismatchError, match="serves chain 1, but.*chain 31337"):
+        with pytest.raises(ChainMismatchError, match=r"serves chain 1, but.*chain 31337"):
             ensure_chain(session, kind=ChainKind.EXTERNAL, client=OtherChain())
 
     def test_a_silent_node_is_refused(self, session: Session) -> None:

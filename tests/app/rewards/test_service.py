@@ -1,0 +1,223 @@
+"""Grants: once for each source, never more than there is, whoever comes at the same time."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Merchant
+from app.campaigns.models import Campaign
+from app.rewards import service
+from app.rewards.errors import RewardNotLiveError, StockExhaustedError
+from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
+from core.db import unit_of_work
+from core.events import Event
+from core.types import RewardLineId, UserId
+from minting.errors import AssetNotFoundError, SupplyExhaustedError
+from minting.models import ContractState, DigitalAsset, Token, TokenState
+from minting.passes import freeze_queue
+from tests.conftest import NOW, make_merchant
+from tests.factories.brand import (
+    make_asset,
+    make_campaign,
+    make_line,
+    make_members,
+    make_other_merchant,
+    make_pass_contract,
+)
+
+SOURCE = UUID(int=1)
+
+
+@pytest.fixture
+def users(session: Session) -> list[UserId]:
+    """Three members."""
+    return make_members(session, "a@example.com", "b@example.com", "c@example.com")
+
+
+@pytest.fixture
+def campaign(session: Session) -> Campaign:
+    """A draft."""
+    return make_campaign(session)
+
+
+@pytest.fixture
+def asset(session: Session) -> DigitalAsset:
+    """A live asset without limit."""
+    return make_asset(session)
+
+
+@pytest.fixture
+def line(session: Session, campaign: Campaign, asset: DigitalAsset) -> RewardLine:
+    """What the campaign gives, without limit."""
+    return make_line(session, campaign.id, asset.id)
+
+
+def grant(
+    session: Session, line: RewardLine, users: list[UserId], *, source_id: UUID = SOURCE
+) -> int:
+    return service.grant_many(
+        session, line, users, source=GrantSource.AIRDROP, source_id=source_id, at=NOW
+    )
+
+
+def count(session: Session, table: type) -> int:
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+class TestGrantMany:
+    def test_gives_each_member_a_pending_grant_and_a_queued_token(
+        self, session: Session, line: RewardLine, users: list[UserId], asset: DigitalAsset
+    ) -> None:
+        assert grant(session, line, users) == 3
+        rows = session.scalars(select(Grant)).all()
+        assert {row.user_id for row in rows} == set(users)
+        assert {row.state for row in rows} == {GrantState.PENDING}
+        tokens = session.scalars(select(Token)).all()
+        assert {token.grant_id for token in tokens} == {row.id for row in rows}
+        assert {token.state for token in tokens} == {TokenState.QUEUED}
+        assert (line.granted_count, asset.minted_count) == (3, 3)
+
+    def test_again_from_the_same_source_gives_nothing(
+        self, session: Session, line: RewardLine, users: list[UserId], asset: DigitalAsset
+    ) -> None:
+        grant(session, line, users[:2])
+        assert grant(session, line, users) == 1
+        assert grant(session, line, users) == 0
+        assert count(session, Grant) == count(session, Token) == 3
+        assert (line.granted_count, asset.minted_count, asset.next_round) == (3, 3, 1)
+
+    def test_a_member_named_twice_gets_it_once(
+        self, session: Session, line: RewardLine, users: list[UserId]
+    ) -> None:
+        assert grant(session, line, [users[0], users[0]]) == 1
+
+    def test_another_source_gives_again_in_the_ledger(
+        self, session: Session, line: RewardLine, users: list[UserId]
+    ) -> None:
+        assert grant(session, line, users) == grant(session, line, users, source_id=UUID(int=2))
+
+    def test_to_nobody_is_nothing(self, session: Session, line: RewardLine) -> None:
+        assert grant(session, line, []) == 0
+        assert line.granted_count == 0
+
+
+class TestStock:
+    def test_the_last_one_is_given_and_one_more_is_refused(
+        self, session: Session, campaign: Campaign, asset: DigitalAsset, users: list[UserId]
+    ) -> None:
+        line = make_line(session, campaign.id, asset.id, quantity=2)
+        assert grant(session, line, users[:2]) == 2
+        with pytest.raises(StockExhaustedError) as refused, session.begin_nested():
+            grant(session, line, users)
+        assert (refused.value.wanted, refused.value.left) == (1, 0)
+        assert count(session, Grant) == count(session, Token) == 2
+
+    def test_too_few_for_all_gives_none(
+        self, session: Session, campaign: Campaign, asset: DigitalAsset, users: list[UserId]
+    ) -> None:
+        line = make_line(session, campaign.id, asset.id, quantity=2)
+        with pytest.raises(StockExhaustedError), session.begin_nested():
+            grant(session, line, users)
+        assert count(session, Grant) == count(session, Token) == 0
+
+    def test_an_edition_gives_no_more_than_its_size(
+        self, session: Session, campaign: Campaign, users: list[UserId]
+    ) -> None:
+        small = make_asset(session, max_supply=2)
+        line = make_line(session, campaign.id, small.id)
+        with pytest.raises(SupplyExhaustedError), session.begin_nested():
+            grant(session, line, users)
+        assert grant(session, line, users[:2]) == 2
+
+    def test_of_two_grants_of_the_last_one_at_once_one_wins(self, committed: None) -> None:
+        merchant = make_merchant().id
+        with unit_of_work(merchant=merchant) as session:
+            users = make_members(session, *(f"m{n}@example.com" for n in range(4)))
+            asset = make_asset(session)
+            line_id = make_line(session, make_campaign(session).id, asset.id, quantity=1).id
+        together = Barrier(4)
+
+        def take(number: int) -> bool:
+            return _take(merchant, line_id, users[number], together)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(take, range(4))) == [False, False, False, True]
+        with unit_of_work(merchant=merchant) as session:
+            assert session.get_one(RewardLine, line_id).granted_count == 1
+            assert session.get_one(DigitalAsset, asset.id).minted_count == 1
+            assert count(session, Grant) == count(session, Token) == 1
+
+    def test_the_same_grant_by_many_at_once_is_one(self, committed: None) -> None:
+        merchant = make_merchant().id
+        with unit_of_work(merchant=merchant) as session:
+            [user] = make_members(session, "m@example.com")
+            line_id = make_line(session, make_campaign(session).id, make_asset(session).id).id
+        together = Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(lambda _: _take(merchant, line_id, user, together), range(4)))
+        with unit_of_work(merchant=merchant) as session:
+            assert session.get_one(RewardLine, line_id).granted_count == 1
+            assert count(session, Grant) == count(session, Token) == 1
+
+
+def _take(merchant: object, line_id: RewardLineId, user: UserId, together: Barrier) -> bool:
+    try:
+        with unit_of_work(merchant=merchant) as session:  # type: ignore[arg-type]
+            line = session.get_one(RewardLine, line_id)
+            together.wait(20)
+            grant(session, line, [user])
+        return True
+    except StockExhaustedError:
+        return False
+
+
+class TestSetLine:
+    def test_a_second_choice_replaces_the_first(self, session: Session, campaign: Campaign) -> None:
+        first, second = make_asset(session), make_asset(session, title="Cup")
+        line = service.set_line(session, campaign.id, first.id)
+        assert service.set_line(session, campaign.id, second.id).id == line.id
+        assert line.asset_id == second.id
+
+    @pytest.mark.parametrize("state", [ContractState.DRAFT, ContractState.PUBLISHING])
+    def test_an_asset_that_is_not_live_is_refused(
+        self, session: Session, campaign: Campaign, state: ContractState
+    ) -> None:
+        asset = make_asset(session, state=state)
+        with pytest.raises(RewardNotLiveError) as refused:
+            service.set_line(session, campaign.id, asset.id)
+        assert "asset" in refused.value.fields
+        assert service.find_line(session, campaign.id) is None
+
+    def test_an_asset_of_another_merchant_does_not_exist(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            asset = make_asset(session)
+        with unit_of_work(merchant=make_other_merchant(merchant)) as session:
+            campaign = make_campaign(session)
+            with pytest.raises(AssetNotFoundError):
+                service.set_line(session, campaign.id, asset.id)
+
+
+class TestCloseDelivered:
+    def test_a_token_on_the_chain_closes_its_grant_once(
+        self, session: Session, line: RewardLine, users: list[UserId], asset: DigitalAsset
+    ) -> None:
+        make_pass_contract(session)
+        [plan] = freeze_queue(session, at=NOW)
+        grant(session, line, users)
+        token = session.scalars(select(Token).where(Token.user_id == users[0])).one()
+        token.state, token.pass_number, token.batch_id = TokenState.OWNED, 7, plan.batches[0].id
+        session.flush()
+        assert service.close_delivered(session, at=NOW) == 1
+        assert service.close_delivered(session, at=NOW) == 0
+        states = dict(session.execute(select(Grant.user_id, Grant.state)).all())
+        assert states[users[0]] is GrantState.DELIVERED
+        assert states[users[1]] is states[users[2]] is GrantState.PENDING
+        event = session.scalars(
+            select(Event).where(Event.type == "cohort.digital-asset.received")
+        ).one()
+        assert event.user_id == users[0]
+        assert event.data["contract"] == asset.address

@@ -1,0 +1,140 @@
+"""Members with passes, live assets, reward lines and frozen plans."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.campaigns import service as campaigns
+from app.rewards.models import GrantSource, RewardLine
+from app.rewards.service import grant_many, set_line
+from app.users.service import create_users, new_row
+from chain import pipeline
+from chain.models import Outcome, Transaction, TransactionState
+from core.ids import new_id
+from core.types import AssetId, LaneId, UserId
+from minting import passes, plans
+from minting.models import (
+    Batch,
+    BatchState,
+    ContractState,
+    DigitalAsset,
+    MembershipPass,
+    PassContract,
+    PassState,
+    Plan,
+    PlanKind,
+    Transferability,
+)
+from minting.plans import FrozenBatch, Target
+from tests.conftest import NOW
+from tests.factories.chain import CHAIN_ID, FEES, make_intent
+from tests.factories.wallets import CONTRACT
+
+CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+PASS_ADDRESS = "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0"
+
+
+def make_pass_contract(session: Session, **changes: Any) -> PassContract:
+    """A live registry."""
+    values: dict[str, Any] = {
+        "id": AssetId(new_id()),
+        "chain_id": CHAIN_ID,
+        "name": "Pass",
+        "symbol": "PASS",
+        "metadata_cid": CID,
+        "state": ContractState.LIVE,
+        "address": PASS_ADDRESS,
+        "created_at": NOW,
+    }
+    contract = PassContract(**{**values, **changes})
+    session.add(contract)
+    session.flush()
+    return contract
+
+
+def make_members(session: Session, count: int, *, at: datetime = NOW) -> list[UserId]:
+    """New members with wallets and queued passes."""
+    emails = [f"{new_id()}@example.com" for _ in range(count)]
+    rows = [new_row(email, email, source="test") for email in emails]
+    create_users(session, rows, at=at)
+    return [row["id"] for row in rows]
+
+
+def activate_passes(session: Session) -> None:
+    """Every queued pass is numbered and active, as after a final transaction."""
+    passes.freeze_queue(session, at=NOW)
+    session.execute(update(MembershipPass).values(state=PassState.ACTIVE))
+    session.expire_all()
+
+
+def make_asset(session: Session, **changes: Any) -> DigitalAsset:
+    """A live asset."""
+    values: dict[str, Any] = {
+        "id": AssetId(new_id()),
+        "internal_name": "First tide",
+        "title": "First Tide",
+        "description": "",
+        "symbol": "TIDE",
+        "attributes": [],
+        "transferability": Transferability.TRANSFERABLE,
+        "renditions": [],
+        "image_cid": CID,
+        "metadata_cid": CID,
+        "contract_cid": CID,
+        "state": ContractState.LIVE,
+        "chain_id": CHAIN_ID,
+        "address": CONTRACT,
+        "created_at": NOW,
+    }
+    asset = DigitalAsset(**{**values, **changes})
+    session.add(asset)
+    session.flush()
+    return asset
+
+
+def make_line(session: Session, asset: DigitalAsset) -> RewardLine:
+    """A campaign's reward line that gives the asset."""
+    campaign = campaigns.create_airdrop(session, "Drop", at=NOW)
+    return set_line(session, campaign.id, asset.id)
+
+
+def grant(
+    session: Session, line: RewardLine, users: Sequence[UserId], *, source_id: UUID | None = None
+) -> int:
+    """How many of these members newly have the line's reward."""
+    source = source_id or new_id()
+    return grant_many(session, line, users, source=GrantSource.AIRDROP, source_id=source, at=NOW)
+
+
+def make_plan(
+    session: Session,
+    *calldata: bytes,
+    kind: PlanKind = PlanKind.DROP,
+    contract: str | None = CONTRACT,
+    subject_id: UUID | None = None,
+) -> Plan:
+    """A plan of one batch for each of these bytes."""
+    batches = [FrozenBatch(f"test:{new_id()}", data, recipient_count=1) for data in calldata]
+    target = Target(CHAIN_ID, contract)
+    return plans.freeze(session, kind, target, batches, subject_id=subject_id, at=NOW)
+
+
+def execute(session: Session, lane_id: LaneId, batch: Batch, outcome: Outcome) -> Transaction:
+    """The batch's transaction is final and ended like this."""
+    intent = make_intent(batch.calldata, to=batch.plan.contract, batch_id=batch.id)
+    transaction = pipeline.enqueue(session, lane_id, intent, fees=FEES, at=NOW)
+    transaction.state, transaction.outcome = TransactionState.FINAL, outcome
+    transaction.block_number, transaction.block_hash = 1, bytes(32)
+    batch.state = BatchState.ASSIGNED
+    session.flush()
+    return transaction
+
+
+def list_passes(session: Session) -> Sequence[MembershipPass]:
+    """Every pass by its number."""
+    query = select(MembershipPass).order_by(MembershipPass.batch_number, MembershipPass.index)
+    return session.scalars(query).all()

@@ -1,0 +1,228 @@
+"""Drops: one token a grant, every token bound to its bit and its batch, batches cut to fit."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from chain.bindings import digital_asset as binding
+from core.ids import new_id
+from core.types import UserId
+from minting import airdrops
+from minting.airdrops import GAS_CEILING, PassBits, group_batches
+from minting.errors import SupplyExhaustedError
+from minting.models import Batch, DigitalAsset, MembershipPass, Plan, Token, TokenState
+from tests.conftest import NOW
+from tests.factories.chain import make_chain
+from tests.factories.minting import (
+    activate_passes,
+    grant,
+    make_asset,
+    make_line,
+    make_members,
+    make_pass_contract,
+)
+
+_TRANSACTION_GAS = 80_000
+
+
+@st.composite
+def pass_bits(draw: st.DrawFn) -> list[PassBits]:
+    numbers = draw(st.lists(st.integers(0, 70), unique=True, max_size=40))
+    counts = [draw(st.integers(1, 1228)) for _ in numbers]
+    return [
+        PassBits(n, 1228, tuple(range(count))) for n, count in zip(numbers, counts, strict=True)
+    ]
+
+
+def plan(session: Session, asset: DigitalAsset, *, round_number: int = 0) -> Plan:
+    return airdrops.plan_drop(
+        session, asset.id, round_number=round_number, subject_id=new_id(), at=NOW
+    )
+
+
+@pytest.fixture
+def members(session: Session) -> list[UserId]:
+    """Members with active passes in three batches of 4, 3 and 2."""
+    make_chain(session)
+    make_pass_contract(session)
+    found = []
+    for count in (4, 3, 2):
+        found += make_members(session, count)
+        activate_passes(session)
+    return found
+
+
+class TestGroupBatches:
+    @given(bits=pass_bits())
+    def test_every_part_is_in_one_transaction_in_ascending_order(
+        self, bits: list[PassBits]
+    ) -> None:
+        parts = [part for group in group_batches(bits) for part in group]
+        assert parts == sorted(bits, key=lambda part: part.number)
+
+    @given(bits=pass_bits())
+    def test_a_transaction_stays_within_fifteen_neighbours(self, bits: list[PassBits]) -> None:
+        for group in group_batches(bits):
+            assert len({part.number // 15 for part in group}) == 1
+
+    @given(bits=pass_bits())
+    def test_a_transaction_stays_below_the_ceiling(self, bits: list[PassBits]) -> None:
+        for group in group_batches(bits):
+            assert _TRANSACTION_GAS + sum(part.gas_bound for part in group) <= GAS_CEILING
+
+    @given(bits=pass_bits())
+    def test_no_two_neighbours_would_have_fitted_into_one(self, bits: list[PassBits]) -> None:
+        groups = group_batches(bits)
+        for one, two in pairwise(groups):
+            gas = _TRANSACTION_GAS + sum(part.gas_bound for part in [*one, two[0]])
+            assert one[0].number // 15 != two[0].number // 15 or gas > GAS_CEILING
+
+    def test_nothing_needs_no_transaction(self) -> None:
+        assert group_batches([]) == []
+
+
+class TestOpenRound:
+    def test_rounds_are_numbered_without_gaps(self, session: Session) -> None:
+        make_chain(session)
+        asset = make_asset(session)
+        assert [airdrops.open_round(session, asset.id) for _ in range(3)] == [0, 1, 2]
+
+
+class TestRequestTokens:
+    def test_every_grant_has_one_queued_token(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        assert grant(session, make_line(session, asset), members) == 9
+        rows = session.scalars(select(Token)).all()
+        assert {row.user_id for row in rows} == set(members)
+        assert {(row.state, row.round, row.token_id) for row in rows} == {
+            (TokenState.QUEUED, 0, None)
+        }
+        assert asset.minted_count == 9
+
+    def test_the_same_source_again_changes_nothing(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset, source = make_asset(session, max_supply=9), new_id()
+        line = make_line(session, asset)
+        assert grant(session, line, members, source_id=source) == 9
+        assert grant(session, line, members, source_id=source) == 0
+        assert len(session.scalars(select(Token)).all()) == asset.minted_count == 9
+
+    def test_a_source_with_one_member_more_adds_one(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset, source = make_asset(session), new_id()
+        line = make_line(session, asset)
+        grant(session, line, members[:8], source_id=source)
+        assert grant(session, line, members, source_id=source) == 1
+
+    def test_a_whole_edition_can_be_taken(self, session: Session, members: list[UserId]) -> None:
+        asset = make_asset(session, max_supply=9)
+        assert grant(session, make_line(session, asset), members) == 9
+
+    def test_more_than_is_left_is_refused_and_nothing_queued(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session, max_supply=8)
+        line = make_line(session, asset)
+        with pytest.raises(SupplyExhaustedError, match="has 8 tokens left but 9 are needed"):
+            grant(session, line, members)
+        assert session.scalars(select(Token)).all() == []
+        assert asset.minted_count == 0
+
+
+class TestPassesMissing:
+    def test_counts_recipients_without_an_active_pass(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        late = make_members(session, 2)
+        grant(session, make_line(session, asset), [*members, *late])
+        assert airdrops.passes_missing(session, asset.id, 0) == 2
+        activate_passes(session)
+        assert airdrops.passes_missing(session, asset.id, 0) == 0
+
+
+class TestPlanDrop:
+    def test_every_token_is_bound_to_its_members_bit_and_batch(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        grant(session, make_line(session, asset), members)
+        frozen = plan(session, asset)
+        session.expire_all()
+        rows = session.execute(
+            select(Token, MembershipPass).join(
+                MembershipPass, MembershipPass.user_id == Token.user_id
+            )
+        ).all()
+        assert len(rows) == 9
+        for token, membership in rows:
+            assert token.pass_number == membership.token_id
+            assert token.state is TokenState.MINTING
+            assert token.batch_id == frozen.batches[0].id
+            assert token.token_id == binding.token_id(0, membership.token_id or 0)
+
+    def test_the_bytes_set_exactly_the_bits_of_the_recipients(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        chosen = [members[0], members[5], members[8]]
+        grant(session, make_line(session, asset), chosen)
+        [batch] = plan(session, asset).batches
+        places = dict(
+            session.execute(
+                select(MembershipPass.batch_number, MembershipPass.index).where(
+                    MembershipPass.user_id.in_(chosen)
+                )
+            ).all()
+        )
+        bits = [binding.bitmap([places[number]]) for number in (0, 1, 2)]
+        expected = binding.encode_drop(round=0, batches=[0, 1, 2], bits=bits, nonce=1)
+        assert batch.calldata == expected
+        assert batch.chain_key == f"drop:{asset.id}:0:0-2"
+        assert batch.recipient_count == 3
+
+    def test_a_drop_in_part_takes_the_number_of_a_data_contract(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        grant(session, make_line(session, asset), members[:1])
+        plan(session, asset)
+        assert asset.next_data_nonce == 2
+
+    def test_a_drop_to_whole_batches_takes_none(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        grant(session, make_line(session, asset), members)
+        plan(session, asset)
+        assert asset.next_data_nonce == 1
+
+    def test_the_next_line_drops_into_the_next_round(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        for number in (0, 1):
+            grant(session, make_line(session, asset), members)
+            plan(session, asset, round_number=number)
+        drops = select(Batch.chain_key).where(Batch.chain_key.startswith("drop:"))
+        keys = session.scalars(drops.order_by(Batch.chain_key)).all()
+        assert keys == [f"drop:{asset.id}:0:0-2", f"drop:{asset.id}:1:0-2"]
+
+    def test_another_rounds_tokens_are_left_alone(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        grant(session, make_line(session, asset), members[:2])
+        grant(session, make_line(session, asset), members[:3])
+        plan(session, asset, round_number=1)
+        states = session.execute(select(Token.round, Token.state).order_by(Token.round)).all()
+        assert [state for number, state in states if number == 0] == [TokenState.QUEUED] * 2
+        assert [state for number, state in states if number == 1] == [TokenState.MINTING] * 3

@@ -1,0 +1,212 @@
+"""Planned batches become transactions in order; what the chain would refuse is held."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select
+
+from chain import pipeline
+from chain.errors import ChainUnavailableError, RpcError
+from chain.models import LaneState, NonceLane, TransactionKind
+from core.db import unit_of_work
+from minting import sending
+from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
+from tests.chain.fakes import FakeChain, decode
+from tests.conftest import NOW, make_merchant
+from tests.factories.chain import CHAIN_ID, Desk, make_desk
+from tests.factories.minting import PASS_ADDRESS, make_plan
+from wallets.policy import MAX_GAS
+
+REVERT = RpcError("eth_estimateGas", 3, "execution reverted: AlreadyDropped")
+
+
+@pytest.fixture
+def desk(committed: None) -> Desk:
+    """A merchant's lane on the test chain."""
+    return make_desk(make_merchant().id)
+
+
+def assign(desk: Desk, fake: FakeChain) -> int:
+    return sending.assign_ready(desk.merchant, fake, chain_id=CHAIN_ID, at=NOW)
+
+
+def watch(desk: Desk, fake: FakeChain) -> None:
+    line = fake.finalized_number
+    pipeline.watch(desk.merchant, fake, chain_id=CHAIN_ID, line=line, at=NOW)
+
+
+def add_plan(desk: Desk, *calldata: bytes, contract: str | None = PASS_ADDRESS) -> None:
+    with unit_of_work(merchant=desk.merchant) as session:
+        make_plan(session, *calldata, kind=PlanKind.PASSES, contract=contract)
+
+
+def batches(desk: Desk) -> dict[bytes, BatchState]:
+    with unit_of_work(merchant=desk.merchant) as session:
+        return {batch.calldata: batch.state for batch in session.scalars(select(Batch))}
+
+
+def signed_data(desk: Desk) -> list[bytes]:
+    return [decode(attempt.raw).data for attempt in desk.attempts()]
+
+
+class TestAssignReady:
+    def test_the_frozen_bytes_are_signed_with_a_margin_of_gas(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        assert assign(desk, FakeChain()) == 1
+        [attempt] = desk.attempts()
+        assert (decode(attempt.raw).data, attempt.gas) == (b"\x01", 66_000)
+        assert attempt.max_fee_per_gas == 3_000_000_000
+        assert batches(desk) == {b"\x01": BatchState.ASSIGNED}
+
+    def test_the_transaction_names_its_batch_and_contract(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        assign(desk, FakeChain())
+        [row] = desk.transactions()
+        assert (row.kind, row.to) == (TransactionKind.BATCH, PASS_ADDRESS)
+        assert row.batch_id is not None
+
+    def test_a_plan_without_contract_creates_one(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", contract=None)
+        assign(desk, FakeChain())
+        [row] = desk.transactions()
+        assert (row.kind, row.to) == (TransactionKind.DEPLOY, None)
+        assert row.contract_address is not None
+
+    def test_doing_it_again_signs_nothing_again(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        assert [assign(desk, fake) for _ in range(3)] == [1, 0, 0]
+        assert len(desk.attempts()) == 1
+
+    def test_with_nothing_planned_the_node_is_not_asked(self, desk: Desk) -> None:
+        fake = FakeChain()
+        fake.is_down = True
+        assert assign(desk, fake) == 0
+
+    def test_a_silent_node_changes_nothing(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.is_down = True
+        with pytest.raises(ChainUnavailableError):
+            assign(desk, fake)
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+
+    def test_a_margin_above_the_protocols_cap_is_cut_to_it(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.gas_estimate = MAX_GAS - 5
+        assign(desk, fake)
+        assert desk.attempts()[0].gas == MAX_GAS
+
+    def test_another_chains_plans_wait_for_their_lane(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        assert sending.assign_ready(desk.merchant, FakeChain(), chain_id=10, at=NOW) == 0
+
+    def test_several_at_once_sign_each_batch_once(self, desk: Desk) -> None:
+        contracts = [f"0x{number:040x}" for number in range(1, 9)]
+        for contract in contracts:
+            add_plan(desk, bytes.fromhex(contract[2:]), contract=contract)
+        fake = FakeChain()
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(lambda _: assign(desk, fake), range(8))) == 8
+        assert sorted(signed_data(desk)) == [bytes.fromhex(contract[2:]) for contract in contracts]
+
+
+class TestOrder:
+    def test_the_next_batch_of_a_contract_waits_until_this_one_is_in_a_block(
+        self, desk: Desk
+    ) -> None:
+        add_plan(desk, b"\x01", b"\x02")
+        fake = FakeChain()
+        assign(desk, fake)
+        watch(desk, fake)
+        assert assign(desk, fake) == 0
+        fake.mine()
+        watch(desk, fake)
+        assert assign(desk, fake) == 1
+        assert signed_data(desk) == [b"\x01", b"\x02"]
+
+    def test_an_older_plan_of_the_contract_goes_first(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        add_plan(desk, b"\x02")
+        fake = FakeChain()
+        assert assign(desk, fake) == 1
+        assert signed_data(desk) == [b"\x01"]
+
+    def test_other_contracts_do_not_wait(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        add_plan(desk, b"\x02", contract="0x" + "12" * 20)
+        assert assign(desk, FakeChain()) == 2
+
+    def test_deployments_follow_each_other(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", contract=None)
+        add_plan(desk, b"\x02", contract=None)
+        assert assign(desk, FakeChain()) == 1
+
+
+class TestHold:
+    def test_what_would_revert_is_held_in_the_contracts_words(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", b"\x02")
+        fake = FakeChain()
+        fake.refusal = REVERT
+        assert assign(desk, fake) == 0
+        with unit_of_work(merchant=desk.merchant) as session:
+            plan = session.scalars(select(Plan)).one()
+            assert plan.state is PlanState.HELD
+            assert plan.batches[0].state is BatchState.HELD
+            assert plan.batches[0].held_reason == "execution reverted: AlreadyDropped"
+            assert plan.batches[1].state is BatchState.PLANNED
+
+    def test_it_takes_no_nonce_and_is_not_tried_again(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.refusal = REVERT
+        assign(desk, fake)
+        fake.refusal = None
+        assert assign(desk, fake) == 0
+        assert desk.lane().next_nonce == 0
+
+    def test_other_plans_go_on(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.refusal = REVERT
+        assign(desk, fake)
+        fake.refusal = None
+        add_plan(desk, b"\x02", contract="0x" + "12" * 20)
+        assert assign(desk, fake) == 1
+
+    def test_a_batch_that_is_signed_meanwhile_is_not_held(self, desk: Desk) -> None:
+        class SignedMeanwhile(FakeChain):
+            """Another process signs the batch while this one measures its gas."""
+
+            def estimate_gas(self, sender: object, to: object, data: bytes) -> object:
+                assert assign(desk, FakeChain()) == 1
+                raise REVERT
+
+        add_plan(desk, b"\x01")
+        assert assign(desk, SignedMeanwhile()) == 0
+        assert batches(desk) == {b"\x01": BatchState.ASSIGNED}
+
+    def test_a_lane_paused_from_the_start_is_not_used(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        pause(desk)
+        assert assign(desk, FakeChain()) == 0
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+
+    def test_a_lane_paused_meanwhile_leaves_the_batch_planned(self, desk: Desk) -> None:
+        class PausedMeanwhile(FakeChain):
+            """A person pauses the lane while gas is measured."""
+
+            def estimate_gas(self, sender: object, to: object, data: bytes) -> object:
+                pause(desk)
+                return self.gas_estimate
+
+        add_plan(desk, b"\x01")
+        assert assign(desk, PausedMeanwhile()) == 0
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+        assert desk.attempts() == []
+
+
+def pause(desk: Desk) -> None:
+    with unit_of_work(merchant=desk.merchant) as session:
+        session.get_one(NonceLane, desk.lane_id).state = LaneState.PAUSED
