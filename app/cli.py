@@ -107,7 +107,7 @@ def _stop_on_signals() -> None:
 
 
 def _welcome() -> Panel:
-    base = core_settings().public_url.rstrip("/")
+    base = core_settings().public_url
     lines = [
         f"Admin    {base}/admin   (sign in as {core_settings().owner_email})",
         f"Space    {base}/space/home   (sign in as any imported member)",

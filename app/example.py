@@ -313,7 +313,7 @@ def _verify(job: _Job) -> None:
         job.report.figures.verified += 1
         job.progress.update(bar, advance=1)
     contract, token_id, chain_id, _owner = drawn[0]
-    base = core_settings().public_url.rstrip("/")
+    base = core_settings().public_url
     job.report.urls = {
         "admin": f"{base}/admin",
         "space": f"{base}/space/home",

@@ -7,8 +7,9 @@ Every value comes from the environment. Empty connection settings mean "the embe
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import Self
 
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -37,13 +38,19 @@ class CoreSettings(BaseSettings):
     database_owner_url: SecretStr | None = None
     broker_url: SecretStr | None = None
     secret_key: SecretStr | None = None
-    public_url: str = "http://127.0.0.1:8000"
+    public_url: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
     organisation_name: str = "Alder & Tide Coffee"
     owner_email: str = "owner@example.com"
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _public_url_of_this_machine(self) -> Self:
+        """Without an address of its own, the installation is where it listens."""
+        self.public_url = (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+        return self
 
     @property
     def is_production(self) -> bool:

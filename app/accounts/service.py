@@ -133,7 +133,7 @@ def _find_member(session: Session, organisation: OrganisationId, key: str) -> Te
 
 
 def _team_mail(name: str, link_token: str, code: str) -> str:
-    base = core_settings().public_url.rstrip("/")
+    base = core_settings().public_url
     return (
         f"Open this link in the browser you asked from to sign in to {name}:\n\n"
         f"{base}/admin/sign-in/{link_token}\n\n"

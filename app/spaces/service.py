@@ -27,7 +27,7 @@ def request_sign_in(
     """
     asked = Request(Audience.SPACE, merchant.id, email, browser, ip)
     challenge = signin.start(session, asked, at=at)
-    base = core_settings().public_url.rstrip("/")
+    base = core_settings().public_url
     send_after_commit(
         session,
         Mail(

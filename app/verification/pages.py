@@ -35,5 +35,5 @@ def verify(
         status_code=200,
         proof=proof,
         ownership=proof.ownership,
-        address=f"{core_settings().public_url.rstrip('/')}{request.url.path}",
+        address=f"{core_settings().public_url}{request.url.path}",
     )

@@ -1,6 +1,6 @@
 """Public proofs as strangers see them: the page, the JSON, and what is said when nobody knows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 

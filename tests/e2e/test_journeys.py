@@ -1,0 +1,269 @@
+"""What the product is for, by hand: import, publish, airdrop, receive, verify."""
+
+import io
+import re
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, FilePayload, expect
+
+from tests.e2e.site import (
+    Site,
+    browser,
+    chromium,
+    running_site,
+    sign_in_as_member,
+    sign_in_as_owner,
+)
+from tests.e2e.visitor import Visitor
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
+    ),
+]
+
+MEMBERS = ["ada@example.com", "joelle@example.com", "giorgos@example.net", "noa@example.org"]
+TABLE = "Contact,First name,Points\n" + "".join(
+    f"{email},{email.split('@')[0].title()},7\n" for email in (*MEMBERS[:2], "nobody", *MEMBERS[2:])
+)
+TITLE = "Harbour mug"
+_PATIENCE = 120
+
+
+def csv_file(text: str) -> FilePayload:
+    return {"name": "members.csv", "mimeType": "text/csv", "buffer": text.encode()}
+
+
+def picture() -> FilePayload:
+    image = Image.new("RGB", (800, 800), "#12424a")
+    ImageDraw.Draw(image).ellipse((150, 150, 650, 650), fill="#b8563a")
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return {"name": "mug.png", "mimeType": "image/png", "buffer": data.getvalue()}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """An installation without members."""
+    with running_site() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    """A browser."""
+    with browser() as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="module")
+def owner(chrome: Browser, site: Site) -> Visitor:
+    """The owner, signed in by the link in the mail."""
+    visitor = Visitor(chrome, site)
+    visitor.go("/admin")
+    sign_in_as_owner(visitor.page, site)
+    visitor.look()
+    return visitor
+
+
+def upload_members(owner: Visitor, content: str = TABLE) -> None:
+    owner.go("/admin/users/import")
+    owner.page.get_by_label("CSV file").set_input_files(csv_file(content))
+    owner.press("Upload")
+
+
+@pytest.fixture(scope="module")
+def report(owner: Visitor) -> str:
+    """The address of a finished import of four members and one bad row."""
+    upload_members(owner)
+    owner.page.get_by_label("Column Contact goes to").select_option("email")
+    owner.press("Import")
+    owner.see("Completed, some rows refused")
+    owner.look()
+    return owner.page.url
+
+
+@pytest.fixture(scope="module")
+def asset(owner: Visitor) -> str:
+    """The address of a live digital asset."""
+    owner.go("/admin/assets")
+    owner.follow("New digital asset")
+    owner.page.get_by_label("Title").fill(TITLE)
+    owner.page.get_by_label("Attributes").fill("Harvest: Autumn 2026")
+    owner.page.get_by_label("Image").set_input_files(picture())
+    owner.press("Save as draft")
+    owner.see("Nobody owns it yet")
+    owner.look()
+    owner.follow("Publish")
+    owner.see(f"Publish “{TITLE}”?")
+    owner.look()
+    owner.press("Publish")
+    owner.page.get_by_text("confirmed on chain").wait_for(timeout=_PATIENCE * 1000)
+    owner.go(owner.page.url)
+    return owner.page.url
+
+
+@pytest.fixture(scope="module")
+def airdrop(owner: Visitor, report: str, asset: str) -> str:
+    """The address of an airdrop to everybody, watched until it completed."""
+    owner.go("/admin/campaigns/new")
+    owner.page.get_by_label("Internal title").fill("Winter thanks")
+    owner.press("Create")
+    owner.look()
+    owner.page.get_by_label("Title").fill("A small thank-you")
+    owner.press("Save and continue")
+    owner.see("4 members now")
+    owner.look()
+    owner.press("Save and continue")
+    owner.page.get_by_role("radio", name=TITLE).check()
+    owner.look()
+    owner.press("Save and continue")
+    owner.see("Recipients")
+    owner.look()
+    owner.follow("Publish airdrop")
+    owner.see("goes to 4 people")
+    owner.look()
+    owner.press("Publish")
+    owner.page.locator("#run").wait_for()
+    owner.look()
+    # The numbers move by themselves: nothing is reloaded here.
+    owner.page.locator("#run").get_by_text("Completed", exact=True).wait_for(
+        timeout=_PATIENCE * 1000
+    )
+    return owner.page.url
+
+
+class TestImport:
+    def test_shows_the_refused_row_with_line_and_reason(self, owner: Visitor, report: str) -> None:
+        owner.go(report)
+        row = owner.page.get_by_role("row").filter(has_text="not an email address")
+        assert row.inner_text().split()[0] == "4"
+        assert "nobody" in row.inner_text()
+        with owner.page.expect_download() as download:
+            owner.follow("Download refused rows")
+        assert download.value.suggested_filename == "refused-rows.csv"
+        owner.go("/admin/users")
+        for email in MEMBERS:
+            assert email in owner.read()
+
+    def test_asks_for_the_email_column_and_keeps_what_was_chosen(self, owner: Visitor) -> None:
+        upload_members(owner)
+        owner.page.get_by_label("Column Points goes to").select_option("reference_id")
+        owner.press("Import")
+        owner.see("Choose which column holds the email address.")
+        owner.look(refused=True)
+        expect(owner.page.get_by_label("Column Points goes to")).to_have_value("reference_id")
+
+    def test_says_what_is_wrong_with_a_file_and_keeps_nothing(self, owner: Visitor) -> None:
+        upload_members(owner, 'email\n"never ends\n')
+        owner.see("Line 2: unexpected end of data.")
+        owner.look(refused=True)
+        assert "/admin/users/import" in owner.page.url
+
+
+class TestAsset:
+    def test_a_text_named_picture_is_marked_and_nothing_typed_is_lost(self, owner: Visitor) -> None:
+        typed = {
+            "Title": "Half done",
+            "Description": "Line one\nline two",
+            "Attributes": "Harvest: Autumn",
+            "Maximum supply": "250",
+            "Symbol": "HALF",
+            "Internal name": "Draft 7",
+        }
+        owner.go("/admin/assets/new")
+        for label, text in typed.items():
+            owner.page.get_by_label(label).fill(text)
+        owner.page.get_by_label("Keep it").check()
+        fake: FilePayload = {"name": "mug.png", "mimeType": "image/png", "buffer": b"no picture"}
+        owner.page.get_by_label("Image").set_input_files(fake)
+        owner.press("Save as draft")
+        image = owner.page.locator("#field-image[aria-invalid=true]")
+        image.wait_for()
+        error = owner.page.locator("#error-image")
+        assert error.inner_text().strip()
+        assert "error-image" in str(image.get_attribute("aria-describedby"))
+        for label, text in typed.items():
+            expect(owner.page.get_by_label(label)).to_have_value(text)
+        expect(owner.page.get_by_label("Keep it")).to_be_checked()
+        owner.look(refused=True)
+
+    def test_is_live_with_a_contract_of_its_own(self, owner: Visitor, asset: str) -> None:
+        owner.go(asset)
+        assert owner.page.get_by_text("Live", exact=True).count() == 1
+        assert re.search(r"0x[0-9a-fA-F]{4}", owner.read())
+
+
+class TestAirdrop:
+    def test_ends_with_everybody_served(self, owner: Visitor, airdrop: str) -> None:
+        owner.go(airdrop)
+        assert "4 of 4" in owner.read()
+        owner.go("/admin/operations")
+        owner.go("/admin/campaigns")
+        owner.go("/admin")
+
+    def test_shows_its_owners(self, owner: Visitor, airdrop: str, asset: str) -> None:
+        owner.go(asset)
+        owners = owner.page.get_by_role("table", name="Owners")
+        assert owners.get_by_text("Owned", exact=True).count() == 4
+        owners.get_by_role("link", name="Ada").click()
+        owner.see(MEMBERS[0])
+        owner.look()
+
+
+class TestMember:
+    @pytest.mark.parametrize(
+        ("scripts", "email"), [(True, MEMBERS[0]), (False, MEMBERS[1])], ids=["", "no-script"]
+    )
+    def test_sees_pass_and_collectible_and_verifies_it(
+        self, chrome: Browser, site: Site, airdrop: str, scripts: bool, email: str
+    ) -> None:
+        member = Visitor(chrome, site, scripts=scripts)
+        member.go("/space/login")
+        sign_in_as_member(member.page, site, email)
+        member.look()
+        card = member.page.get_by_role("article", name="membership pass")
+        assert re.search(r"№ 0-\d{4}", card.inner_text())
+        assert "Active" in card.inner_text()
+        member.follow(TITLE)
+        member.see("Harvest")
+        member.look()
+        member.follow("Verify")
+        member.see("Genuine")
+        assert member.page.locator(".verdict-green").is_visible()
+        member.look()
+
+    def test_verifies_the_pass(self, chrome: Browser, site: Site, airdrop: str) -> None:
+        member = Visitor(chrome, site)
+        sign_in_as_member(member.page, site, MEMBERS[2])
+        member.follow("Verify my pass")
+        member.see("A valid membership pass")
+        member.look()
+
+    def test_a_newcomer_is_welcome(self, chrome: Browser, site: Site) -> None:
+        newcomer = Visitor(chrome, site)
+        sign_in_as_member(newcomer.page, site, "new@example.com")
+        newcomer.see("Nothing here yet")
+        newcomer.look()
+
+    def test_a_wrong_code_is_marked_at_its_field(self, chrome: Browser, site: Site) -> None:
+        visitor = Visitor(chrome, site)
+        visitor.go("/space/login")
+        visitor.page.get_by_label("Email").fill("typo@example.com")
+        visitor.press("Send me a code")
+        visitor.page.get_by_label("Code").fill("x")
+        visitor.press("Sign in")
+        visitor.page.locator("#field-code[aria-invalid=true]").wait_for()
+        visitor.look(refused=True)
+
+
+class TestStranger:
+    def test_sees_a_plain_page_where_nothing_is(self, chrome: Browser, site: Site) -> None:
+        stranger = Visitor(chrome, site)
+        for path in ("/nowhere", f"/verify/t/31337/0x{'11' * 20}/1"):
+            stranger.page.goto(path)
+            stranger.look(refused=True)
+        stranger.go("/outbox")
