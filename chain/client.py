@@ -146,6 +146,8 @@ class ChainClient:
 
     def _block(self, tag: str) -> Block:
         answer = self._ask("eth_getBlockByNumber", tag, False)
+        if answer is None:
+            raise ChainUnavailableError(self._name, f"it has no {tag} block yet")
         return Block(
             number=int(answer["number"], 16),
             hash=_bytes(answer["hash"]),

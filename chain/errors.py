@@ -71,6 +71,9 @@ def classify_send_error(message: str) -> SendAnswer:
     return SendAnswer.UNKNOWN
 
 
+_REVERTED = 3
+
+
 class RpcError(AppError):
     """The node answered a call with a JSON-RPC error.
 
@@ -83,6 +86,15 @@ class RpcError(AppError):
         self.code_number = code
         self.reason = message
         self.data = data
+
+    @property
+    def is_revert(self) -> bool:
+        """True when the contract refused; any other error may pass by itself.
+
+        References:
+            EIP-1474 code 3, and the text every client puts before a reason.
+        """
+        return self.code_number == _REVERTED or "revert" in self.reason.lower()
 
 
 class ChainUnavailableError(UnavailableError):

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 
 from eth_typing import ChecksumAddress
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -128,7 +128,12 @@ def ensure_lane(session: Session, chain: Chain, client: ChainClient, *, at: date
 
     Raises:
         ChainUnavailableError: the account's first nonce could not be read.
+
+    Locks: an advisory one a (merchant, chain), so that two first starts make one relayer.
     """
+    session.execute(
+        select(func.pg_advisory_xact_lock(func.hashtext(f"lane:{merchant_of(session)}:{chain.id}")))
+    )
     lane = session.scalar(select(NonceLane).where(NonceLane.chain_id == chain.id).limit(1))
     if lane is not None:
         return lane

@@ -40,7 +40,8 @@ class _Ready:
 def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at: datetime) -> int:
     """Every plan's next batch is signed and stored, if the one before it is in a block.
 
-    A batch that the chain would refuse is held with the contract's words, and its plan stops.
+    A batch that the contract would refuse is held with its words, and the plan stops. Where the gas
+    cannot be measured for another reason, the next call tries again.
 
     Returns:
         How many batches became transactions.
@@ -119,7 +120,10 @@ def _assign(
     try:
         gas = with_margin(client.estimate_gas(ready.sender, ready.to, ready.calldata))
     except RpcError as error:
-        _hold(merchant, ready.batch_id, error.reason)
+        if error.is_revert:
+            _hold(merchant, ready.batch_id, error.reason)
+        else:
+            log.warning("gas_not_measured", batch=str(ready.batch_id), reason=error.reason)
         return 0
     if gas > MAX_GAS:
         # The margin may pass the cap while the measured gas is below it.

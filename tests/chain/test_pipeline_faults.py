@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from chain import pipeline
+from chain.client import Receipt
 from chain.errors import ChainUnavailableError, SendAnswer
 from chain.models import Outcome, TransactionState
 from tests.chain.fakes import (
@@ -180,6 +181,23 @@ class TestSeveralWatchers:
         finish(desk, crowded)
         assert [signed.nonce for signed in crowded.mined()] == list(range(6))
         assert len(desk.attempts()) == desk.lane().next_nonce == 6
+
+    def test_one_that_was_overtaken_changes_nothing(self, desk: Desk, fake: FakeChain) -> None:
+        class Overtaken(FakeChain):
+            """Between line and receipt, another watcher sees the transaction become final."""
+
+            def receipt(self, tx_hash: bytes) -> Receipt | None:
+                fake.mine(blocks=3)
+                assert watch(desk, fake) == 0
+                return fake.receipt(tx_hash)
+
+        row = desk.enqueue()
+        watch(desk, fake)
+        fake.mine()
+        slow = Overtaken()
+        slow.blocks = fake.blocks
+        watch(desk, slow)
+        assert desk.transaction(row).state is TransactionState.FINAL
 
 
 class TestAnythingAtOnce:

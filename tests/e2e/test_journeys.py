@@ -243,7 +243,7 @@ class TestMember:
         member.see("A valid membership pass")
         member.look()
 
-    def test_a_newcomer_is_welcome(self, chrome: Browser, site: Site) -> None:
+    def test_who_comes_later_is_welcome(self, chrome: Browser, site: Site, airdrop: str) -> None:
         newcomer = Visitor(chrome, site)
         sign_in_as_member(newcomer.page, site, "new@example.com")
         newcomer.see("Nothing here yet")

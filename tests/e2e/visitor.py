@@ -11,7 +11,10 @@ from tests.e2e.site import Site
 _DESK = {"width": 1280, "height": 900}
 _SMALLEST = {"width": 320, "height": 700}
 _LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
-_WIDTH = "document.documentElement.scrollWidth"
+_TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+  [...document.querySelectorAll("#content, #content *")]
+    .filter(one => one.getBoundingClientRect().right > innerWidth)
+    .map(one => one.outerHTML.slice(0, 120))"""
 
 
 @dataclass
@@ -69,11 +72,13 @@ class Visitor:
         """
         noise = [text for text in self.noise if not (refused and "status of 4" in text)]
         self.noise.clear()
-        assert noise == [], self.page.url
+        assert noise == [], f"{self.page.url}: {noise}"
         if self.scripts:
-            assert self.violations() == [], self.page.url
+            violations = self.violations()
+            assert violations == [], f"{self.page.url}: {violations}"
         self.page.set_viewport_size(_SMALLEST)
-        assert self.page.evaluate(_WIDTH) <= _SMALLEST["width"], self.page.url
+        too_wide = self.page.evaluate(_TOO_WIDE)
+        assert too_wide == [], f"{self.page.url}: {too_wide}"
         self.page.set_viewport_size(_DESK)
 
     def violations(self) -> list[str]:

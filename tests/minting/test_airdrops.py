@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -27,6 +27,7 @@ from tests.factories.minting import (
 )
 
 _TRANSACTION_GAS = 80_000
+FULL_NEIGHBOURS = [PassBits(number, 1228, tuple(range(1228))) for number in range(15)]
 
 
 @st.composite
@@ -70,11 +71,13 @@ class TestGroupBatches:
             assert len({part.number // 15 for part in group}) == 1
 
     @given(bits=pass_bits())
+    @example(bits=FULL_NEIGHBOURS)
     def test_a_transaction_stays_below_the_ceiling(self, bits: list[PassBits]) -> None:
         for group in group_batches(bits):
             assert _TRANSACTION_GAS + sum(part.gas_bound for part in group) <= GAS_CEILING
 
     @given(bits=pass_bits())
+    @example(bits=FULL_NEIGHBOURS)
     def test_no_two_neighbours_would_have_fitted_into_one(self, bits: list[PassBits]) -> None:
         groups = group_batches(bits)
         for one, two in pairwise(groups):
