@@ -175,6 +175,15 @@ class TestHold:
         add_plan(desk, b"\x02", contract="0x" + "12" * 20)
         assert assign(desk, fake) == 1
 
+    def test_a_node_that_cannot_measure_now_holds_nothing(self, desk: Desk) -> None:
+        fake = FakeChain()
+        fake.refusal = RpcError("eth_estimateGas", -32005, "daily request count exceeded")
+        add_plan(desk, b"\x01")
+        assert assign(desk, fake) == 0
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+        fake.refusal = None
+        assert assign(desk, fake) == 1
+
     def test_a_batch_that_is_signed_meanwhile_is_not_held(self, desk: Desk) -> None:
         class SignedMeanwhile(FakeChain):
             """Another process signs the batch while this one measures its gas."""

@@ -1,0 +1,99 @@
+"""The schema, the roles and the policies on a PostgreSQL of the machine, when one answers.
+
+Set `COHORT_TEST_POSTGRES_URL` to a superuser's URL to name another one.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.pool import NullPool
+
+from app import database
+from app.users.models import User
+from app.users.service import create_users, new_row
+from core import db
+from core.db import unit_of_work
+from core.ids import new_id
+from tests.conftest import NOW, make_merchant
+
+pytestmark = pytest.mark.services
+
+_URL = os.environ.get(
+    "COHORT_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+)
+_LOGIN = "cohort_test_login"
+
+
+def answers() -> bool:
+    patience = {"connect_timeout": 3}
+    engine = create_engine(_URL, connect_args=patience, poolclass=NullPool)
+    with suppress(OperationalError), engine.connect():
+        return True
+    return False
+
+
+@pytest.fixture
+def urls() -> Iterator[tuple[URL, URL]]:
+    """Owner and login of a database that exists for one test."""
+    if not answers():
+        pytest.skip("no PostgreSQL answers on this machine (COHORT_TEST_POSTGRES_URL)")
+    name = f"cohort_test_{new_id().hex[-12:]}"
+    admin = create_engine(_URL, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    owner = make_url(_URL).set(database=name)
+    yield owner, owner.set(username=_LOGIN, password=None)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        connection.execute(text(f"DROP ROLE IF EXISTS {_LOGIN}"))
+    admin.dispose()
+
+
+def rendered(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+class TestOwnPostgres:
+    def test_preparing_it_twice_changes_nothing(self, urls: tuple[URL, URL]) -> None:
+        owner, login = map(rendered, urls)
+        database.prepare(owner, login)
+        database.prepare(owner, login)
+
+    def test_members_are_written_and_only_their_merchant_sees_them(
+        self, urls: tuple[URL, URL]
+    ) -> None:
+        owner, login = map(rendered, urls)
+        database.prepare(owner, login)
+        engine = create_engine(login, poolclass=NullPool)
+        with db.use_bind(engine):
+            merchant = make_merchant().id
+            with unit_of_work(merchant=merchant) as session:
+                row = new_row("ada@example.com", "ada@example.com", source="test")
+                create_users(session, [row], at=NOW)
+            with unit_of_work(merchant=merchant) as session:
+                assert session.scalars(select(User.email)).all() == ["ada@example.com"]
+            with unit_of_work() as session:
+                assert session.scalars(select(User.email)).all() == []
+        with engine.connect() as connection, pytest.raises(ProgrammingError, match="permission"):
+            connection.execute(text("SELECT * FROM users"))
+        engine.dispose()
+
+    def test_a_schema_of_a_newer_version_is_refused(self, urls: tuple[URL, URL]) -> None:
+        owner, login = map(rendered, urls)
+        database.prepare(owner, login)
+        with create_engine(owner, poolclass=NullPool).begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        with pytest.raises(database.NewerDataError, match="revision 9999"):
+            database.prepare(owner, login)
+
+
+class TestNoPostgres:
+    def test_that_answers_is_one_sentence(self) -> None:
+        nowhere = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+        with pytest.raises(database.DatabaseUnreachableError, match="does not answer"):
+            database.prepare(nowhere, nowhere)
