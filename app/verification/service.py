@@ -19,6 +19,7 @@ from minting.models import DigitalAsset, PassContract
 
 _ADDRESS_DIGITS = 40
 _UINT256 = 2**256
+_LARGEST_CHAIN = 2**63
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def prove(
         ChainUnavailableError: no node answers; no owner is named then.
     """
     token_id = _token_id(contract, token)
-    merchant_id = find_contract(session, chain_id, _address(contract))
+    is_known = 0 < chain_id < _LARGEST_CHAIN
+    merchant_id = find_contract(session, chain_id, _address(contract)) if is_known else None
     if merchant_id is None:
         raise UnknownContractError(contract)
     choose_merchant(session, merchant_id)

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.accounts.models import Merchant
+from app.campaigns.service import choose_reward, publish
 from app.users import imports
 from app.web.access import declared_classes, undeclared_routes
 from core.db import unit_of_work
@@ -23,6 +24,7 @@ from tests.factories.brand import (
     make_members,
     make_other_merchant,
     make_pass_contract,
+    make_preview,
 )
 
 JSON = {"accept": "application/json"}
@@ -222,6 +224,29 @@ class TestPages:
             paths.append(f"campaigns/{campaign}/review")
         for path in paths:
             self.check(admin, f"/admin/{path}")
+
+    def test_a_part_that_refreshes_itself_is_the_part_alone(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            content = io.BytesIO(b"email\na@example.com\nnobody\n")
+            row = imports.upload(session, "m.csv", content, at=NOW)
+            imports.start(session, row, at=NOW)
+            imports.run_part(session, row.id, at=NOW)
+            make_pass_contract(session)
+            campaign = make_campaign(session)
+            asset = make_asset(session)
+            choose_reward(session, campaign, asset.id)
+            publish(session, campaign, make_preview(session, campaign), at=NOW)
+        for path, part in (
+            (f"users/imports/{encode_id('imp', row.id)}", 'id="import"'),
+            (f"assets/{encode_id('das', asset.id)}", 'id="standing"'),
+            (f"campaigns/{encode_id('cmp', campaign.id)}", 'id="run"'),
+        ):
+            answer = admin.get(f"/admin/{path}", headers={**HTML, "hx-request": "true"})
+            assert answer.status_code == 200, path
+            assert part in answer.text.split(">")[0] and "<html" not in answer.text
+            assert part in admin.get(f"/admin/{path}", headers=HTML).text
 
     def test_what_people_typed_is_only_ever_text(
         self, admin: TestClient, merchant: Merchant

@@ -192,7 +192,15 @@ class TestDocument:
         assert (body["code"], body["retryable"]) == ("chain_unavailable", True)
         assert OWNER not in answer.text
 
-    @pytest.mark.parametrize("path", [f"{CHAIN_ID}/{STRANGE}/1", f"1/{ASSET_CONTRACT}/1"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            f"{CHAIN_ID}/{STRANGE}/1",
+            f"1/{ASSET_CONTRACT}/1",
+            f"-1/{ASSET_CONTRACT}/1",
+            f"{10**30}/{ASSET_CONTRACT}/1",
+        ],
+    )
     def test_of_a_strange_contract_does_not_exist(self, stranger: TestClient, path: str) -> None:
         answer = stranger.get(f"/v1/public/ownership/{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_contract")
