@@ -13,7 +13,7 @@ from app.assets import queries
 from app.assets.schemas import AssetForm
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
-from app.web.rendering import is_htmx, render
+from app.web.rendering import render, render_part
 from core.errors import AppError, InvalidError
 from core.ids import decode_id, encode_id
 from core.types import AssetId
@@ -91,16 +91,16 @@ def _show(
     request: Request, session: Session, asset: DigitalAsset, *, cursor: str | None
 ) -> Response:
     page = list_page(session, queries.tokens(asset.id), keys=[Token.id], cursor=cursor)
-    return render(
+    return render_part(
         request,
         "assets/show.html",
-        block="standing" if is_htmx(request) else None,
+        block="standing",
+        is_moving=asset.state is ContractState.PUBLISHING,
         asset=asset,
         asset_id=encode_id("das", asset.id),
         page=page,
         owners=queries.owners_of(session, page.items),
         owned=queries.owned_counts(session, [asset.id]).get(asset.id, 0),
-        is_publishing=asset.state is ContractState.PUBLISHING,
         encode_id=encode_id,
     )
 

@@ -16,7 +16,7 @@ from app.campaigns.errors import PreviewStaleError
 from app.campaigns.models import AudienceKind, Campaign, CampaignState
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
-from app.web.rendering import is_htmx, render
+from app.web.rendering import render, render_part
 from core.errors import AppError, InvalidError
 from core.ids import decode_id, encode_id
 from core.types import AssetId, CampaignId
@@ -70,15 +70,17 @@ def show_campaign(
     run = queries.find_run(session, campaign.id)
     if run is None:
         return _to(campaign, "texts" if not campaign.title else "review")
-    return render(
+    progress = runs.progress(session, run, at=at)
+    return render_part(
         request,
         "campaigns/show.html",
-        block="progress" if is_htmx(request) else None,
+        block="progress",
+        is_moving=progress.is_open,
         campaign=campaign,
         campaign_id=campaign_id,
         asset=queries.reward_of(session, campaign.id),
         run=run,
-        progress=runs.progress(session, run, at=at),
+        progress=progress,
         encode_id=encode_id,
     )
 

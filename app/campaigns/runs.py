@@ -65,7 +65,9 @@ def _follow(session: Session, run: AirdropRun, *, at: datetime) -> None:
     plan = _plan(session, run)
     if plan is not None and plan.state is PlanState.HELD:
         run.state, run.pause_reason = RunState.PAUSED, _held_reason(session, plan)
-    elif not _open_grants(session, run):
+        return
+    run.state, run.pause_reason = RunState.RUNNING, None
+    if not _open_grants(session, run):
         run.state, run.completed_at = RunState.COMPLETED, at
         campaign = session.get_one(Campaign, run.campaign_id)
         campaign.state, campaign.ended_at = CampaignState.ENDED, at

@@ -15,13 +15,14 @@ from app.users.table import Field, analyse
 from app.web.deps import AtDep, SessionDep
 from app.web.i18n import gettext as _
 from app.web.pagination import list_page
-from app.web.rendering import is_htmx, render
+from app.web.rendering import render, render_part
 from core.errors import InvalidError
 from core.ids import decode_id, encode_id
 from core.types import ImportId, UserId
 
 router = APIRouter(prefix="/admin/users")
 IMPORT_BYTES = 64_000_000
+_SHOW = "users/import_show.html"
 _RUNNING = (ImportState.RUNNING, ImportState.INTERRUPTED)
 
 
@@ -140,21 +141,20 @@ def _import_page(
     error: InvalidError | None = None,
     chosen: dict[int, Field] | None = None,
 ) -> Response:
-    is_running = row.state in _RUNNING
     is_open = row.started_at is None
-    return render(
-        request,
-        "users/import_show.html",
-        block="progress" if is_htmx(request) and not is_open else None,
-        status_code=error.status if error else 200,
-        row=row,
-        address=_address(row),
-        is_open=is_open,
-        is_running=is_running,
-        sample=analyse(imports.file_path(row.id)) if is_open else None,
-        forecast=imports.forecast(row) if is_open and not error else None,
-        mapping=imports.mapping_of(row) if chosen is None else chosen,
-        fields=list(Field),
-        refusals=queries.list_refusals(session, row.id),
-        error=error,
-    )
+    context: dict[str, Any] = {
+        "row": row,
+        "address": _address(row),
+        "is_open": is_open,
+        "sample": analyse(imports.file_path(row.id)) if is_open else None,
+        "forecast": imports.forecast(row) if is_open and not error else None,
+        "mapping": imports.mapping_of(row) if chosen is None else chosen,
+        "fields": list(Field),
+        "refusals": queries.list_refusals(session, row.id),
+        "error": error,
+    }
+    if is_open:
+        status = error.status if error else 200
+        return render(request, _SHOW, status_code=status, is_moving=False, **context)
+    is_moving = row.state in _RUNNING
+    return render_part(request, _SHOW, block="progress", is_moving=is_moving, **context)

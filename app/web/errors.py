@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,6 +35,16 @@ class StalePageError(ConflictError):
         super().__init__(
             "Somebody changed this while you had it open, so nothing was saved. "
             "Reload the page and make your change again."
+        )
+
+
+class UnstorableTextError(InvalidError):
+    """A value the database cannot hold, such as a text with a NUL character."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Something in what was sent cannot be stored, for example an invisible character. "
+            "Type it again instead of pasting it."
         )
 
 
@@ -181,6 +192,10 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     return answer(request, _validation_problem(error))
 
 
+async def _on_unstorable(request: Request, _error: Exception) -> Response:
+    return answer(request, problem_of(UnstorableTextError()))
+
+
 async def _on_stale_data(request: Request, _error: Exception) -> Response:
     return answer(request, problem_of(StalePageError()))
 
@@ -190,6 +205,7 @@ _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Respon
     HTTPException: _on_http_exception,
     RequestValidationError: _on_validation_error,
     StaleDataError: _on_stale_data,
+    DataError: _on_unstorable,
 }
 
 

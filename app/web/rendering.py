@@ -133,6 +133,21 @@ def render(
     return HTMLResponse(html, status_code=status_code, headers={"Cache-Control": "no-store"})
 
 
+def render_part(
+    request: Request, template: str, *, block: str, is_moving: bool, **context: Any
+) -> Response:
+    """A page whose `block` refreshes itself while `is_moving`; when that ends, the page reloads.
+
+    The whole page shows what the block does not, for example the state in its heading.
+    """
+    if not is_htmx(request):
+        return render(request, template, is_moving=is_moving, **context)
+    response = render(request, template, block=block, is_moving=is_moving, **context)
+    if not is_moving:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
 def is_htmx(request: Request) -> bool:
     """True when htmx asks for a part of a page; answer with `block=`."""
     return request.headers.get("hx-request") == "true"

@@ -246,7 +246,19 @@ class TestPages:
             answer = admin.get(f"/admin/{path}", headers={**HTML, "hx-request": "true"})
             assert answer.status_code == 200, path
             assert part in answer.text.split(">")[0] and "<html" not in answer.text
-            assert part in admin.get(f"/admin/{path}", headers=HTML).text
+            whole = admin.get(f"/admin/{path}", headers=HTML)
+            assert part in whole.text
+            # What no longer moves asks for the whole page once, so that its heading is right.
+            is_moving = "hx-get=" in answer.text
+            assert answer.headers.get("hx-refresh") == (None if is_moving else "true")
+            assert "hx-refresh" not in whole.headers
+
+    def test_text_the_database_cannot_hold_is_refused_in_a_sentence(
+        self, admin: TestClient
+    ) -> None:
+        answer = admin.get("/admin/users?q=%00", headers=JSON)
+        assert answer.status_code == 422
+        assert answer.json()["code"] == "unstorable_text"
 
     def test_what_people_typed_is_only_ever_text(
         self, admin: TestClient, merchant: Merchant

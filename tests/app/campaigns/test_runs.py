@@ -1,0 +1,68 @@
+"""A run follows its drop: it pauses when a batch is held, and goes on when it is released."""
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.campaigns import runs, service
+from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
+from app.rewards.models import Grant, GrantState
+from minting.models import Batch, BatchState, Plan, PlanState
+from tests.conftest import NOW
+from tests.factories.brand import (
+    make_asset,
+    make_campaign,
+    make_members,
+    make_pass_contract,
+    make_preview,
+)
+from tests.factories.minting import activate_passes
+
+
+@pytest.fixture
+def run(session: Session) -> AirdropRun:
+    """A published airdrop to three members whose passes are active, planned."""
+    make_pass_contract(session)
+    make_members(session, *(f"m{n}@example.com" for n in range(3)))
+    campaign = make_campaign(session)
+    service.choose_reward(session, campaign, make_asset(session).id)
+    run = service.publish(session, campaign, make_preview(session, campaign), at=NOW)
+    activate_passes(session)
+    runs.advance(session, at=NOW)
+    return run
+
+
+def drop(session: Session, run: AirdropRun) -> tuple[Plan, Batch]:
+    plan = session.query(Plan).filter(Plan.subject_id == run.id).one()
+    return plan, plan.batches[0]
+
+
+class TestAdvance:
+    def test_it_waits_for_passes_and_then_plans(self, run: AirdropRun, session: Session) -> None:
+        assert run.state is RunState.RUNNING
+        assert drop(session, run)[1].recipient_count == 3
+
+    def test_a_held_batch_pauses_it_with_the_reason(
+        self, run: AirdropRun, session: Session
+    ) -> None:
+        plan, batch = drop(session, run)
+        plan.state, batch.state, batch.held_reason = PlanState.HELD, BatchState.HELD, "no gas"
+        runs.advance(session, at=NOW)
+        assert (run.state, run.pause_reason) == (RunState.PAUSED, "no gas")
+
+    def test_a_released_batch_lets_it_go_on(self, run: AirdropRun, session: Session) -> None:
+        plan, batch = drop(session, run)
+        plan.state, batch.state = PlanState.HELD, BatchState.HELD
+        runs.advance(session, at=NOW)
+        plan.state, batch.state = PlanState.RUNNING, BatchState.PLANNED
+        runs.advance(session, at=NOW)
+        assert (run.state, run.pause_reason) == (RunState.RUNNING, None)
+
+    def test_it_completes_once_everybody_is_served(self, run: AirdropRun, session: Session) -> None:
+        for grant in session.query(Grant):
+            grant.state = GrantState.DELIVERED
+        session.flush()
+        runs.advance(session, at=NOW)
+        campaign = session.get_one(Campaign, run.campaign_id)
+        assert (run.state, campaign.state) == (RunState.COMPLETED, CampaignState.ENDED)
+        runs.advance(session, at=NOW)
+        assert run.completed_at == NOW
