@@ -1,5 +1,6 @@
 """Screens of members: list, record, and the import from file to report."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, UploadFile
@@ -12,7 +13,7 @@ from app.users import imports, queries, service
 from app.users.errors import FileUnreadableError, MappingInvalidError
 from app.users.models import ImportState, User, UserImport
 from app.users.table import Field, analyse
-from app.web.deps import AtDep, SessionDep
+from app.web.deps import AtDep, FormDep, SessionDep
 from app.web.i18n import gettext as _
 from app.web.pagination import list_page
 from app.web.rendering import render, render_part
@@ -72,12 +73,11 @@ def show_import(request: Request, session: SessionDep, _who: Analyst, import_id:
 
 
 @router.post("/imports/{import_id}")
-async def run_import(
-    request: Request, session: SessionDep, at: AtDep, _who: Editor, import_id: str
+def run_import(
+    request: Request, session: SessionDep, at: AtDep, _who: Editor, form: FormDep, import_id: str
 ) -> Response:
     """The chosen mapping is checked and the import starts."""
     row = _import(session, import_id)
-    form = await request.form()
     chosen = {
         position: Field(value)
         for position in range(len(row.columns))

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends
 from sqlalchemy.orm import Session
+from starlette.datastructures import FormData
+from starlette.requests import Request
 
 from core.db import unit_of_work
 from core.types import utc_now
@@ -26,5 +28,11 @@ def get_now() -> datetime:
     return utc_now()
 
 
+async def get_form(request: Request) -> FormData:
+    """Everything the form sent, for handlers whose fields are not known beforehand."""
+    return await request.form()
+
+
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 AtDep = Annotated[datetime, Depends(get_now)]
+FormDep = Annotated[FormData, Depends(get_form)]
