@@ -24,8 +24,8 @@ coverage: setup-dev ## branch coverage of what runs in the test process; fails b
 	@$(BIN)/python -m pytest --ignore=tests/e2e --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 check: setup-dev ## format, lint, types, import direction, templates, migrations, artifacts
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --no-cache .
+	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/djlint --lint --quiet app

@@ -2,9 +2,6 @@
 
 from datetime import datetime
 
-from minting.content import ContentStore, content_store
-from minting.metadata import pass_document
-
 from app.accounts.models import Merchant
 from app.accounts.service import ensure_installation
 from chain import local
@@ -15,6 +12,8 @@ from chain.settings import chain_settings
 from core.db import unit_of_work
 from core.types import MerchantId
 from minting import passes
+from minting.content import ContentStore, content_store
+from minting.metadata import pass_document
 
 
 def prepare_installation(*, at: datetime) -> MerchantId:
