@@ -5,6 +5,7 @@ from typing import Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Enum, create_engine
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeDecorator
 
@@ -15,6 +16,8 @@ from core.events import Xid8
 from core.settings import core_settings
 
 PARTITION_PREFIX = "events_"
+# Reflection would otherwise warn of a type SQLAlchemy does not ship.
+ischema_names["xid8"] = Xid8
 
 
 def include_name(name: str | None, kind: str, _parents: object) -> bool:
