@@ -6,37 +6,19 @@ import pytest
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from app.accounts.models import Merchant, Mode
+from app.accounts.models import Merchant
 from app.users.models import User
 from app.users.service import new_row
 from core import db
 from core.db import Role, unit_of_work
-from core.ids import new_id
 from core.types import MerchantId
 from tests.conftest import NOW, make_merchant
+from tests.factories.brand import make_other_merchant
 
 
 def add_user(merchant: MerchantId, email: str) -> None:
     with unit_of_work(merchant=merchant) as session:
         session.add(User(**new_row(email, email, source="test"), created_at=NOW))
-
-
-def second_merchant(first: Merchant) -> MerchantId:
-    with unit_of_work() as session:
-        other = Merchant(
-            id=MerchantId(new_id()),
-            organisation_id=first.organisation_id,
-            mode=Mode.LIVE,
-            name="Other",
-            brand_colour="#000000",
-            accent_colour="#000000",
-            contact_email="x@example.com",
-            time_zone="UTC",
-            language="en",
-            created_at=NOW,
-        )
-        session.add(other)
-        return other.id
 
 
 class TestTenant:
@@ -47,7 +29,7 @@ class TestTenant:
 
     def test_another_merchant_sees_nothing_of_it(self, merchant: Merchant) -> None:
         add_user(merchant.id, "ada@example.com")
-        with unit_of_work(merchant=second_merchant(merchant)) as session:
+        with unit_of_work(merchant=make_other_merchant(merchant)) as session:
             assert session.scalars(select(User)).all() == []
 
     def test_no_merchant_sees_nothing_of_anybody(self, merchant: Merchant) -> None:
@@ -56,7 +38,7 @@ class TestTenant:
             assert session.scalars(select(User)).all() == []
 
     def test_a_row_cannot_be_written_for_another_merchant(self, merchant: Merchant) -> None:
-        other = second_merchant(merchant)
+        other = make_other_merchant(merchant)
         row = new_row("eve@example.com", "eve@example.com", source="test")
         with (
             pytest.raises(ProgrammingError, match="row-level security"),
@@ -66,7 +48,7 @@ class TestTenant:
 
     def test_the_engine_role_sees_every_merchant(self, merchant: Merchant) -> None:
         add_user(merchant.id, "ada@example.com")
-        add_user(second_merchant(merchant), "bob@example.com")
+        add_user(make_other_merchant(merchant), "bob@example.com")
         with unit_of_work(role=Role.ENGINE) as session:
             assert len(session.scalars(select(User)).all()) == 2
 
