@@ -21,6 +21,7 @@ from chain.client import ChainClient
 from chain.local import LocalChain
 from chain.models import Chain, ChainKind, NonceLane
 from chain.networks import advance_finality, check_identity, client_for, finality_line
+from chain.settings import chain_settings
 from core.db import Role, unit_of_work
 from core.settings import core_settings
 from core.types import ImportId, MerchantId, utc_now
@@ -44,6 +45,27 @@ def workplaces() -> list[Workplace]:
             select(NonceLane.merchant_id, Chain).join(Chain).order_by(NonceLane.id)
         )
         return [Workplace(merchant, chain) for merchant, chain in rows]
+
+
+_asked_at: dict[tuple[MerchantId, int], float] = {}
+
+
+def due_workplaces(now: float) -> list[Workplace]:
+    """Workplaces whose chain may be asked again: nodes of others are asked every few seconds.
+
+    Args:
+        now: monotonic seconds.
+    """
+    pause = chain_settings().poll_seconds
+    due = [place for place in workplaces() if now - _asked_at.get(_key(place), -pause) >= pause]
+    for place in due:
+        if place.chain.kind is not ChainKind.EMBEDDED:
+            _asked_at[_key(place)] = now
+    return due
+
+
+def _key(place: Workplace) -> tuple[MerchantId, int]:
+    return place.merchant, place.chain.id
 
 
 def running_imports() -> list[tuple[MerchantId, ImportId]]:

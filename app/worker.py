@@ -4,6 +4,7 @@ Run with `celery -A app.worker worker -B -P threads`. Tasks carry ids and open t
 work; whatever a lost message leaves behind, the next sweep finds.
 """
 
+from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -37,7 +38,7 @@ def _logging(**_: object) -> None:
 @jobs.task("engine.step")
 def step() -> None:
     """Move everything due by one step; a chain that does not answer never stops the others."""
-    for place in engine.workplaces():
+    for place in engine.due_workplaces(monotonic()):
         try:
             engine.step(place)
         except AppError as error:

@@ -47,6 +47,26 @@ class TestWorkplaces:
         ]
 
 
+class TestDueWorkplaces:
+    def test_nodes_of_others_are_asked_every_few_seconds(self, committed: None) -> None:
+        make_desk(make_merchant().id)
+        with unit_of_work() as session:
+            session.get_one(Chain, CHAIN_ID).kind = ChainKind.EXTERNAL
+        pause = chain_settings().poll_seconds
+        assert [len(engine.due_workplaces(100 + t)) for t in (0, 0.5, pause, pause + 1)] == [
+            1,
+            0,
+            1,
+            0,
+        ]
+
+    def test_the_embedded_chain_is_asked_at_every_step(self, committed: None) -> None:
+        make_desk(make_merchant().id)
+        with unit_of_work() as session:
+            session.get_one(Chain, CHAIN_ID).kind = ChainKind.EMBEDDED
+        assert [len(engine.due_workplaces(100 + t)) for t in (0, 0.5)] == [1, 1]
+
+
 class TestRunningImports:
     def test_without_imports_there_is_none(self, committed: None) -> None:
         assert engine.running_imports() == []
