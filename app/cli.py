@@ -16,6 +16,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.panel import Panel
+from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401 - the mappers need every table
 from app import database, example, local
@@ -43,6 +44,9 @@ def _sentences(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except AppError as error:
             _console.print(f"[red]Error:[/] {error}", soft_wrap=True)
+            sys.exit(1)
+        except OperationalError:
+            _console.print("[red]Error:[/] The database went away. Start again; nothing is lost.")
             sys.exit(1)
 
     return run

@@ -19,6 +19,7 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _RESTARTS = 30
 _RESTART_WINDOW = 120.0
+_RESTART_PAUSE = 0.3
 _POLL_SECONDS = 0.05
 
 
@@ -108,18 +109,15 @@ class Processes:
             self._console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
     def _wait_ready(self, part: Part) -> None:
+        """Wait for one part while all are kept alive: it may need one that has just died."""
         deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline and not self._stopping.is_set():
-            assert part.process is not None  # launched above
-            if part.is_ready():
+        while not part.is_ready():
+            if self._stopping.wait(_POLL_SECONDS):
                 return
-            if part.process.poll() is not None:
-                if not self._may_restart(part):
-                    raise PartFailedError(part.name, f"it ended with code {part.process.poll()}")
-                self._launch(part)
-            self._stopping.wait(_POLL_SECONDS)
-        if not self._stopping.is_set():
-            raise PartFailedError(part.name, f"it was not ready after {_READY_SECONDS:.0f} seconds")
+            self._revive_ended()
+            if time.monotonic() > deadline:
+                detail = f"it was not ready after {_READY_SECONDS:.0f} seconds"
+                raise PartFailedError(part.name, detail)
 
     def watch(self) -> None:
         """From now on, whatever ends is started again, until `stop`."""
@@ -129,9 +127,7 @@ class Processes:
     def _watch(self) -> None:
         try:
             while not self._stopping.wait(_POLL_SECONDS * 4):
-                for part in self._parts:
-                    if part.process is not None and part.process.poll() is not None:
-                        self._revive(part)
+                self._revive_ended()
         except PartFailedError as error:
             self._failure = error
             self._stopping.set()
@@ -147,15 +143,17 @@ class Processes:
         if self._failure is not None:
             raise self._failure
 
-    def _revive(self, part: Part) -> None:
-        assert part.process is not None  # only ended parts come here
-        code = part.process.poll()
-        if not self._may_restart(part):
-            raise PartFailedError(part.name, f"it keeps ending (code {code})")
-        self._console.print(f"[yellow]The {part.name} ended (code {code}); starting it again.[/]")
-        self._stopping.wait(0.3)
-        self._launch(part)
-        self._wait_ready(part)
+    def _revive_ended(self) -> None:
+        for part in self._parts:
+            code = None if part.process is None else part.process.poll()
+            if code is None or time.monotonic() - part.started_at[-1] < _RESTART_PAUSE:
+                continue
+            if not self._may_restart(part):
+                raise PartFailedError(part.name, f"it keeps ending (code {code})")
+            self._console.print(
+                f"[yellow]The {part.name} ended (code {code}); starting it again.[/]"
+            )
+            self._launch(part)
 
     def _may_restart(self, part: Part) -> bool:
         since = time.monotonic() - _RESTART_WINDOW

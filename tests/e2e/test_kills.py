@@ -31,7 +31,7 @@ pytestmark = pytest.mark.faults
 
 MEMBERS = 100
 KILLS = 20
-VICTIMS = {"worker": "celery", "chain": "anvil", "web": "uvicorn"}
+VICTIMS = {"worker": "celery", "chain": "anvil", "web": "uvicorn", "postgres": "bin/postgres -D"}
 _TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 _PATIENCE_SECONDS = 180
 
