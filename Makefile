@@ -52,7 +52,7 @@ $(UV): requirements-uv.lock
 
 $(VENV)/.runtime: $(UV) requirements.lock
 	@echo "Installing the runtime packages ..."
-	@test -e $(VENV)/.dev || $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	@test $(VENV)/.dev -nt requirements-dev.lock || $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: $(UV) requirements-dev.lock

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import click
@@ -25,6 +26,7 @@ from core.log import configure_logging
 from core.settings import core_settings
 
 _console = Console(stderr=True)
+_serving = Event()
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -67,6 +69,7 @@ def up(with_example: bool, examples: Path) -> None:
         if with_example and not core_settings().is_production and example.is_due():
             example.run_through(_console, examples)
         _console.print(_welcome())
+        _serving.set()
         processes.wait()
 
 
@@ -101,10 +104,10 @@ def migrate() -> None:
 def _stop_on_signals() -> None:
     """The first signal unwinds everything in order; more of them change nothing."""
 
-    def stop(_number: int, _frame: object) -> None:
+    def stop(number: int, _frame: object) -> None:
         for known in _STOPPING:
             signal.signal(known, signal.SIG_IGN)
-        raise SystemExit(0)
+        raise SystemExit(0 if _serving.is_set() else 128 + number)
 
     for known in _STOPPING:
         signal.signal(known, stop)

@@ -76,7 +76,8 @@ def running(console: Console) -> Iterator[Processes]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(folder) as lock:
         _check_version(folder)
-        _check_port(core_settings().port, "COHORT_PORT")
+        (folder / "run").mkdir(exist_ok=True, mode=0o700)
+        _check_port(core_settings().host, core_settings().port, "COHORT_PORT")
         _set_environment(COHORT_DATA_DIR=str(folder))
         processes = Processes({}, inherited=(lock.fileno(),), console=console)
         try:
@@ -93,7 +94,7 @@ def _start(processes: Processes, folder: Path) -> None:
         postgres.initialise()
         parts.append(_database_part(postgres))
     if chain_settings().is_embedded:
-        _check_port(chain_settings().local_port, "CHAIN_LOCAL_PORT")
+        _check_port("127.0.0.1", chain_settings().local_port, "CHAIN_LOCAL_PORT")
         parts.append(_chain_part())
     processes.start(*parts)
     if core_settings().database_url is None:
@@ -105,6 +106,7 @@ def _start(processes: Processes, folder: Path) -> None:
     processes.set_environment(**_shared_environment())
     processes.start(
         Part("worker", "magenta", _worker_command, lambda: True),
+        Part("beat", "magenta", _beat_command, lambda: True),
         Part("web", "cyan", _web_command, _web_answers),
     )
     processes.watch()
@@ -146,14 +148,27 @@ def _chain_answers(client: ChainClient) -> bool:
 
 
 def _worker_command() -> list[str]:
-    beat = core_settings().data_dir / "run" / "beat"
     return [
-        # The worker runs as whoever started the installation; celery would warn of root each time.
-        *(sys.executable, "-W", "ignore:You're running the worker with superuser privileges"),
-        *("-m", "celery", "--quiet", "-A", "app.worker", "worker"),
-        *("-B", "-P", "threads", "-c", "4", "--loglevel", "WARNING"),
-        *("--schedule", str(beat), "--without-gossip", "--without-mingle", "--without-heartbeat"),
+        *_celery("worker", "-P", "threads", "-c", "4", "--loglevel", "WARNING"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ]
+
+
+def _beat_command() -> list[str]:
+    """A process of its own: a beat forked by the worker would outlive the worker's kill."""
+    folder = core_settings().data_dir / "run"
+    return [
+        *_celery("beat", "--loglevel", "WARNING", "--schedule", str(folder / "schedule")),
+        # Our own lock keeps second instances away; a file left by a kill must not.
+        *("--pidfile", ""),
+    ]
+
+
+def _celery(*arguments: str) -> list[str]:
+    # The parts run as whoever started the installation; celery would warn of root each time.
+    quiet = "ignore:You're running the worker with superuser privileges"
+    program = (sys.executable, "-W", quiet, "-m", "celery", "--quiet", "-A", "app.worker")
+    return [*program, *arguments]
 
 
 def _web_command() -> list[str]:
@@ -161,6 +176,8 @@ def _web_command() -> list[str]:
     return [
         *(sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory"),
         *("--host", settings.host, "--port", str(settings.port)),
+        # Nobody stands between yet, so nobody may say where a request came from.
+        "--no-proxy-headers",
         *("--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
     ]
 
@@ -221,17 +238,19 @@ def _is_alive(pid: str) -> bool:
 def _check_version(folder: Path) -> None:
     path = folder / "VERSION"
     if not path.exists():
-        path.write_text(f"{DATA_VERSION}\n")
+        draft = path.with_suffix(".part")
+        draft.write_text(f"{DATA_VERSION}\n")
+        draft.replace(path)
     found = path.read_text().strip()
     if not found.isdecimal() or int(found) > DATA_VERSION:
         raise NewerDirectoryError(folder, found)
 
 
-def _check_port(port: int, setting: str) -> None:
+def _check_port(host: str, port: int, setting: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((core_settings().host, port))
+            probe.bind((host, port))
         except OSError:
             raise PortTakenError(port, setting) from None
 

@@ -68,7 +68,7 @@ class Processes:
         self._parts: list[Part] = []
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
-        self._failure: PartFailedError | None = None
+        self._failure: Exception | None = None
 
     def set_environment(self, **values: str) -> None:
         """Children started from now on get these too."""
@@ -128,7 +128,8 @@ class Processes:
         try:
             while not self._stopping.wait(_POLL_SECONDS * 4):
                 self._revive_ended()
-        except PartFailedError as error:
+        except Exception as error:
+            # Unwatched parts would look alive; the whole installation stops with the reason.
             self._failure = error
             self._stopping.set()
 

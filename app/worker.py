@@ -43,13 +43,18 @@ def step() -> None:
             engine.step(place)
         except AppError as error:
             log.warning("step_failed", code=error.code, detail=str(error))
+        except Exception:
+            log.exception("step_failed", merchant=str(place.merchant))
 
 
 @jobs.task("engine.imports")
 def sweep_imports() -> None:
     """Take up imports whose message was lost or whose worker was killed."""
     for merchant, import_id in engine.running_imports():
-        run_import(str(merchant), str(import_id))
+        try:
+            run_import(str(merchant), str(import_id))
+        except Exception:
+            log.exception("import_failed", import_id=str(import_id))
 
 
 @jobs.task(imports.TASK)

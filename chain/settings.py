@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class ChainSettings(BaseSettings):
     """Settings of the chain, prefix `CHAIN_`. They seed the first chain row; then rows rule."""
 
-    model_config = SettingsConfigDict(env_prefix="CHAIN_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CHAIN_", extra="ignore", env_ignore_empty=True)
 
     rpc_urls: Annotated[list[str], NoDecode] = []
     id: int = 31337

@@ -5,8 +5,11 @@ Set by `COHORT_SECRET_KEY`; without it a development installation makes one in i
 
 import hmac
 import os
+import tempfile
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 
 from core.errors import SettingsError
 from core.settings import core_settings
@@ -18,18 +21,32 @@ _BYTES = 32
 def _secret() -> bytes:
     configured = core_settings().secret_key
     if configured is not None:
-        return configured.get_secret_value().encode()
+        return _checked(configured.get_secret_value().encode(), "COHORT_SECRET_KEY")
     if core_settings().is_production:
         raise SettingsError("Set COHORT_SECRET_KEY to at least 32 random characters.")
     path = core_settings().data_dir / "secrets" / "secret_key"
+    if not path.exists():
+        _make(path)
+    return _checked(path.read_bytes(), str(path))
+
+
+def _make(path: Path) -> None:
+    """The file appears whole: a link is made only after the bytes are on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        file.write(os.urandom(_BYTES))
-    return path.read_bytes()
+    with tempfile.NamedTemporaryFile(dir=path.parent) as draft:
+        draft.write(os.urandom(_BYTES))
+        draft.flush()
+        os.fsync(draft.fileno())
+        with suppress(FileExistsError):
+            os.link(draft.name, path)
+
+
+def _checked(secret: bytes, source: str) -> bytes:
+    if len(secret) < _BYTES:
+        raise SettingsError(
+            f"The secret in {source} has {len(secret)} bytes; it needs at least {_BYTES}."
+        )
+    return secret
 
 
 def fingerprint(purpose: str, value: str) -> bytes:

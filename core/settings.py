@@ -30,7 +30,7 @@ class LogFormat(StrEnum):
 class CoreSettings(BaseSettings):
     """Settings every process reads; one environment variable each, prefix `COHORT_`."""
 
-    model_config = SettingsConfigDict(env_prefix="COHORT_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="COHORT_", extra="ignore", env_ignore_empty=True)
 
     environment: Environment = Environment.DEVELOPMENT
     data_dir: Path = Path(".cohort")

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from chain.bindings import asset_factory, digital_asset
 from chain.bindings.asset_factory import AssetArguments
 from chain.bindings.create import create_address
-from chain.models import Chain, NonceLane, Transaction, TransactionState
+from chain.models import Chain, NonceLane, Outcome, Transaction
 from chain.networks import get_chain
 from core.errors import InvalidError
 from core.ids import new_id
@@ -224,7 +224,7 @@ def _factory_ready(session: Session, chain: Chain, lane: NonceLane, *, at: datet
 
 
 def _deployed(session: Session, kind: PlanKind, lane: NonceLane) -> ChecksumAddress | None:
-    """Where the contract of a deployment stands, once its transaction is in a block."""
+    """Where the contract of a deployment stands, once that is final and did not revert."""
     nonce = session.scalar(
         select(Transaction.nonce)
         .join(Batch, Batch.id == Transaction.batch_id)
@@ -232,7 +232,7 @@ def _deployed(session: Session, kind: PlanKind, lane: NonceLane) -> ChecksumAddr
         .where(
             Plan.kind == kind,
             Plan.chain_id == lane.chain_id,
-            Transaction.state.in_((TransactionState.MINED, TransactionState.FINAL)),
+            Transaction.outcome == Outcome.SUCCESS,
         )
     )
     return None if nonce is None else create_address(lane.address, nonce)

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ContentSettings(BaseSettings):
     """Settings of the optional IPFS node, prefix `IPFS_`."""
 
-    model_config = SettingsConfigDict(env_prefix="IPFS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="IPFS_", extra="ignore", env_ignore_empty=True)
 
     api_url: str | None = None
     """Kubo RPC API, for example `http://127.0.0.1:5001`; empty keeps content here only."""

@@ -118,6 +118,8 @@ class TestNames:
             "core/db.py",  # a lost nudge after the commit
             "chain/client.py",  # any transport failure means that nothing is known
             "app/web/errors.py",  # the last resort of a request
+            "app/worker.py",  # one failing merchant or import never stops the others
+            "app/processes.py",  # the edge of the supervisor's watching thread
             "minting/media_worker.py",  # the edge of the child that decodes hostile files
         }
         found = {

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class WalletSettings(BaseSettings):
     """Settings of custody, prefix `WALLETS_`."""
 
-    model_config = SettingsConfigDict(env_prefix="WALLETS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="WALLETS_", extra="ignore", env_ignore_empty=True)
 
     kek_file: Path | None = None
     allow_kek_file_in_production: bool = False

@@ -166,13 +166,23 @@ def run_part(session: Session, import_id: ImportId, *, at: datetime) -> bool:
     )
     if row is None:
         return False
-    part = list(islice(_judged(row, from_row=row.next_row), ROWS_A_PART))
+    try:
+        part = list(islice(_judged(row, from_row=row.next_row), ROWS_A_PART))
+    except (FileUnreadableError, OSError) as error:
+        row.state, row.failure, row.finished_at = ImportState.FAILED, _sentence(error), at
+        return False
     _load(session, row, part, at=at)
     row.next_row += len(part)
     if row.next_row < row.row_count:
         return True
     _finish(session, row, at=at)
     return False
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FileUnreadableError):
+        return str(error)
+    return "The uploaded file is gone or cannot be read. Upload it again; nobody is imported twice."
 
 
 def _judged(row: UserImport, *, from_row: int) -> Iterator[Row | Refusal]:
