@@ -8,7 +8,7 @@ from core.errors import (
     SettingsError,
     UnavailableError,
 )
-from core.types import AssetId
+from core.types import AssetId, BatchId
 
 # --- images ---------------------------------------------------------------------------------
 
@@ -202,6 +202,14 @@ class AssetNotDraftError(ConflictError):
 
     def __init__(self, title: str) -> None:
         super().__init__(f"“{title}” is published already; its contract cannot be made again.")
+
+
+class BatchNotFoundError(NotFoundError):
+    """This merchant has no such batch."""
+
+    def __init__(self, batch_id: BatchId) -> None:
+        super().__init__("There is no such batch. Go back to the operations.")
+        self.batch_id = batch_id
 
 
 class SupplyExhaustedError(ConflictError):

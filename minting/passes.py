@@ -14,6 +14,8 @@ from core.types import AssetId, PassId, UserId
 from minting import plans
 from minting.errors import PassContractMissingError
 from minting.models import (
+    Batch,
+    BatchState,
     ContractState,
     MembershipPass,
     PassContract,
@@ -209,6 +211,16 @@ def waiting_count(session: Session) -> int:
             .where(MembershipPass.state.in_((PassState.QUEUED, PassState.MINTING)))
         )
         or 0
+    )
+
+
+def held_reason(session: Session) -> str | None:
+    """Why a pass batch stands still, or None when none does."""
+    return session.scalar(
+        select(Batch.held_reason)
+        .join(Plan)
+        .where(Plan.kind == PlanKind.PASSES, Batch.state == BatchState.HELD)
+        .limit(1)
     )
 
 

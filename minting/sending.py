@@ -20,6 +20,7 @@ from chain.pipeline import Intent
 from chain.settings import chain_settings
 from core.db import unit_of_work
 from core.types import BatchId, Gas, LaneId, MerchantId, PlanId, Wei
+from minting.errors import BatchNotFoundError
 from minting.models import Batch, BatchState, Plan, PlanState
 from wallets.addresses import ChecksumAddress
 from wallets.policy import MAX_GAS
@@ -148,6 +149,25 @@ def _claim(session: Session, ready: _Ready, *, gas: Gas, fees: Fees, at: datetim
     pipeline.enqueue(session, ready.lane_id, intent, fees=fees, at=at)
     batch.state = BatchState.ASSIGNED
     return 1
+
+
+def release(session: Session, batch_id: BatchId) -> None:
+    """A batch that was held before it was signed is tried again; any other stays as it is.
+
+    Its bytes are the same, so the contract still refuses whatever it has done before.
+
+    Raises:
+        BatchNotFoundError: this merchant has no such batch.
+
+    Locks: the batch.
+    """
+    batch = session.get(Batch, batch_id, with_for_update=True)
+    if batch is None:
+        raise BatchNotFoundError(batch_id)
+    is_signed = session.scalar(select(exists().where(Transaction.batch_id == batch_id)))
+    if batch.state is BatchState.HELD and not is_signed:
+        batch.state, batch.held_reason = BatchState.PLANNED, None
+        batch.plan.state = PlanState.RUNNING
 
 
 def _hold(merchant: MerchantId, batch_id: BatchId, reason: str) -> None:

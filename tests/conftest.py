@@ -29,7 +29,10 @@ def _free_port() -> int:
 
 _HOME = Path(tempfile.mkdtemp(prefix="cohort-test-"))
 os.environ.update(
-    COHORT_DATA_DIR=str(_HOME), COHORT_LOG_LEVEL="ERROR", CHAIN_LOCAL_PORT=str(_free_port())
+    COHORT_DATA_DIR=str(_HOME),
+    COHORT_LOG_LEVEL="ERROR",
+    COHORT_PUBLIC_URL="http://testserver",
+    CHAIN_LOCAL_PORT=str(_free_port()),
 )
 for name in ("COHORT_DATABASE_URL", "COHORT_DATABASE_OWNER_URL", "COHORT_BROKER_URL"):
     os.environ.pop(name, None)

@@ -78,7 +78,7 @@ def type_code(
 def open_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Response:
     """A page with a button: mail scanners follow links, so opening one consumes nothing."""
     try:
-        signin.find_link(session, token, browser_of(request), at=at)
+        signin.find_link(session, token, browser_of(request), audience=Audience.TEAM, at=at)
     except LinkExpiredError as error:
         return _page(request, session, "ask", error=error)
     return _page(request, session, "confirm", token=token)
@@ -87,7 +87,7 @@ def open_link(request: Request, session: SessionDep, at: AtDep, token: str) -> R
 @router.post("/sign-in/{token}")
 def use_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Response:
     """The button behind the link signs in, once."""
-    used = signin.use_link(session, token, browser_of(request), at=at)
+    used = signin.use_link(session, token, browser_of(request), audience=Audience.TEAM, at=at)
     member = service.member_of_token(session, used)
     if member is None:
         raise LinkExpiredError

@@ -61,6 +61,8 @@ def start(session: Session, request: Request, *, at: datetime) -> Challenge:
         TooManyMailsError: five an address or twenty a place in an hour, or again within 30 s.
     """
     key = email_key(request.email)
+    # Parallel requests for one address are counted one after the other.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"sign-in:{key}"))))
     _check_limits(session, request, key, at=at)
     challenge = Challenge(key, secrets.token_urlsafe(32), f"{secrets.randbelow(10**6):06d}")
     session.add(
@@ -145,8 +147,10 @@ def try_code(session: Session, request: Request, code: str, *, at: datetime) -> 
     return CodeAnswer.LOCKED
 
 
-def find_link(session: Session, link_token: str, browser: str, *, at: datetime) -> LoginToken:
-    """The unused token behind a link, opened in the browser that asked for it.
+def find_link(
+    session: Session, link_token: str, browser: str, *, audience: Audience, at: datetime
+) -> LoginToken:
+    """The unused token behind a link, opened in the browser and for the place that asked for it.
 
     Raises:
         LinkExpiredError: used, expired, unknown, or opened in another browser.
@@ -158,12 +162,16 @@ def find_link(session: Session, link_token: str, browser: str, *, at: datetime) 
     )
     if token is None or token.consumed_at is not None or token.expires_at <= at:
         raise LinkExpiredError
+    if token.audience is not audience:
+        raise LinkExpiredError
     if not same(token.browser_hash, fingerprint("browser", browser)):
         raise LinkExpiredError
     return token
 
 
-def use_link(session: Session, link_token: str, browser: str, *, at: datetime) -> LoginToken:
+def use_link(
+    session: Session, link_token: str, browser: str, *, audience: Audience, at: datetime
+) -> LoginToken:
     """The link is used up.
 
     Raises:
@@ -171,7 +179,7 @@ def use_link(session: Session, link_token: str, browser: str, *, at: datetime) -
 
     Locks: the token.
     """
-    token = find_link(session, link_token, browser, at=at)
+    token = find_link(session, link_token, browser, audience=audience, at=at)
     token.consumed_at = at
     return token
 

@@ -55,8 +55,10 @@ def _plan_when_ready(session: Session, run: AirdropRun, *, at: datetime) -> None
     line = _line(session, run)
     assert line.round is not None  # taken when the grants were made
     if airdrops.passes_missing(session, line.asset_id, line.round):
+        run.pause_reason = passes.held_reason(session)
         passes.freeze_queue(session, at=at)
         return
+    run.pause_reason = None
     airdrops.plan_drop(session, line.asset_id, round_number=line.round, subject_id=run.id, at=at)
     run.state, run.started_at = RunState.RUNNING, at
 

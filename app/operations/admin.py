@@ -14,7 +14,8 @@ from chain.models import NonceLane, Transaction, TransactionState
 from chain.networks import client_for
 from chain.pipeline import resume_lane
 from core.ids import decode_id, encode_id
-from core.types import LaneId, Wei
+from core.types import BatchId, LaneId, Wei
+from minting.sending import release
 
 router = APIRouter(prefix="/admin")
 
@@ -59,6 +60,13 @@ def list_transactions(
 def resume(session: SessionDep, _who: Admin, lane: str) -> Response:
     """The lane takes transactions again."""
     resume_lane(session, LaneId(decode_id("lan", lane)))
+    return RedirectResponse("/admin/operations", status_code=303)
+
+
+@router.post("/operations/batches/{batch}/release")
+def release_batch(session: SessionDep, _who: Admin, batch: str) -> Response:
+    """A held batch is tried again with the same bytes."""
+    release(session, BatchId(decode_id("bat", batch)))
     return RedirectResponse("/admin/operations", status_code=303)
 
 

@@ -1,6 +1,7 @@
 """Pages without sign-in that the installation itself needs: health, and the local outbox."""
 
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from sqlalchemy import text
@@ -29,9 +30,15 @@ def health(session: SessionDep) -> Response:
 def show_outbox(request: Request) -> Response:
     """The mails of a development installation, newest first; for this machine's browser only."""
     host = request.client.host if request.client else ""
-    if core_settings().is_production or not _is_loopback(host):
+    if core_settings().is_production or not _is_loopback(host) or not _is_own_name(request):
         raise OutboxClosedError
     return render(request, "operations/outbox.html", mails=outbox()[:_SHOWN])
+
+
+def _is_own_name(request: Request) -> bool:
+    """A name of somebody else's that was made to lead here (DNS rebinding) shows nothing."""
+    names = {"127.0.0.1", "localhost", "::1", urlsplit(core_settings().public_url).hostname}
+    return request.url.hostname in names
 
 
 def _is_loopback(host: str) -> bool:

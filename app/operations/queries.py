@@ -90,7 +90,8 @@ def _attention(session: Session) -> list[str]:
     stopped = session.scalars(
         select(NonceLane.state_reason).where(NonceLane.state != LaneState.ACTIVE)
     )
-    return [str(reason) for reason in (*paused, *stopped)]
+    held = session.scalars(select(Batch.held_reason).where(Batch.state == BatchState.HELD))
+    return [str(reason) for reason in (*paused, *stopped, *held)]
 
 
 def _count(session: Session, query: Select[Any]) -> int:

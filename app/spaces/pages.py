@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from app.accounts import sessions, signin
 from app.accounts.deps import address_of, browser_of, own_path, remember_browser
 from app.accounts.errors import LinkExpiredError
+from app.accounts.models import Audience
 from app.accounts.service import first_merchant
 from app.accounts.signin import CodeAnswer
 from app.spaces import queries, service
@@ -104,7 +105,7 @@ def type_code(
 def open_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Response:
     """A page with a button; opening the link consumes nothing."""
     try:
-        signin.find_link(session, token, browser_of(request), at=at)
+        signin.find_link(session, token, browser_of(request), audience=Audience.SPACE, at=at)
     except LinkExpiredError as error:
         return _page(request, session, "ask", error=error)
     return _page(request, session, "confirm", token=token)

@@ -75,7 +75,7 @@ def sign_in_with_link(
         LinkExpiredError: used, expired, unknown, or opened in another browser.
         MemberBlockedError: the brand blocked this member.
     """
-    used = signin.use_link(session, token, browser, at=at)
+    used = signin.use_link(session, token, browser, audience=Audience.SPACE, at=at)
     return _enter(session, merchant, used.email_key, at=at)
 
 

@@ -20,6 +20,7 @@ FIELD = "csrf"
 HEADER = "X-CSRF-Token"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SALT_BYTES = 16
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -80,7 +81,10 @@ def _own_origins(request: Request) -> set[str]:
     public = urlsplit(core_settings().public_url)
     origins = {f"{public.scheme}://{public.netloc}"}
     if not core_settings().is_secure:
-        origins.add(f"http://{request.headers.get('host', '')}")
+        host = request.headers.get("host", "")
+        # Any other name could be made to lead here by whoever owns it (DNS rebinding).
+        if urlsplit(f"//{host}").hostname in _LOOPBACK:
+            origins.add(f"http://{host}")
     return origins
 
 

@@ -109,33 +109,41 @@ class TestLink:
     def test_is_found_as_often_as_it_is_opened(self, session: Session) -> None:
         link = begin(session).link_token
         for _ in range(3):
-            assert signin.find_link(session, link, "browser", at=NOW).consumed_at is None
+            assert (
+                signin.find_link(
+                    session, link, "browser", audience=Audience.TEAM, at=NOW
+                ).consumed_at
+                is None
+            )
 
     def test_is_used_once(self, session: Session) -> None:
         link = begin(session).link_token
-        assert signin.use_link(session, link, "browser", at=NOW).email_key == ADA.email
+        assert (
+            signin.use_link(session, link, "browser", audience=Audience.TEAM, at=NOW).email_key
+            == ADA.email
+        )
         with pytest.raises(LinkExpiredError):
-            signin.use_link(session, link, "browser", at=NOW)
+            signin.use_link(session, link, "browser", audience=Audience.TEAM, at=NOW)
 
     @pytest.mark.parametrize("browser", ["", "another"])
     def test_works_in_the_browser_that_asked_only(self, session: Session, browser: str) -> None:
         link = begin(session).link_token
         with pytest.raises(LinkExpiredError):
-            signin.use_link(session, link, browser, at=NOW)
-        signin.use_link(session, link, "browser", at=NOW)
+            signin.use_link(session, link, browser, audience=Audience.TEAM, at=NOW)
+        signin.use_link(session, link, "browser", audience=Audience.TEAM, at=NOW)
 
     def test_ends_after_five_minutes(self, session: Session) -> None:
         link = begin(session).link_token
         with pytest.raises(LinkExpiredError):
-            signin.find_link(session, link, "browser", at=NOW + 5 * MINUTE)
+            signin.find_link(session, link, "browser", audience=Audience.TEAM, at=NOW + 5 * MINUTE)
 
     def test_a_made_up_one_is_refused_in_the_same_words(self, session: Session) -> None:
         link = begin(session).link_token
-        signin.use_link(session, link, "browser", at=NOW)
+        signin.use_link(session, link, "browser", audience=Audience.TEAM, at=NOW)
         sentences = set()
         for text in (link, "x" * 43):
             with pytest.raises(LinkExpiredError) as refused:
-                signin.use_link(session, text, "browser", at=NOW)
+                signin.use_link(session, text, "browser", audience=Audience.TEAM, at=NOW)
             sentences.add(str(refused.value))
         assert len(sentences) == 1
 
@@ -143,7 +151,9 @@ class TestLink:
         challenge = begin(session)
         signin.try_code(session, ADA, challenge.code, at=NOW)
         with pytest.raises(LinkExpiredError):
-            signin.use_link(session, challenge.link_token, "browser", at=NOW)
+            signin.use_link(
+                session, challenge.link_token, "browser", audience=Audience.TEAM, at=NOW
+            )
 
 
 class TestLimits:
@@ -235,7 +245,7 @@ class TestRace:
         def enter(_: int) -> bool:
             try:
                 with unit_of_work() as session:
-                    used = signin.use_link(session, link, "browser", at=NOW)
+                    used = signin.use_link(session, link, "browser", audience=Audience.TEAM, at=NOW)
                     member = service.member_of_token(session, used)
                     assert member is not None
                     sessions.open_team_session(session, member, at=NOW)

@@ -40,7 +40,7 @@ def settings() -> Iterator[CoreSettings]:
     """The settings of the process, with a secret; a test may change them."""
     core_settings.cache_clear()
     settings = core_settings()
-    settings.secret_key = SecretStr("a long random text of the tests")
+    settings.secret_key = SecretStr("a long enough random text of the tests")
     settings.public_url = "http://testserver"
     yield settings
     core_settings.cache_clear()
