@@ -125,7 +125,12 @@ def _database_urls() -> tuple[str, str]:
 
 def _database_part(postgres: EmbeddedPostgres) -> Part:
     return Part(
-        "postgres", "blue", postgres.command, lambda: _accepts(postgres), stop_signal=Signals.SIGINT
+        "postgres",
+        "blue",
+        postgres.command,
+        lambda: _accepts(postgres),
+        stop_signal=Signals.SIGINT,
+        death_signal=Signals.SIGINT,
     )
 
 
@@ -133,7 +138,13 @@ def _chain_part() -> Part:
     files = local_chain()
     port = chain_settings().local_port
     client = ChainClient(chain_settings().name, [chain_settings().local_url])
-    return Part("chain", "green", lambda: files.command(port), lambda: _chain_answers(client))
+    return Part(
+        "chain",
+        "green",
+        lambda: files.command(port),
+        lambda: _chain_answers(client),
+        death_signal=Signals.SIGTERM,
+    )
 
 
 def _accepts(postgres: EmbeddedPostgres) -> bool:

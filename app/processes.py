@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 
@@ -39,6 +40,8 @@ class Part:
         command: made anew for every start, because a start may repair files first.
         is_ready: asked until it says True.
         stop_signal: asks the process to end in order.
+        death_signal: what it gets when the supervisor dies; parts whose rows are the truth just
+            end, so that the next start need not wait for them.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Part:
     command: Callable[[], list[str]]
     is_ready: Callable[[], bool]
     stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
     process: subprocess.Popen[str] | None = None
     started_at: list[float] = field(default_factory=list)
 
@@ -98,7 +102,7 @@ class Processes:
             errors="replace",
             pass_fds=self._inherited,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(_die_with_parent, part.death_signal),
         )
         threading.Thread(target=self._relay, args=(part, part.process), daemon=True).start()
 
@@ -181,7 +185,7 @@ def _stop(part: Part) -> None:
         process.wait()
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(death_signal: int) -> None:
     """A child never outlives its supervisor, however that ends (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal)

@@ -25,13 +25,19 @@ from app.users.models import User
 from core import db
 from core.db import unit_of_work
 from minting.models import DigitalAsset, MembershipPass, PassContract, PassState, Token, TokenState
-from tests.e2e.site import ROOT, Site, launch, running_site, stop
+from tests.e2e.site import ROOT, Site, launch, running_site, stop, wait_for_site
 
 pytestmark = pytest.mark.faults
 
 MEMBERS = 100
 KILLS = 20
-VICTIMS = {"worker": "celery", "chain": "anvil", "web": "uvicorn", "postgres": "bin/postgres -D"}
+VICTIMS = {
+    "worker": "app.worker worker",
+    "beat": "app.worker beat",
+    "chain": "anvil",
+    "web": "uvicorn",
+    "postgres": "bin/postgres -D",
+}
 _TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 _PATIENCE_SECONDS = 180
 
@@ -134,6 +140,7 @@ class TestKills:
             time.sleep(0.2)  # polls another process, asserts no timing
         compare(engine, f"http://127.0.0.1:{site.environment['CHAIN_LOCAL_PORT']}")
         engine.dispose()
+        wait_for_site(site)
         stop(site)
         assert site.process.returncode == 0
 

@@ -9,7 +9,10 @@ from chain import pipeline
 from chain.errors import ChainUnavailableError, RpcError
 from chain.models import LaneState, NonceLane, TransactionKind
 from core.db import unit_of_work
+from core.ids import new_id
+from core.types import BatchId
 from minting import sending
+from minting.errors import BatchNotFoundError
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
 from tests.chain.fakes import FakeChain, decode
 from tests.conftest import NOW, make_merchant
@@ -219,3 +222,34 @@ class TestHold:
 def pause(desk: Desk) -> None:
     with unit_of_work(merchant=desk.merchant) as session:
         session.get_one(NonceLane, desk.lane_id).state = LaneState.PAUSED
+
+
+class TestRelease:
+    def test_a_held_batch_is_tried_again_with_the_same_bytes(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.refusal = REVERT
+        assign(desk, fake)
+        fake.refusal = None
+        with unit_of_work(merchant=desk.merchant) as session:
+            sending.release(session, session.scalars(select(Batch)).one().id)
+        assert assign(desk, fake) == 1
+        assert signed_data(desk) == [b"\x01"]
+
+    def test_a_batch_that_was_signed_is_never_signed_again(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        assign(desk, fake)
+        with unit_of_work(merchant=desk.merchant) as session:
+            batch = session.scalars(select(Batch)).one()
+            batch.state, batch.plan.state = BatchState.HELD, PlanState.HELD
+            sending.release(session, batch.id)
+        assert batches(desk) == {b"\x01": BatchState.HELD}
+        assert assign(desk, fake) == 0
+
+    def test_an_unknown_batch_is_not_found(self, desk: Desk) -> None:
+        with (
+            unit_of_work(merchant=desk.merchant) as session,
+            pytest.raises(BatchNotFoundError),
+        ):
+            sending.release(session, BatchId(new_id()))
