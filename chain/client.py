@@ -1,7 +1,8 @@
 """Every call to a node, and our own types back.
 
-A call is tried on each URL in order until one answers. Sends are sent to every URL, once each:
-the bytes are stored before, so a lost answer costs nothing and a retry needs no new decision.
+A call is tried on each URL in order until one answers; what only all of them can prove is asked of
+all. Sends are sent to every URL, once each: the bytes are stored before, so a lost answer costs
+nothing and a retry needs no new decision.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from web3.types import RPCEndpoint
 
 from chain.errors import ChainUnavailableError, RpcError, SendAnswer, classify_send_error
 from chain.settings import chain_settings
+from core.errors import AppError
 from core.types import Gas, Wei
 
 
@@ -96,6 +98,24 @@ class ChainClient:
         """How many nonces the account has used at the head."""
         return int(self._ask("eth_getTransactionCount", address, "latest"), 16)
 
+    def least_transaction_count(self, address: ChecksumAddress, *, block: int) -> int:
+        """How many nonces the account had used at a height, by the node that knows of fewest.
+
+        Raises:
+            ChainUnavailableError: a node gave no answer, so there is nothing all of them say.
+        """
+        answers = self._ask_all("eth_getTransactionCount", address, hex(block))
+        return min(int(answer, 16) for answer in answers)
+
+    def is_in_a_block(self, tx_hash: bytes) -> bool:
+        """Whether any node has a receipt of these bytes.
+
+        Raises:
+            ChainUnavailableError: a node gave no answer.
+        """
+        answers = self._ask_all("eth_getTransactionReceipt", "0x" + tx_hash.hex())
+        return any(answer is not None for answer in answers)
+
     def balance(self, address: ChecksumAddress) -> Wei:
         """The account's native balance at the head."""
         return Wei(int(self._ask("eth_getBalance", address, "latest"), 16))
@@ -112,16 +132,27 @@ class ChainClient:
         """
         return _bytes(self._ask("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest"))
 
-    def estimate_gas(self, sender: ChecksumAddress, to: ChecksumAddress | None, data: bytes) -> Gas:
-        """What the call would use at the head.
+    def estimate_gas(
+        self,
+        sender: ChecksumAddress,
+        to: ChecksumAddress | None,
+        data: bytes,
+        *,
+        block: int | None = None,
+    ) -> Gas:
+        """What the call would use at the head, or after this block.
+
+        Args:
+            block: a node that has not seen it yet refuses, instead of answering from the past.
 
         Raises:
-            RpcError: it would revert.
+            RpcError: it would revert, or the node cannot say.
         """
         call = {"from": sender, "data": "0x" + data.hex()}
         if to is not None:
             call["to"] = to
-        return Gas(int(self._ask("eth_estimateGas", call), 16))
+        height = "latest" if block is None else hex(block)
+        return Gas(int(self._ask("eth_estimateGas", call, height), 16))
 
     def send_raw(self, raw: bytes) -> SendResult:
         """Send signed bytes to every node, once each; the best answer counts.
@@ -158,17 +189,37 @@ class ChainClient:
         )
 
     def _ask(self, method: str, *params: Any) -> Any:
-        detail = "no URL"
+        """The first answer; a revert is one, a limit or a missing block is asked of the next node.
+
+        Raises:
+            RpcError: the contract refused, or no node answered and this is what the last one said.
+            ChainUnavailableError: nothing usable came back.
+        """
+        last: AppError = ChainUnavailableError(self._name, "no URL")
         for provider in self._providers:
             try:
                 answer = _exchange(provider, method, list(params))
             except Exception as error:  # timeouts, resets, HTML instead of JSON: try the next
-                detail = type(error).__name__
+                last = ChainUnavailableError(self._name, type(error).__name__)
                 continue
+            if not isinstance(answer, _Refusal):
+                return answer
+            last = refusal = RpcError(method, answer.code, answer.message, answer.data)
+            if refusal.is_revert:
+                break
+        raise last
+
+    def _ask_all(self, method: str, *params: Any) -> list[Any]:
+        answers = []
+        for provider in self._providers:
+            try:
+                answer = _exchange(provider, method, list(params))
+            except Exception as error:
+                raise ChainUnavailableError(self._name, type(error).__name__) from error
             if isinstance(answer, _Refusal):
-                raise RpcError(method, answer.code, answer.message, answer.data)
-            return answer
-        raise ChainUnavailableError(self._name, detail)
+                raise ChainUnavailableError(self._name, answer.message)
+            answers.append(answer)
+        return answers
 
 
 @dataclass(frozen=True)

@@ -31,3 +31,16 @@ def suggest(base_fee: Wei, tip: Wei, *, cap: Wei | None = None) -> Fees:
 def with_margin(estimate: Gas) -> Gas:
     """A gas limit a tenth above the estimate, rounded up."""
     return Gas(-(-estimate * 11 // 10))
+
+
+def raised(fees: Fees) -> Fees:
+    """Fees that replace a transaction of these in every pool: both an eighth higher, rounded up.
+
+    References:
+        Geth's price bump: both prices strictly higher, and by a tenth at least.
+    """
+    return Fees(_eighth_more(fees.max_fee_per_gas), _eighth_more(fees.max_priority_fee_per_gas))
+
+
+def _eighth_more(price: Wei) -> Wei:
+    return Wei(price * 1125 // 1000 + 1)

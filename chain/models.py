@@ -109,7 +109,11 @@ OPEN_STATES = (TransactionState.SIGNED, TransactionState.SENT, TransactionState.
 
 
 class Transaction(TenantMixin, Base):
-    """One intent (to, data, value) bound to one nonce of one lane, for ever."""
+    """One intent (to, data, value) bound to one nonce of one lane, for ever.
+
+    `foreign_use_at` is when every node said that other bytes than ours had used the nonce. The row
+    stays open: should a receipt of ours appear after all, it decides.
+    """
 
     __tablename__ = "transactions"
     __table_args__ = (
@@ -145,6 +149,7 @@ class Transaction(TenantMixin, Base):
     created_at: Mapped[datetime]
     next_action_at: Mapped[datetime]
     finalized_at: Mapped[datetime | None]
+    foreign_use_at: Mapped[datetime | None]
     lease_epoch: Mapped[int] = mapped_column(default=0)
 
     lane: Mapped[NonceLane] = relationship()
@@ -167,7 +172,10 @@ class AttemptKind(StrEnum):
 
 
 class Attempt(TenantMixin, Base):
-    """Signed bytes of a transaction, stored before they are sent and never changed."""
+    """Signed bytes of a transaction, stored before they are sent and never changed.
+
+    `accepted_at` is when a node first said that it holds them.
+    """
 
     __tablename__ = "attempts"
     __table_args__ = (UniqueConstraint("transaction_id", "seq"),)
@@ -183,4 +191,5 @@ class Attempt(TenantMixin, Base):
     signed_at: Mapped[datetime]
     first_sent_at: Mapped[datetime | None]
     last_sent_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
     last_answer: Mapped[str | None]

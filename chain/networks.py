@@ -54,6 +54,9 @@ def get_chain(session: Session, chain_id: int) -> Chain:
 def ensure_chain(session: Session, *, kind: ChainKind, client: ChainClient) -> Chain:
     """The first chain's row exists, seeded from the settings, and the node serves that chain.
 
+    The addresses of its nodes follow the settings at every start; everything else stays as it was
+    seeded.
+
     Raises:
         ChainMismatchError: the node's id is not the configured or stored one.
         ChainForgottenError: the node serves the right id with another history.
@@ -79,6 +82,8 @@ def ensure_chain(session: Session, *, kind: ChainKind, client: ChainClient) -> C
     )
     chain = get_chain(session, settings.id)
     check_identity(chain, client)
+    if chain.kind is ChainKind.EXTERNAL:
+        chain.rpc_urls = settings.rpc_urls
     return chain
 
 

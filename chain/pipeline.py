@@ -16,13 +16,13 @@ import structlog
 from eth_typing import ChecksumAddress
 from eth_utils.crypto import keccak
 from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, contains_eager, selectinload
 
 from chain import nonces
 from chain.bindings.create import create_address
 from chain.client import ChainClient, Receipt, SendResult
-from chain.errors import SendAnswer
-from chain.fees import Fees
+from chain.errors import ChainUnavailableError, SendAnswer
+from chain.fees import Fees, raised
 from chain.models import (
     OPEN_STATES,
     Attempt,
@@ -44,6 +44,7 @@ from wallets.service import sign_transaction
 log = structlog.get_logger(__name__)
 
 _ANSWER_LENGTH = 200
+_TRANSFER_GAS = Gas(21_000)
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,6 @@ def enqueue(
     Locks: the lane.
     """
     lane, nonce = nonces.allocate(session, lane_id)
-    payload = _payload(lane, nonce, intent, fees)
-    signed = sign_transaction(session, lane.address, payload)
     transaction = Transaction(
         id=TransactionId(new_id()),
         lane_id=lane.id,
@@ -97,8 +96,8 @@ def enqueue(
     )
     session.add(transaction)
     session.flush()
-    session.add(_first_attempt(transaction, signed.tx_hash, signed.raw, payload, at=at))
-    session.flush()
+    payload = _payload(lane, nonce, intent, fees)
+    _sign(session, transaction, lane, payload, kind=AttemptKind.FIRST, at=at)
     return transaction
 
 
@@ -115,25 +114,29 @@ def _payload(lane: NonceLane, nonce: int, intent: Intent, fees: Fees) -> Transac
     )
 
 
-def _first_attempt(
+def _sign(
+    session: Session,
     transaction: Transaction,
-    tx_hash: bytes,
-    raw: bytes,
+    lane: NonceLane,
     payload: TransactionPayload,
     *,
+    kind: AttemptKind,
     at: datetime,
-) -> Attempt:
-    return Attempt(
-        tx_hash=tx_hash,
-        transaction_id=transaction.id,
-        seq=0,
-        kind=AttemptKind.FIRST,
+) -> None:
+    """One attempt more is stored; whichever attempt gets into a block decides."""
+    signed = sign_transaction(session, lane.address, payload)
+    attempt = Attempt(
+        tx_hash=signed.tx_hash,
+        seq=len(transaction.attempts),
+        kind=kind,
         max_fee_per_gas=payload.max_fee_per_gas,
         max_priority_fee_per_gas=payload.max_priority_fee_per_gas,
         gas=payload.gas,
-        raw=raw,
+        raw=signed.raw,
         signed_at=at,
     )
+    transaction.attempts.append(attempt)
+    session.flush()
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,11 @@ class _Open:
 
     id: TransactionId
     lane_id: LaneId
+    sender: ChecksumAddress
+    nonce: int
     state: TransactionState
     block_hash: bytes | None
+    is_foreign: bool
     attempts: tuple[tuple[bytes, bytes, datetime | None], ...]
     """(hash, raw bytes, last sent at), oldest first."""
 
@@ -162,7 +168,7 @@ def watch(
         line: reads the newest block that counts as final; asked once, before any receipt.
 
     Returns:
-        How many transactions are still open.
+        How many transactions are still open and can be expected in a block.
 
     Raises:
         ChainUnavailableError: the node does not answer; nothing is lost.
@@ -173,22 +179,24 @@ def watch(
     final_line = line()
     for transaction in open_transactions:
         receipt = _find_receipt(client, transaction)
-        if receipt is None:
-            _unmine(merchant, transaction, at=at)
-            _send_again(merchant, client, transaction, at=at)
-        else:
+        if receipt is not None:
             _record(merchant, transaction, receipt, final_line=final_line, at=at)
-    return len(_open_transactions(merchant, chain_id))
+            continue
+        _unmine(merchant, transaction, at=at)
+        answer = _send_again(merchant, client, transaction, at=at)
+        if answer is SendAnswer.NONCE_TOO_LOW:
+            _look_for_foreign_use(merchant, client, transaction, final_line=final_line, at=at)
+    return sum(not left.is_foreign for left in _open_transactions(merchant, chain_id))
 
 
 def _open_transactions(merchant: MerchantId, chain_id: int) -> list[_Open]:
     with unit_of_work(merchant=merchant) as session:
         rows = session.scalars(
             select(Transaction)
-            .join(NonceLane)
+            .join(Transaction.lane)
             .where(NonceLane.chain_id == chain_id, Transaction.state.in_(OPEN_STATES))
             .order_by(Transaction.lane_id, Transaction.nonce)
-            .options(selectinload(Transaction.attempts))
+            .options(selectinload(Transaction.attempts), contains_eager(Transaction.lane))
         ).all()
         return [_copy(row) for row in rows]
 
@@ -197,8 +205,11 @@ def _copy(row: Transaction) -> _Open:
     return _Open(
         id=row.id,
         lane_id=row.lane_id,
+        sender=row.lane.address,
+        nonce=row.nonce,
         state=row.state,
         block_hash=row.block_hash,
+        is_foreign=row.foreign_use_at is not None,
         attempts=tuple((a.tx_hash, a.raw, a.last_sent_at) for a in row.attempts),
     )
 
@@ -227,14 +238,16 @@ def _unmine(merchant: MerchantId, seen: _Open, *, at: datetime) -> None:
 
 def _send_again(
     merchant: MerchantId, client: ChainClient, transaction: _Open, *, at: datetime
-) -> None:
+) -> SendAnswer | None:
+    """What the nodes said to the newest bytes, or None while the last send is recent."""
     tx_hash, raw, last_sent = transaction.attempts[-1]
     patience = timedelta(seconds=chain_settings().rebroadcast_seconds)
     was_sent = transaction.state is TransactionState.SENT
     if was_sent and last_sent is not None and at - last_sent < patience:
-        return
+        return None
     result = client.send_raw(raw)
     _store_answer(merchant, transaction, tx_hash, result, at=at)
+    return result.answer
 
 
 def _store_answer(
@@ -246,22 +259,69 @@ def _store_answer(
         attempt.first_sent_at = attempt.first_sent_at or at
         attempt.last_sent_at = at
         attempt.last_answer = f"{result.answer}: {result.text}"[:_ANSWER_LENGTH]
+        if result.answer in (SendAnswer.ACCEPTED, SendAnswer.KNOWN):
+            attempt.accepted_at = attempt.accepted_at or at
         if row.state is TransactionState.SIGNED:
             row.state = TransactionState.SENT
-        _react(session, seen.lane_id, result)
+        if result.answer is SendAnswer.INSUFFICIENT_FUNDS:
+            _pause(session, row.lane_id, "the relayer's balance is too low; fund it, then resume")
+        elif result.answer is SendAnswer.REJECTED:
+            _give_up(session, row, result.text, at=at)
 
 
-def _react(session: Session, lane_id: LaneId, result: SendResult) -> None:
-    """Pause the lane where new work would only make things worse; the bytes stay as they are."""
-    reason = {
-        SendAnswer.INSUFFICIENT_FUNDS: "the relayer's balance is too low; fund it, then resume",
-        SendAnswer.REJECTED: f"a node refused the transaction itself: {result.text}",
-    }.get(result.answer)
-    if reason is not None:
-        lane = session.get_one(NonceLane, lane_id, with_for_update=True)
-        if lane.state is LaneState.ACTIVE:
-            lane.state, lane.state_reason = LaneState.PAUSED, reason[:_ANSWER_LENGTH]
-            log.error("lane_paused", lane=str(lane_id), reason=reason)
+def _pause(session: Session, lane_id: LaneId, reason: str) -> None:
+    """New work would only make things worse; the bytes that exist stay as they are."""
+    lane = session.get_one(NonceLane, lane_id, with_for_update=True)
+    if lane.state is LaneState.ACTIVE:
+        lane.state, lane.state_reason = LaneState.PAUSED, reason[:_ANSWER_LENGTH]
+        log.error("lane_paused", lane=str(lane_id), reason=reason)
+
+
+def _give_up(session: Session, row: Transaction, text: str, *, at: datetime) -> None:
+    """The nonce of bytes that no node takes is filled by a recorded no-op.
+
+    Bytes that any node accepted are watched on: the answer of another proves nothing. The no-op
+    competes with them for one nonce, so even where an acceptance was never heard of, exactly one
+    of the two gets into a block, and that one decides.
+    """
+    if any(attempt.accepted_at is not None for attempt in row.attempts):
+        return
+    newest = row.attempts[-1]
+    if newest.kind is AttemptKind.CANCEL:
+        _pause(session, row.lane_id, f"a node refused the transaction itself: {text}")
+        return
+    fees = raised(Fees(newest.max_fee_per_gas, newest.max_priority_fee_per_gas))
+    no_op = Intent(TransactionKind.NOOP, to=row.lane.address, data=b"", gas=_TRANSFER_GAS)
+    payload = _payload(row.lane, row.nonce, no_op, fees)
+    _sign(session, row, row.lane, payload, kind=AttemptKind.CANCEL, at=at)
+    log.error("transaction_given_up", transaction=str(row.id), reason=text)
+
+
+def _look_for_foreign_use(
+    merchant: MerchantId, client: ChainClient, seen: _Open, *, final_line: int, at: datetime
+) -> None:
+    """The lane is quarantined when somebody else's bytes have its nonce, finally and on every node.
+
+    Never a new nonce: what the stranger sent may be these very bytes with other fees, after a
+    restored backup.
+    """
+    try:
+        if client.least_transaction_count(seen.sender, block=final_line) <= seen.nonce:
+            return
+        if any(client.is_in_a_block(tx_hash) for tx_hash, _raw, _sent in seen.attempts):
+            return
+    except ChainUnavailableError as error:
+        log.warning("no_verdict_on_nonce", transaction=str(seen.id), reason=str(error))
+        return
+    with unit_of_work(merchant=merchant) as session:
+        row = _lock(session, seen.id)
+        if row.state is TransactionState.FINAL or row.foreign_use_at is not None:
+            return
+        row.foreign_use_at = at
+        lane = session.get_one(NonceLane, row.lane_id, with_for_update=True)
+        lane.state = LaneState.QUARANTINED
+        lane.state_reason = f"something else used the relayer's key: nonce {row.nonce} is not ours"
+    log.critical("lane_quarantined", lane=str(seen.lane_id), nonce=seen.nonce)
 
 
 def _record(
@@ -274,15 +334,22 @@ def _record(
         row = _lock(session, seen.id)
         if row.state is TransactionState.FINAL:
             return
+        outcome = _outcome(row, receipt)
         row.state = TransactionState.FINAL if is_final else TransactionState.MINED
         row.block_number, row.block_hash = receipt.block_number, receipt.block_hash
         row.mined_hash = receipt.tx_hash
         row.gas_used, row.effective_gas_price = receipt.gas_used, receipt.effective_gas_price
         if is_final:
-            row.outcome = Outcome.SUCCESS if receipt.succeeded else Outcome.REVERTED
-            row.finalized_at = at
+            row.outcome, row.finalized_at = outcome, at
         session.flush()
     log.info("transaction_final" if is_final else "transaction_mined", transaction=str(seen.id))
+
+
+def _outcome(row: Transaction, receipt: Receipt) -> Outcome:
+    [mined] = [attempt for attempt in row.attempts if attempt.tx_hash == receipt.tx_hash]
+    if mined.kind is AttemptKind.CANCEL:
+        return Outcome.CANCELLED
+    return Outcome.SUCCESS if receipt.succeeded else Outcome.REVERTED
 
 
 def _lock(session: Session, transaction_id: TransactionId) -> Transaction:

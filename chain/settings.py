@@ -9,7 +9,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class ChainSettings(BaseSettings):
-    """Settings of the chain, prefix `CHAIN_`. They seed the first chain row; then rows rule."""
+    """Settings of the chain, prefix `CHAIN_`.
+
+    They seed the first chain row; then the row rules, but for the addresses of the nodes.
+    """
 
     model_config = SettingsConfigDict(env_prefix="CHAIN_", extra="ignore", env_ignore_empty=True)
 

@@ -5,7 +5,15 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -45,7 +53,9 @@ class PlanState(StrEnum):
 class Plan(TenantMixin, Base):
     """A frozen decision: batches, their order and their bytes never change again.
 
-    `subject_id` is the pass contract, asset or airdrop round the plan belongs to.
+    `subject_id` is the pass contract, asset or airdrop round the plan belongs to. `ordinal` is the
+    order of sending: taken from a counter of the database while the lock is held that numbers the
+    plan's content, so that no clock can put a later pass batch or round first.
     """
 
     __tablename__ = "plans"
@@ -54,6 +64,7 @@ class Plan(TenantMixin, Base):
     )
 
     id: Mapped[PlanId] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
     chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"))
     kind: Mapped[PlanKind]
     subject_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))

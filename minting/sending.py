@@ -1,27 +1,35 @@
 """Hands planned batches to the pipeline, one at a time and in order for each plan.
 
 The gas of a batch is measured against the chain as its predecessors left it, so a batch is sent
-once the one before it is in a block. Numbered batches depend on that order anyway.
+once the one before it is in a block, and measured after that block: a node that lags behind must
+not make a refusal out of its ignorance. Numbered batches depend on that order anyway.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from chain import pipeline
-from chain.client import ChainClient
+from chain.client import Block, ChainClient
 from chain.errors import LanePausedError, RpcError
 from chain.fees import Fees, suggest, with_margin
-from chain.models import LaneState, NonceLane, Transaction, TransactionKind, TransactionState
+from chain.models import (
+    LaneState,
+    NonceLane,
+    Outcome,
+    Transaction,
+    TransactionKind,
+    TransactionState,
+)
 from chain.pipeline import Intent
 from chain.settings import chain_settings
 from core.db import unit_of_work
 from core.types import BatchId, Gas, LaneId, MerchantId, PlanId, Wei
 from minting.errors import BatchNotFoundError
-from minting.models import Batch, BatchState, Plan, PlanState
+from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
 from wallets.addresses import ChecksumAddress
 from wallets.policy import MAX_GAS
 
@@ -38,6 +46,14 @@ class _Ready:
     calldata: bytes
 
 
+@dataclass(frozen=True)
+class _Conditions:
+    """What the chain offers now: the prices, and the block that gas is measured after."""
+
+    fees: Fees
+    block: int
+
+
 def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at: datetime) -> int:
     """Every plan's next batch is signed and stored, if the one before it is in a block.
 
@@ -50,14 +66,19 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     Raises:
         ChainUnavailableError: gas or fees could not be read; nothing was changed.
     """
-    ready = _ready(merchant, chain_id)
+    ready, known_block = _ready(merchant, chain_id)
     if not ready:
         return 0
-    fees = _fees(client)
-    return sum(_assign(merchant, client, item, fees=fees, at=at) for item in ready)
+    head = client.head()
+    if head.number < known_block:
+        log.warning("node_lags_behind", head=head.number, known=known_block)
+        return 0
+    now = _Conditions(_fees(head), head.number)
+    return sum(_assign(merchant, client, item, now, at=at) for item in ready)
 
 
-def _ready(merchant: MerchantId, chain_id: int) -> list[_Ready]:
+def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
+    """The batches whose turn it is, and the newest block that a transaction of the lane is in."""
     with unit_of_work(merchant=merchant) as session:
         lane = session.scalar(
             select(NonceLane).where(
@@ -65,7 +86,7 @@ def _ready(merchant: MerchantId, chain_id: int) -> list[_Ready]:
             )
         )
         if lane is None:
-            return []
+            return [], 0
         rows = session.execute(
             select(Batch, Plan)
             .join(Plan)
@@ -75,12 +96,16 @@ def _ready(merchant: MerchantId, chain_id: int) -> list[_Ready]:
                 Batch.state == BatchState.PLANNED,
                 _no_unmined_predecessor(),
             )
-            .order_by(Plan.id, Batch.index)
+            .order_by(Plan.ordinal, Batch.index)
         ).all()
-        return [
+        ready = [
             _Ready(batch.id, plan.id, lane.id, lane.address, plan.contract, batch.calldata)
             for batch, plan in rows
         ]
+        newest = session.scalar(
+            select(func.max(Transaction.block_number)).where(Transaction.lane_id == lane.id)
+        )
+        return ready, newest or 0
 
 
 def _no_unmined_predecessor() -> ColumnElement[bool]:
@@ -89,49 +114,77 @@ def _no_unmined_predecessor() -> ColumnElement[bool]:
     in_block = exists().where(
         Transaction.batch_id == earlier.id,
         Transaction.state.in_((TransactionState.MINED, TransactionState.FINAL)),
+        Transaction.outcome.is_distinct_from(Outcome.CANCELLED),
     )
-    same_contract = earlier_plan.contract.is_not_distinct_from(Plan.contract)
+    is_on_its_way = earlier.state.in_((BatchState.PLANNED, BatchState.ASSIGNED)) & ~in_block
     return ~(
         select(earlier.id)
         .join(earlier_plan, earlier_plan.id == earlier.plan_id)
         .where(
-            same_contract,
-            (earlier_plan.id < Plan.id)
-            | ((earlier_plan.id == Plan.id) & (earlier.index < Batch.index)),
-            earlier.state.in_((BatchState.PLANNED, BatchState.ASSIGNED)),
-            ~in_block,
+            earlier_plan.contract.is_not_distinct_from(Plan.contract),
+            _is_before(earlier_plan, earlier),
+            is_on_its_way | _stands_in_the_way(earlier_plan, earlier),
         )
         .exists()
     )
 
 
-def _fees(client: ChainClient) -> Fees:
+def _is_before(plan: type[Plan], batch: type[Batch]) -> ColumnElement[bool]:
+    return (plan.ordinal < Plan.ordinal) | (
+        (plan.ordinal == Plan.ordinal) & (batch.index < Batch.index)
+    )
+
+
+def _stands_in_the_way(plan: type[Plan], batch: type[Batch]) -> ColumnElement[bool]:
+    """A held batch of a kind that the contract numbers: it refuses everything after a gap."""
+    return (batch.state == BatchState.HELD) & plan.kind.in_((PlanKind.PASSES, PlanKind.DROP))
+
+
+def blocking_reason(session: Session, plan: Plan) -> str | None:
+    """Why the plan cannot go on: its own held batch, or an earlier one of the same contract."""
+    return session.scalar(
+        select(Batch.held_reason)
+        .join(Plan)
+        .where(
+            Batch.state == BatchState.HELD,
+            (Plan.id == plan.id)
+            | (
+                (Plan.contract == plan.contract)
+                & (Plan.ordinal < plan.ordinal)
+                & _stands_in_the_way(Plan, Batch)
+            ),
+        )
+        .order_by(Plan.ordinal.desc())
+        .limit(1)
+    )
+
+
+def _fees(head: Block) -> Fees:
     settings = chain_settings()
     cap = settings.max_fee_per_gas_wei
     return suggest(
-        client.head().base_fee_per_gas,
+        head.base_fee_per_gas,
         Wei(settings.priority_fee_per_gas_wei),
         cap=None if cap is None else Wei(cap),
     )
 
 
 def _assign(
-    merchant: MerchantId, client: ChainClient, ready: _Ready, *, fees: Fees, at: datetime
+    merchant: MerchantId, client: ChainClient, ready: _Ready, now: _Conditions, *, at: datetime
 ) -> int:
     try:
-        gas = with_margin(client.estimate_gas(ready.sender, ready.to, ready.calldata))
+        estimate = client.estimate_gas(ready.sender, ready.to, ready.calldata, block=now.block)
     except RpcError as error:
         if error.is_revert:
             _hold(merchant, ready.batch_id, error.reason)
         else:
             log.warning("gas_not_measured", batch=str(ready.batch_id), reason=error.reason)
         return 0
-    if gas > MAX_GAS:
-        # The margin may pass the cap while the measured gas is below it.
-        gas = Gas(MAX_GAS)
+    # The margin may pass the cap while the measured gas is below it.
+    gas = min(with_margin(estimate), Gas(MAX_GAS))
     try:
         with unit_of_work(merchant=merchant) as session:
-            return _claim(session, ready, gas=gas, fees=fees, at=at)
+            return _claim(session, ready, gas=gas, fees=now.fees, at=at)
     except LanePausedError:
         return 0
 
@@ -152,9 +205,10 @@ def _claim(session: Session, ready: _Ready, *, gas: Gas, fees: Fees, at: datetim
 
 
 def release(session: Session, batch_id: BatchId) -> None:
-    """A batch that was held before it was signed is tried again; any other stays as it is.
+    """A held batch of which no signed bytes can get into a block any more is tried again.
 
-    Its bytes are the same, so the contract still refuses whatever it has done before.
+    Any other stays as it is. Its call is the same as before, so the contract still refuses whatever
+    it has done.
 
     Raises:
         BatchNotFoundError: this merchant has no such batch.
@@ -164,7 +218,14 @@ def release(session: Session, batch_id: BatchId) -> None:
     batch = session.get(Batch, batch_id, with_for_update=True)
     if batch is None:
         raise BatchNotFoundError(batch_id)
-    is_signed = session.scalar(select(exists().where(Transaction.batch_id == batch_id)))
+    is_signed = session.scalar(
+        select(
+            exists().where(
+                Transaction.batch_id == batch_id,
+                Transaction.outcome.is_distinct_from(Outcome.CANCELLED),
+            )
+        )
+    )
     if batch.state is BatchState.HELD and not is_signed:
         batch.state, batch.held_reason = BatchState.PLANNED, None
         batch.plan.state = PlanState.RUNNING

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy.orm import Session, aliased
 
 from chain.models import Outcome, Transaction, TransactionState
 from chain.networks import register_contract
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 def settle(session: Session, *, at: datetime) -> int:
-    """Every batch whose transaction is final has its effect in the tables.
+    """Every batch about whose transaction something is certain has its effect in the tables.
 
     Returns:
         How many batches were settled.
@@ -45,11 +45,7 @@ def settle(session: Session, *, at: datetime) -> int:
         select(Batch, Plan, Transaction)
         .join(Plan, Plan.id == Batch.plan_id)
         .join(Transaction, Transaction.batch_id == Batch.id)
-        .where(
-            Batch.state == BatchState.ASSIGNED,
-            Transaction.state == TransactionState.FINAL,
-            Transaction.outcome != Outcome.CANCELLED,
-        )
+        .where(_is_due())
         .order_by(Batch.id)
         .with_for_update(of=(Batch, Plan), skip_locked=True)
     ).all()
@@ -58,21 +54,54 @@ def settle(session: Session, *, at: datetime) -> int:
     return len(rows)
 
 
+def _is_due() -> ColumnElement[bool]:
+    """An assigned batch with a verdict, or a held one that was delivered after all.
+
+    A cancelled transaction says nothing once the batch has been signed anew.
+    """
+    newer = aliased(Transaction)
+    is_signed_anew = exists().where(
+        newer.batch_id == Batch.id, newer.outcome.is_distinct_from(Outcome.CANCELLED)
+    )
+    has_verdict = (Transaction.state == TransactionState.FINAL) & (
+        (Transaction.outcome != Outcome.CANCELLED) | ~is_signed_anew
+    )
+    is_foreign = Transaction.foreign_use_at.is_not(None)
+    return ((Batch.state == BatchState.ASSIGNED) & (has_verdict | is_foreign)) | (
+        (Batch.state == BatchState.HELD) & (Transaction.outcome == Outcome.SUCCESS)
+    )
+
+
 def _settle(
     session: Session, batch: Batch, plan: Plan, transaction: Transaction, *, at: datetime
 ) -> None:
-    if transaction.outcome is Outcome.REVERTED:
-        batch.state, batch.held_reason = BatchState.HELD, "the contract refused it"
-        plan.state = PlanState.HELD
-        log.error("batch_reverted", batch=str(batch.id), plan=str(plan.id))
-        return
-    batch.state = BatchState.FINAL
-    effect = _EFFECTS.get(plan.kind)
-    if effect is not None:
-        effect(session, batch, plan, transaction, at)
-    if all(other.state is BatchState.FINAL for other in plan.batches):
-        plan.state = PlanState.DONE
+    if transaction.outcome is Outcome.SUCCESS:
+        batch.state, batch.held_reason = BatchState.FINAL, None
+        effect = _EFFECTS.get(plan.kind)
+        if effect is not None:
+            effect(session, batch, plan, transaction, at)
+    else:
+        batch.state, batch.held_reason = BatchState.HELD, _held_reason(transaction)
+        log.error("batch_held", batch=str(batch.id), reason=batch.held_reason)
+    plan.state = _state_of(plan)
     session.flush()
+
+
+def _held_reason(transaction: Transaction) -> str:
+    match transaction.outcome:
+        case Outcome.REVERTED:
+            return "the contract refused it"
+        case Outcome.CANCELLED:
+            return f"no node took the transaction ({transaction.attempts[0].last_answer})"
+        case _:
+            return "something else used the relayer's key; whether it was delivered is not known"
+
+
+def _state_of(plan: Plan) -> PlanState:
+    states = {batch.state for batch in plan.batches}
+    if BatchState.HELD in states:
+        return PlanState.HELD
+    return PlanState.DONE if states == {BatchState.FINAL} else PlanState.RUNNING
 
 
 def _pass_contract_live(

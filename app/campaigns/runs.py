@@ -13,8 +13,8 @@ from app.rewards.service import find_line, grant_many
 from chain.models import Outcome, Transaction
 from core.events import emit
 from core.types import AssetId, Gas, UserId, Wei
-from minting import airdrops, passes
-from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
+from minting import airdrops, passes, sending
+from minting.models import Batch, Plan, PlanKind
 
 _OPEN = (RunState.PREPARING, RunState.RUNNING)
 
@@ -65,22 +65,14 @@ def _plan_when_ready(session: Session, run: AirdropRun, *, at: datetime) -> None
 
 def _follow(session: Session, run: AirdropRun, *, at: datetime) -> None:
     plan = _plan(session, run)
-    if plan is not None and plan.state is PlanState.HELD:
-        run.state, run.pause_reason = RunState.PAUSED, _held_reason(session, plan)
-        return
-    run.state, run.pause_reason = RunState.RUNNING, None
+    assert plan is not None  # planned when the run left PREPARING
+    run.pause_reason = sending.blocking_reason(session, plan)
+    run.state = RunState.RUNNING if run.pause_reason is None else RunState.PAUSED
     if not _open_grants(session, run):
         run.state, run.completed_at = RunState.COMPLETED, at
         campaign = session.get_one(Campaign, run.campaign_id)
         campaign.state, campaign.ended_at = CampaignState.ENDED, at
         emit(session, "cohort.airdrop.completed", at=at, delivered=run.recipient_count)
-
-
-def _held_reason(session: Session, plan: Plan) -> str:
-    reason = session.scalar(
-        select(Batch.held_reason).where(Batch.plan_id == plan.id, Batch.state == BatchState.HELD)
-    )
-    return reason or "a batch is held"
 
 
 def _open_grants(session: Session, run: AirdropRun) -> int:
@@ -165,7 +157,7 @@ def _transactions(session: Session, plan: Plan | None) -> tuple[int, int, Gas, W
         return 0, 0, Gas(0), Wei(0)
     total, final, gas, fee = session.execute(
         select(
-            func.count(Batch.id),
+            func.count(Batch.id.distinct()),
             func.count(Transaction.id).filter(Transaction.outcome == Outcome.SUCCESS),
             func.coalesce(func.sum(Transaction.gas_used), 0),
             func.coalesce(func.sum(Transaction.gas_used * Transaction.effective_gas_price), 0),

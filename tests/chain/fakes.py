@@ -163,9 +163,27 @@ class FakeChain:
         self._check_up()
         return b""
 
-    def estimate_gas(self, sender: ChecksumAddress, to: ChecksumAddress | None, data: bytes) -> Gas:
+    def least_transaction_count(self, address: ChecksumAddress, *, block: int) -> int:
+        """Nonces used by the account up to a block."""
+        self._check_up()
+        mined = [signed for each in self.blocks[: block + 1] for signed in each.transactions]
+        return sum(signed.sender == address for signed in mined)
+
+    def is_in_a_block(self, tx_hash: bytes) -> bool:
+        """Whether it is on the canonical chain; hidden receipts are hidden here, too."""
+        return self.receipt(tx_hash) is not None
+
+    def estimate_gas(
+        self,
+        sender: ChecksumAddress,
+        to: ChecksumAddress | None,
+        data: bytes,
+        *,
+        block: int | None = None,
+    ) -> Gas:
         """What the test chose, or its refusal."""
         self._check_up()
+        assert block is None or block < len(self.blocks)
         if self.refusal is not None:
             raise self.refusal
         return self.gas_estimate

@@ -58,7 +58,13 @@ class TestReads:
     def test_a_creation_is_estimated_without_a_receiver(self) -> None:
         with node(eth_estimateGas="0x5208") as up:
             client(up).estimate_gas(CONTRACT, None, b"\x01")
-            assert up.asked == [("eth_estimateGas", [{"from": CONTRACT, "data": "0x01"}])]
+            call = {"from": CONTRACT, "data": "0x01"}
+            assert up.asked == [("eth_estimateGas", [call, "latest"])]
+
+    def test_gas_is_measured_after_the_block_that_was_asked_for(self) -> None:
+        with node(eth_estimateGas="0x5208") as up:
+            client(up).estimate_gas(CONTRACT, None, b"\x01", block=17)
+            assert up.asked[0][1][1] == "0x11"
 
     def test_the_head_is_a_block(self) -> None:
         with node(eth_getBlockByNumber=BLOCK) as up:
@@ -161,6 +167,44 @@ class TestRefusals:
             with pytest.raises(RpcError):
                 client(first, second).call(CONTRACT, b"")
             assert second.asked == []
+
+    def test_a_limit_of_one_node_is_no_answer_and_the_next_is_asked(self) -> None:
+        with (
+            node(eth_call=error(-32005, "limit exceeded")) as first,
+            node(eth_call="0x01") as next_,
+        ):
+            assert client(first, next_).call(CONTRACT, b"") == b"\x01"
+
+    def test_with_limits_everywhere_the_last_one_is_told(self) -> None:
+        with (
+            node(eth_call=error(-32005, "limit exceeded")) as up,
+            pytest.raises(RpcError, match="limit exceeded"),
+        ):
+            client(up).call(CONTRACT, b"")
+
+
+class TestWhatOnlyAllNodesCanProve:
+    def test_the_least_count_is_told(self) -> None:
+        with node(eth_getTransactionCount="0x5") as one, node(eth_getTransactionCount="0x4") as two:
+            assert client(one, two).least_transaction_count(CONTRACT, block=9) == 4
+            assert one.asked == [("eth_getTransactionCount", [CONTRACT, "0x9"])]
+
+    @pytest.mark.parametrize("receipt", [None, {"status": "0x1"}])
+    def test_one_node_with_a_receipt_is_enough(self, receipt: Any) -> None:
+        with (
+            node(eth_getTransactionReceipt=None) as one,
+            node(eth_getTransactionReceipt=receipt) as two,
+        ):
+            assert client(one, two).is_in_a_block(bytes(32)) == (receipt is not None)
+
+    @pytest.mark.parametrize("answer", [error(-32000, "missing trie node"), b"<html>"])
+    def test_a_node_without_an_answer_leaves_no_proof(self, answer: Any) -> None:
+        with (
+            node(eth_getTransactionCount="0x5") as one,
+            node(eth_getTransactionCount=answer) as two,
+            pytest.raises(ChainUnavailableError),
+        ):
+            client(one, two).least_transaction_count(CONTRACT, block=9)
 
 
 class TestSendRaw:

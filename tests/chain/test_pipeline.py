@@ -3,15 +3,24 @@
 from datetime import timedelta
 
 import pytest
+from eth_account.typed_transactions import TypedTransaction
+from hexbytes import HexBytes
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from chain import pipeline
 from chain.bindings.create import create_address
 from chain.errors import ChainUnavailableError, LanePausedError, SendAnswer
-from chain.models import LaneState, NonceLane, Outcome, Transaction, TransactionState
+from chain.models import (
+    AttemptKind,
+    LaneState,
+    NonceLane,
+    Outcome,
+    Transaction,
+    TransactionState,
+)
 from core.db import unit_of_work
-from core.types import TransactionId
+from core.types import Gas, TransactionId, Wei
 from tests.chain.fakes import (
     DROP_AFTER,
     DROP_BEFORE,
@@ -24,10 +33,15 @@ from tests.chain.fakes import (
 )
 from tests.conftest import NOW
 from tests.factories.chain import CHAIN_ID, FEES, Desk, make_desk, make_intent
+from tests.factories.wallets import CONTRACT
 from wallets.errors import SigningRefusedError
+from wallets.models import TransactionPayload
+from wallets.service import sign_transaction
 
 LATER = timedelta(minutes=1)
-NO_VERDICTS = [answer for answer in SendAnswer if answer is not SendAnswer.ACCEPTED]
+NO_VERDICTS = [
+    answer for answer in SendAnswer if answer not in (SendAnswer.ACCEPTED, SendAnswer.REJECTED)
+]
 
 
 def watch(desk: Desk, fake: FakeChain, *, minutes: int = 0) -> int:
@@ -275,21 +289,12 @@ class TestSends:
 
 
 class TestLaneStops:
-    @pytest.mark.parametrize(
-        ("answer", "reason"),
-        [
-            (SendAnswer.INSUFFICIENT_FUNDS, "balance is too low; fund it, then resume"),
-            (SendAnswer.REJECTED, "a node refused the transaction itself: rejected"),
-        ],
-    )
-    def test_what_only_a_person_can_repair_pauses_the_lane(
-        self, desk: Desk, fake: FakeChain, answer: SendAnswer, reason: str
-    ) -> None:
+    def test_without_money_the_lane_pauses(self, desk: Desk, fake: FakeChain) -> None:
         desk.enqueue()
-        fake.sends.append(answered(answer))
+        fake.sends.append(answered(SendAnswer.INSUFFICIENT_FUNDS))
         watch(desk, fake)
         assert desk.lane().state is LaneState.PAUSED
-        assert reason in (desk.lane().state_reason or "")
+        assert "balance is too low; fund it, then resume" in (desk.lane().state_reason or "")
         with pytest.raises(LanePausedError):
             desk.enqueue(b"\x02")
 
@@ -327,6 +332,135 @@ class TestLaneStops:
         fake.sends.append(answered(answer))
         watch(desk, fake)
         assert desk.lane().state is LaneState.ACTIVE
+
+
+class TestRejected:
+    def test_a_recorded_no_op_takes_the_nonce(self, desk: Desk, fake: FakeChain) -> None:
+        row = desk.enqueue()
+        fake.sends.append(answered(SendAnswer.REJECTED))
+        finish(desk, fake)
+        first, no_op = desk.attempts()
+        [mined] = fake.mined()
+        assert (mined.tx_hash, mined.nonce, mined.data) == (no_op.tx_hash, 0, b"")
+        assert TypedTransaction.from_bytes(HexBytes(mined.raw)).as_dict()["to"] == HexBytes(
+            mined.sender
+        )
+        assert desk.transaction(row).outcome is Outcome.CANCELLED
+        assert (first.kind, no_op.kind) == (AttemptKind.FIRST, AttemptKind.CANCEL)
+        assert no_op.max_fee_per_gas >= first.max_fee_per_gas * 11 // 10
+
+    def test_the_no_op_is_stored_before_it_is_sent_and_the_lane_goes_on(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        desk.enqueue()
+        fake.sends.append(answered(SendAnswer.REJECTED))
+        watch(desk, fake)
+        assert [attempt.first_sent_at for attempt in desk.attempts()] == [NOW, None]
+        assert desk.lane().state is LaneState.ACTIVE
+        desk.enqueue(b"\x02")
+        finish(desk, fake)
+        assert [signed.data for signed in fake.mined()] == [b"", b"\x02"]
+
+    def test_what_was_accepted_before_is_only_watched(self, desk: Desk, fake: FakeChain) -> None:
+        row = desk.enqueue()
+        watch(desk, fake)
+        fake.sends.append(answered(SendAnswer.REJECTED))
+        watch(desk, fake, minutes=1)
+        assert len(desk.attempts()) == 1
+        finish(desk, fake)
+        assert desk.transaction(row).outcome is Outcome.SUCCESS
+
+    def test_taken_without_a_word_the_first_bytes_may_still_win(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        row = desk.enqueue()
+        fake.sends.extend([answered(SendAnswer.REJECTED, taken=True), DROP_BEFORE])
+        watch(desk, fake)
+        fake.mine()
+        finish(desk, fake)
+        assert desk.transaction(row).outcome is Outcome.SUCCESS
+        assert [signed.data for signed in fake.mined()] == [b"\x01"]
+
+    def test_a_refused_no_op_pauses_the_lane(self, desk: Desk, fake: FakeChain) -> None:
+        desk.enqueue()
+        fake.sends.extend([answered(SendAnswer.REJECTED, "invalid sender")] * 2)
+        watch(desk, fake)
+        watch(desk, fake)
+        assert len(desk.attempts()) == 2
+        assert desk.lane().state is LaneState.PAUSED
+        assert "refused the transaction itself: invalid sender" in (desk.lane().state_reason or "")
+        desk.resume()
+        finish(desk, fake)
+        assert len(fake.mined()) == 1
+
+
+class TestForeignUse:
+    def stranger(self, desk: Desk, fake: FakeChain) -> None:
+        """Other bytes of the same key and nonce get into a block."""
+        with unit_of_work(merchant=desk.merchant) as session:
+            payload = TransactionPayload(
+                chain_id=CHAIN_ID,
+                nonce=0,
+                to=CONTRACT,
+                data=b"\xff",
+                value=Wei(0),
+                gas=Gas(90_000),
+                max_fee_per_gas=FEES.max_fee_per_gas,
+                max_priority_fee_per_gas=FEES.max_priority_fee_per_gas,
+            )
+            raw = sign_transaction(session, desk.lane().address, payload).raw
+        fake.pool[decode(raw).tx_hash] = decode(raw)
+        fake.mine()
+
+    def used(self, desk: Desk, fake: FakeChain, *, blocks: int = 3) -> TransactionId:
+        """An open transaction whose nonce a stranger's bytes have used."""
+        row = desk.enqueue()
+        self.stranger(desk, fake)
+        fake.mine(blocks=blocks)
+        return row
+
+    def test_the_lane_is_quarantined_and_nothing_new_is_signed(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        row = self.used(desk, fake)
+        assert watch(desk, fake) == 0
+        assert desk.lane().state is LaneState.QUARANTINED
+        assert "nonce 0 is not ours" in (desk.lane().state_reason or "")
+        assert desk.transaction(row).foreign_use_at == NOW
+        assert state_of(desk, row) is TransactionState.SENT
+        assert (len(desk.attempts()), desk.lane().next_nonce) == (1, 1)
+        with pytest.raises(LanePausedError):
+            desk.enqueue(b"\x02")
+
+    def test_below_finality_there_is_no_verdict(self, desk: Desk, fake: FakeChain) -> None:
+        row = self.used(desk, fake, blocks=1)
+        assert watch(desk, fake) == 1
+        assert desk.lane().state is LaneState.ACTIVE
+        assert desk.transaction(row).foreign_use_at is None
+
+    def test_with_a_node_silent_there_is_no_verdict(self, desk: Desk, fake: FakeChain) -> None:
+        class OneIsSilent(FakeChain):
+            """A node of several does not answer."""
+
+            def least_transaction_count(self, *_: object, **__: object) -> int:
+                raise ChainUnavailableError("Test chain", "ReadTimeout")
+
+        silent = OneIsSilent()
+        self.used(desk, silent)
+        assert watch(desk, silent) == 1
+        assert desk.lane().state is LaneState.ACTIVE
+
+    def test_a_hidden_receipt_of_ours_is_not_foreign_for_ever(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        row = desk.enqueue()
+        watch(desk, fake)
+        fake.mine(blocks=4)
+        fake.hidden_receipts = 2
+        watch(desk, fake, minutes=1)
+        assert desk.lane().state is LaneState.QUARANTINED
+        watch(desk, fake, minutes=2)
+        assert desk.transaction(row).outcome is Outcome.SUCCESS
 
 
 class TestConstraints:

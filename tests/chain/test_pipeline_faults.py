@@ -235,9 +235,11 @@ class TestAnythingAtOnce:
             action()
             look(minutes)
         finish(desk, fake)
-        assert [signed.data for signed in fake.mined()] == wanted
-        assert [row.nonce for row in desk.transactions()] == list(range(len(wanted)))
-        assert {row.outcome for row in desk.transactions()} == {Outcome.SUCCESS}
-        assert len(desk.attempts()) == len(wanted)
-        for row in desk.transactions():
+        rows = desk.transactions()
+        assert [row.nonce for row in rows] == list(range(len(wanted)))
+        assert len(fake.mined()) == len(wanted)
+        for row, signed, data in zip(rows, fake.mined(), wanted, strict=True):
+            is_delivered = row.outcome is Outcome.SUCCESS
+            assert (row.mined_hash, is_delivered) == (signed.tx_hash, signed.data == data)
+            assert is_delivered or (row.outcome is Outcome.CANCELLED and signed.data == b"")
             assert row.block_hash == fake.blocks[row.block_number or 0].hash

@@ -38,9 +38,14 @@ def watch(desk: Desk, fake: FakeChain) -> None:
     pipeline.watch(desk.merchant, fake, chain_id=CHAIN_ID, line=line, at=NOW)
 
 
-def add_plan(desk: Desk, *calldata: bytes, contract: str | None = PASS_ADDRESS) -> None:
+def add_plan(
+    desk: Desk,
+    *calldata: bytes,
+    contract: str | None = PASS_ADDRESS,
+    kind: PlanKind = PlanKind.PASSES,
+) -> None:
     with unit_of_work(merchant=desk.merchant) as session:
-        make_plan(session, *calldata, kind=PlanKind.PASSES, contract=contract)
+        make_plan(session, *calldata, kind=kind, contract=contract)
 
 
 def batches(desk: Desk) -> dict[bytes, BatchState]:
@@ -146,6 +151,44 @@ class TestOrder:
         add_plan(desk, b"\x02", contract=None)
         assert assign(desk, FakeChain()) == 1
 
+    def test_behind_a_held_batch_of_numbered_content_later_plans_wait_and_say_why(
+        self, desk: Desk
+    ) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.refusal = REVERT
+        assign(desk, fake)
+        fake.refusal = None
+        add_plan(desk, b"\x02")
+        assert assign(desk, fake) == 0
+        with unit_of_work(merchant=desk.merchant) as session:
+            later = session.scalars(select(Plan).order_by(Plan.ordinal.desc())).first()
+            assert later is not None
+            reason = sending.blocking_reason(session, later)
+        assert reason == "execution reverted: AlreadyDropped"
+
+    def test_behind_a_held_deployment_others_go_on(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", contract=None, kind=PlanKind.ASSET)
+        fake = FakeChain()
+        fake.refusal = REVERT
+        assign(desk, fake)
+        fake.refusal = None
+        add_plan(desk, b"\x02", contract=None, kind=PlanKind.ASSET)
+        assert assign(desk, fake) == 1
+
+    def test_a_node_behind_a_block_that_was_seen_is_not_believed(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", b"\x02")
+        fake = FakeChain()
+        assign(desk, fake)
+        watch(desk, fake)
+        fake.mine()
+        watch(desk, fake)
+        lagging = FakeChain()
+        lagging.refusal = REVERT
+        assert assign(desk, lagging) == 0
+        assert batches(desk)[b"\x02"] is BatchState.PLANNED
+        assert assign(desk, fake) == 1
+
 
 class TestHold:
     def test_what_would_revert_is_held_in_the_contracts_words(self, desk: Desk) -> None:
@@ -191,7 +234,7 @@ class TestHold:
         class SignedMeanwhile(FakeChain):
             """Another process signs the batch while this one measures its gas."""
 
-            def estimate_gas(self, sender: object, to: object, data: bytes) -> object:
+            def estimate_gas(self, *call: object, block: int | None = None) -> object:
                 assert assign(desk, FakeChain()) == 1
                 raise REVERT
 
@@ -209,7 +252,7 @@ class TestHold:
         class PausedMeanwhile(FakeChain):
             """A person pauses the lane while gas is measured."""
 
-            def estimate_gas(self, sender: object, to: object, data: bytes) -> object:
+            def estimate_gas(self, *call: object, block: int | None = None) -> object:
                 pause(desk)
                 return self.gas_estimate
 

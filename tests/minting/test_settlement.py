@@ -7,11 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
-from chain.models import NonceLane, Outcome, TransactionState
+from chain.models import NonceLane, Outcome, Transaction, TransactionState
 from chain.networks import find_contract
 from core.db import unit_of_work
 from core.events import Event
-from minting import airdrops, passes, settlement
+from minting import airdrops, passes, sending, settlement
 from minting.models import (
     BatchState,
     ContractState,
@@ -157,11 +157,79 @@ class TestNotYet:
         session.flush()
         assert settlement.settle(session, at=NOW) == 0
 
-    def test_a_cancelled_one_settles_nothing(self, session: Session, lane: NonceLane) -> None:
+
+class TestGivenUp:
+    def cancelled(self, session: Session, lane: NonceLane) -> Plan:
+        """A plan whose only transaction was replaced by a no-op."""
         plan = make_plan(session, b"\x01")
-        execute(session, lane.id, plan.batches[0], Outcome.CANCELLED)
+        transaction = execute(session, lane.id, plan.batches[0], Outcome.CANCELLED)
+        transaction.attempts[0].last_answer = "rejected: oversized data"
+        session.flush()
+        return plan
+
+    def test_the_batch_is_held_in_the_nodes_words(self, session: Session, lane: NonceLane) -> None:
+        plan = self.cancelled(session, lane)
+        assert [settlement.settle(session, at=NOW) for _ in range(2)] == [1, 0]
+        assert (plan.state, plan.batches[0].state) == (PlanState.HELD, BatchState.HELD)
+        assert (
+            plan.batches[0].held_reason == "no node took the transaction (rejected: oversized data)"
+        )
+
+    def test_released_and_signed_anew_the_old_one_says_nothing(
+        self, session: Session, lane: NonceLane
+    ) -> None:
+        plan = self.cancelled(session, lane)
+        settlement.settle(session, at=NOW)
+        [batch] = plan.batches
+        sending.release(session, batch.id)
+        assert (plan.state, batch.state) == (PlanState.RUNNING, BatchState.PLANNED)
+        again = execute(session, lane.id, batch, Outcome.SUCCESS)
+        again.state, again.outcome = TransactionState.MINED, None
+        session.flush()
         assert settlement.settle(session, at=NOW) == 0
-        assert plan.batches[0].state is BatchState.ASSIGNED
+        again.state, again.outcome = TransactionState.FINAL, Outcome.SUCCESS
+        session.flush()
+        assert settlement.settle(session, at=NOW) == 1
+        assert (plan.state, batch.state) == (PlanState.DONE, BatchState.FINAL)
+
+
+class TestForeignUse:
+    def foreign(self, session: Session, lane: NonceLane) -> tuple[Plan, Transaction]:
+        """A plan whose transaction is open and whose nonce somebody else used."""
+        plan = make_plan(session, b"\x01")
+        transaction = execute(session, lane.id, plan.batches[0], Outcome.SUCCESS)
+        transaction.state, transaction.outcome = TransactionState.SENT, None
+        transaction.block_number = transaction.block_hash = None
+        transaction.foreign_use_at = NOW
+        session.flush()
+        return plan, transaction
+
+    def test_the_batch_is_held_and_cannot_be_tried_again(
+        self, session: Session, lane: NonceLane
+    ) -> None:
+        plan, _ = self.foreign(session, lane)
+        assert [settlement.settle(session, at=NOW) for _ in range(2)] == [1, 0]
+        [batch] = plan.batches
+        assert (plan.state, batch.state) == (PlanState.HELD, BatchState.HELD)
+        assert "something else used the relayer's key" in (batch.held_reason or "")
+        sending.release(session, batch.id)
+        assert batch.state is BatchState.HELD
+
+    def test_a_receipt_that_appears_after_all_decides(
+        self, session: Session, lane: NonceLane
+    ) -> None:
+        plan, transaction = self.foreign(session, lane)
+        settlement.settle(session, at=NOW)
+        transaction.state, transaction.outcome = TransactionState.FINAL, Outcome.SUCCESS
+        transaction.block_number, transaction.block_hash = 1, bytes(32)
+        session.flush()
+        assert [settlement.settle(session, at=NOW) for _ in range(2)] == [1, 0]
+        [batch] = plan.batches
+        assert (plan.state, batch.state, batch.held_reason) == (
+            PlanState.DONE,
+            BatchState.FINAL,
+            None,
+        )
 
 
 class TestTwoAtOnce:
