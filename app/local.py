@@ -26,6 +26,7 @@ from app.processes import Part, Processes
 from chain.client import ChainClient
 from chain.errors import ChainUnavailableError
 from chain.settings import chain_settings
+from core import jobs
 from core.db import forget_engine
 from core.errors import SettingsError
 from core.settings import core_settings
@@ -52,6 +53,16 @@ class NewerDirectoryError(SettingsError):
         super().__init__(
             f"{folder} was written by a newer version (format {found}, this version knows "
             f"{DATA_VERSION}). Install that version again, or use another COHORT_DATA_DIR."
+        )
+
+
+class EmptyVersionError(SettingsError):
+    """An interrupted start left the file that names the directory's format without its content."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is empty: an earlier start was interrupted. Delete that file and start again; "
+            "nothing else is touched. If a newer version worked here before, install that one."
         )
 
 
@@ -105,8 +116,8 @@ def _start(processes: Processes, folder: Path) -> None:
     prepare_installation(at=utc_now())
     processes.set_environment(**_shared_environment())
     processes.start(
-        Part("worker", "magenta", _worker_command, lambda: True),
-        Part("beat", "magenta", _beat_command, lambda: True),
+        Part("worker", "magenta", _worker_command, lambda: jobs.ready_file("worker").exists()),
+        Part("beat", "magenta", _beat_command, lambda: jobs.ready_file("beat").exists()),
         Part("web", "cyan", _web_command, _web_answers),
     )
     processes.watch()
@@ -159,6 +170,7 @@ def _chain_answers(client: ChainClient) -> bool:
 
 
 def _worker_command() -> list[str]:
+    jobs.ready_file("worker").unlink(missing_ok=True)
     return [
         *_celery("worker", "-P", "threads", "-c", "4", "--loglevel", "WARNING"),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
@@ -167,6 +179,7 @@ def _worker_command() -> list[str]:
 
 def _beat_command() -> list[str]:
     """A process of its own: a beat forked by the worker would outlive the worker's kill."""
+    jobs.ready_file("beat").unlink(missing_ok=True)
     folder = core_settings().data_dir / "run"
     return [
         *_celery("beat", "--loglevel", "WARNING", "--schedule", str(folder / "schedule")),
@@ -249,12 +262,22 @@ def _is_alive(pid: str) -> bool:
 def _check_version(folder: Path) -> None:
     path = folder / "VERSION"
     if not path.exists():
-        draft = path.with_suffix(".part")
-        draft.write_text(f"{DATA_VERSION}\n")
-        draft.replace(path)
+        _write_whole(path, f"{DATA_VERSION}\n")
     found = path.read_text().strip()
+    if not found:
+        raise EmptyVersionError(path)
     if not found.isdecimal() or int(found) > DATA_VERSION:
         raise NewerDirectoryError(folder, found)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """The file is whole or absent, also after a kill or a power cut."""
+    draft = path.with_suffix(".part")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def _check_port(host: str, port: int, setting: str) -> None:

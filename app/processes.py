@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -57,6 +58,9 @@ class Part:
 class Processes:
     """All children of this supervisor.
 
+    Linux sends a child its death signal when the *thread* that started it ends. So one thread
+    starts them all, and it ends after the last of them, or with the whole process.
+
     Args:
         environment: what every child gets.
         inherited: file descriptors every child holds open; the instance's lock is one, so the
@@ -73,6 +77,7 @@ class Processes:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._launcher = ThreadPoolExecutor(1, thread_name_prefix="launcher")
 
     def set_environment(self, **values: str) -> None:
         """Children started from now on get these too."""
@@ -91,6 +96,9 @@ class Processes:
             self._wait_ready(part)
 
     def _launch(self, part: Part) -> None:
+        self._launcher.submit(self._spawn, part).result()
+
+    def _spawn(self, part: Part) -> None:
         part.started_at.append(time.monotonic())
         part.process = subprocess.Popen(
             part.command(),
@@ -108,9 +116,10 @@ class Processes:
 
     def _relay(self, part: Part, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None  # opened as a pipe above
-        for line in process.stdout:
-            self._console.print(f"[{part.colour}]{part.name:>8}[/] ", end="")
-            self._console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        with process.stdout as lines:
+            for line in lines:
+                self._console.print(f"[{part.colour}]{part.name:>8}[/] ", end="")
+                self._console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
     def _wait_ready(self, part: Part) -> None:
         """Wait for one part while all are kept alive: it may need one that has just died."""
@@ -165,12 +174,16 @@ class Processes:
         return sum(1 for moment in part.started_at if moment > since) < _RESTARTS
 
     def stop(self) -> None:
-        """Every child has ended, last started first."""
+        """Every child has ended, last started first; a repeat changes nothing."""
         self._stopping.set()
         if self._watcher is not None:
             self._watcher.join()
-        for part in reversed(self._parts):
-            _stop(part)
+        if self._parts:
+            # Whoever was interrupted while waiting for a start must not miss its child.
+            self._launcher.submit(lambda: None).result()
+        while self._parts:
+            _stop(self._parts.pop())
+        self._launcher.shutdown()
 
 
 def _stop(part: Part) -> None:

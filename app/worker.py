@@ -8,7 +8,7 @@ from time import monotonic
 from uuid import UUID
 
 import structlog
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging, worker_ready
 from sqlalchemy import text
 
 import app.models  # noqa: F401 - the mappers need every table
@@ -33,6 +33,16 @@ celery.conf.beat_schedule = {
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _logging(**_: object) -> None:
     configure_logging("worker")
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _worker_is_ready(**_: object) -> None:
+    jobs.ready_file("worker").touch()
+
+
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _beat_is_ready(**_: object) -> None:
+    jobs.ready_file("beat").touch()
 
 
 @jobs.task("engine.step")

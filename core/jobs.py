@@ -69,6 +69,13 @@ def _file_queue(folder: Path) -> dict[str, Any]:
     }
 
 
+def ready_file(program: str) -> Path:
+    """There once `worker` or `beat` takes up work; whoever starts the program removes it first."""
+    folder = core_settings().data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{program}.ready"
+
+
 def task(name: str) -> Callable[[Callable[..., Any]], Any]:
     """Declare a task; its body has ten lines at most and opens its own units of work."""
     return shared_task(name=name, ignore_result=True)  # type: ignore[no-any-return]

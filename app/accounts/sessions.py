@@ -31,6 +31,19 @@ class SignedInMember:
     merchant: Merchant
 
 
+@dataclass(frozen=True)
+class Visit:
+    """The member of the brand behind a request.
+
+    Args:
+        is_extended: the session lives thirty days from now on, so its cookie has to, too.
+    """
+
+    merchant_id: MerchantId
+    user_id: UserId
+    is_extended: bool
+
+
 def open_team_session(session: Session, member: TeamMember, *, at: datetime) -> str:
     """The member is signed in; the returned cookie value is stored as a hash only."""
     merchant = session.scalars(
@@ -83,14 +96,15 @@ def find_member(session: Session, token: str, *, at: datetime) -> SignedInMember
     return SignedInMember(member, session.get_one(Merchant, row.merchant_id))
 
 
-def find_user(session: Session, token: str, *, at: datetime) -> tuple[MerchantId, UserId] | None:
+def find_visit(session: Session, token: str, *, at: datetime) -> Visit | None:
     """Whose space session this cookie is, or None."""
     row = _find(session, token, Audience.SPACE, at=at)
     if row is None or row.user_id is None:
         return None
-    if _touch(row, at=at):
+    is_extended = _touch(row, at=at)
+    if is_extended:
         row.expires_at = at + SPACE_LIFETIME
-    return row.merchant_id, row.user_id
+    return Visit(row.merchant_id, row.user_id, is_extended)
 
 
 def end(session: Session, token: str, *, at: datetime) -> None:

@@ -59,7 +59,8 @@ def list_transactions(
 @router.post("/operations/lanes/{lane}/resume")
 def resume(session: SessionDep, _who: Admin, lane: str) -> Response:
     """The lane takes transactions again."""
-    resume_lane(session, LaneId(decode_id("lan", lane)))
+    found = queries.get_lane(session, LaneId(decode_id("lan", lane)))
+    resume_lane(session, found.id)
     return RedirectResponse("/admin/operations", status_code=303)
 
 

@@ -4,18 +4,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
+from app.operations.errors import LaneNotFoundError
 from app.users.models import User
 from chain.models import (
     OPEN_STATES,
     LaneState,
     NonceLane,
+    Outcome,
     Transaction,
     TransactionState,
 )
+from core.types import LaneId
 from minting.models import Batch, BatchState, ContractState, DigitalAsset, Plan, Token, TokenState
 
 
@@ -37,12 +40,26 @@ def plans_of(session: Session, rows: list[Transaction]) -> dict[object, tuple[Ba
 
 
 @dataclass(frozen=True)
+class HeldBatch:
+    """A batch that waits for a person.
+
+    Args:
+        is_signed: signed bytes of it are on the chain or may still get there, so there is nothing
+            to try again.
+    """
+
+    batch: Batch
+    plan: Plan
+    is_signed: bool
+
+
+@dataclass(frozen=True)
 class Standing:
     """The pipeline in numbers."""
 
     by_state: dict[TransactionState, int]
     oldest_open: datetime | None
-    held_batches: list[Batch]
+    held_batches: list[HeldBatch]
     lanes: list[NonceLane]
 
 
@@ -52,9 +69,33 @@ def standing(session: Session) -> Standing:
     oldest = session.scalar(
         select(func.min(Transaction.created_at)).where(Transaction.state.in_(OPEN_STATES))
     )
-    held = session.scalars(select(Batch).where(Batch.state == BatchState.HELD)).all()
     lanes = session.scalars(select(NonceLane).options(joinedload(NonceLane.chain))).all()
-    return Standing(dict(counts.all()), oldest, list(held), list(lanes))
+    return Standing(dict(counts.all()), oldest, _held_batches(session), list(lanes))
+
+
+def _held_batches(session: Session) -> list[HeldBatch]:
+    is_signed = exists().where(
+        Transaction.batch_id == Batch.id, Transaction.outcome.is_distinct_from(Outcome.CANCELLED)
+    )
+    rows = session.execute(
+        select(Batch, Plan, is_signed)
+        .join(Plan, Plan.id == Batch.plan_id)
+        .where(Batch.state == BatchState.HELD)
+        .order_by(Batch.id)
+    )
+    return [HeldBatch(batch, plan, signed) for batch, plan, signed in rows]
+
+
+def get_lane(session: Session, lane_id: LaneId) -> NonceLane:
+    """The lane.
+
+    Raises:
+        LaneNotFoundError: this merchant has none with the id.
+    """
+    lane = session.get(NonceLane, lane_id)
+    if lane is None:
+        raise LaneNotFoundError(lane_id)
+    return lane
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from app.spaces.service import greeting_name
 from app.spaces.theme import brand_address
 from app.users.models import User, UserState
 from app.web.access import Access
-from app.web.cookies import Surface, session_token
+from app.web.cookies import Surface, renew_session_cookie, session_token
 from app.web.deps import AtDep, SessionDep
 from app.web.rendering import Shell, set_shell
 from core.db import choose_actor, choose_merchant
@@ -43,16 +43,18 @@ class MemberAccess(Access):
             SignInRequiredError: nobody is signed in, or the brand blocked the member.
         """
         token = session_token(request, Surface.SPACE)
-        found = sessions.find_user(session, token, at=at) if token else None
-        if found is None:
+        visit = sessions.find_visit(session, token, at=at) if token else None
+        if token is None or visit is None:
             raise SignInRequiredError
-        merchant_id, user_id = found
-        choose_merchant(session, merchant_id)
-        choose_actor(session, f"user:{encode_id('usr', user_id)}")
-        user = session.get(User, user_id)
+        choose_merchant(session, visit.merchant_id)
+        choose_actor(session, f"user:{encode_id('usr', visit.user_id)}")
+        user = session.get(User, visit.user_id)
         if user is None or user.state is not UserState.ACTIVE:
             raise SignInRequiredError
-        merchant = session.get_one(Merchant, merchant_id)
+        if visit.is_extended:
+            lifetime = int(sessions.SPACE_LIFETIME.total_seconds())
+            renew_session_cookie(request, Surface.SPACE, token, max_age=lifetime)
+        merchant = session.get_one(Merchant, visit.merchant_id)
         set_shell(request, shell_of(merchant, person=greeting_name(user)))
         return SignedInUser(user, merchant)
 

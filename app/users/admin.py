@@ -12,7 +12,8 @@ from app.accounts.deps import Analyst, Editor
 from app.users import imports, queries, service
 from app.users.errors import FileUnreadableError, MappingInvalidError
 from app.users.models import ImportState, User, UserImport
-from app.users.table import Field, analyse
+from app.users.survey import Forecast
+from app.users.table import Field, peek
 from app.web.deps import AtDep, FormDep, SessionDep
 from app.web.i18n import gettext as _
 from app.web.pagination import list_page
@@ -133,6 +134,11 @@ def _upload_page(request: Request, error: InvalidError | None) -> Response:
     return render(request, "users/import.html", status_code=status, error=error, limit=IMPORT_BYTES)
 
 
+def _forecast(row: UserImport) -> Forecast | None:
+    """None where nobody could be imported until somebody says which column is the address."""
+    return imports.forecast(row) if Field.EMAIL in imports.mapping_of(row).values() else None
+
+
 def _import_page(
     request: Request,
     session: Session,
@@ -146,8 +152,8 @@ def _import_page(
         "row": row,
         "address": _address(row),
         "is_open": is_open,
-        "sample": analyse(imports.file_path(row.id)) if is_open else None,
-        "forecast": imports.forecast(row) if is_open and not error else None,
+        "sample": peek(imports.file_path(row.id)) if is_open else None,
+        "forecast": _forecast(row) if is_open and not error else None,
         "mapping": imports.mapping_of(row) if chosen is None else chosen,
         "fields": list(Field),
         "refusals": queries.list_refusals(session, row.id),

@@ -6,17 +6,17 @@ together, so an import killed anywhere goes on at the next part and repeats noth
 
 import csv
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Text, cast, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.users import table
+from app.users import survey, table
 from app.users.errors import (
     FileUnreadableError,
     ImportNotFoundError,
@@ -24,7 +24,8 @@ from app.users.errors import (
 )
 from app.users.models import ImportRefusal, ImportState, User, UserImport
 from app.users.service import create_users, name_key, new_row
-from app.users.table import Field, Record, Refusal, Row
+from app.users.survey import Forecast
+from app.users.table import Field, Refusal, Row
 from core import jobs
 from core.events import emit
 from core.ids import new_id
@@ -34,19 +35,6 @@ from core.types import ImportId
 ROWS_A_PART = 1_000
 TASK = "users.run_import"
 _EDITABLE = (ImportState.ANALYSED, ImportState.PREVIEWED)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What running the import would do; counted over the whole file, nothing is written."""
-
-    rows: int
-    refused: dict[str, int]
-
-    @property
-    def accepted(self) -> int:
-        """Rows that would create, update or find a member."""
-        return self.rows - sum(self.refused.values())
 
 
 def upload(session: Session, file_name: str, content: BinaryIO, *, at: datetime) -> UserImport:
@@ -61,18 +49,17 @@ def upload(session: Session, file_name: str, content: BinaryIO, *, at: datetime)
     with path.open("wb") as target:
         shutil.copyfileobj(content, target)
     try:
-        sample = table.analyse(path)
+        found = survey.survey(path)
     except FileUnreadableError:
         path.unlink()
         raise
-    mapping = table.guess_mapping(sample.columns)
     row = UserImport(
         id=import_id,
         file_name=file_name or "members.csv",
         state=ImportState.ANALYSED,
-        columns=sample.columns,
-        mapping={str(position): field for position, field in mapping.items()},
-        row_count=sample.row_count,
+        columns=found.columns,
+        mapping={str(position): field for position, field in found.mapping.items()},
+        row_count=found.forecast.rows,
         actor=session.info["actor"],
         created_at=at,
     )
@@ -119,22 +106,12 @@ def choose_mapping(session: Session, row: UserImport, mapping: dict[int, Field])
 
 
 def forecast(row: UserImport) -> Forecast:
-    """A dry run over the whole file."""
-    refused: dict[str, int] = {}
-    seen: set[str] = set()
-    rows = 0
-    for judged in _judged(row, from_row=0):
-        rows += 1
-        reason = None
-        if isinstance(judged, Refusal):
-            reason = judged.reason
-        elif judged.email_key in seen:
-            reason = "duplicate_in_file"
-        else:
-            seen.add(judged.email_key)
-        if reason is not None:
-            refused[reason] = refused.get(reason, 0) + 1
-    return Forecast(rows, refused)
+    """What running it with the proposed mapping would do, counted when it was uploaded.
+
+    Raises:
+        FileUnreadableError: the file is gone.
+    """
+    return survey.survey(file_path(row.id)).forecast
 
 
 def start(session: Session, row: UserImport, *, at: datetime) -> None:
@@ -167,9 +144,9 @@ def run_part(session: Session, import_id: ImportId, *, at: datetime) -> bool:
     if row is None:
         return False
     try:
-        part = list(islice(_judged(row, from_row=row.next_row), ROWS_A_PART))
-    except (FileUnreadableError, OSError) as error:
-        row.state, row.failure, row.finished_at = ImportState.FAILED, _sentence(error), at
+        part = _part(row)
+    except FileUnreadableError as error:
+        row.state, row.failure, row.finished_at = ImportState.FAILED, str(error), at
         return False
     _load(session, row, part, at=at)
     row.next_row += len(part)
@@ -179,17 +156,17 @@ def run_part(session: Session, import_id: ImportId, *, at: datetime) -> bool:
     return False
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, FileUnreadableError):
-        return str(error)
-    return "The uploaded file is gone or cannot be read. Upload it again; nobody is imported twice."
-
-
-def _judged(row: UserImport, *, from_row: int) -> Iterator[Row | Refusal]:
+def _part(row: UserImport) -> list[Row | Refusal]:
+    """The next rows of the file; at least one, because it has some left."""
     mapping, width = mapping_of(row), len(row.columns)
-    records: Iterator[Record] = table.read_records(file_path(row.id))
-    for record in islice(records, 1 + from_row, None):
-        yield table.judge(record, mapping, width)
+    records = survey.rows_from(file_path(row.id), row.next_row)
+    part = [table.judge(record, mapping, width) for record in islice(records, ROWS_A_PART)]
+    if not part:
+        raise FileUnreadableError(
+            f"The uploaded file ends after {row.next_row} of {row.row_count} rows. Upload it "
+            "again; nobody is imported twice."
+        )
+    return part
 
 
 def _load(
@@ -205,7 +182,7 @@ def _load(
                 wanted[judged.email_key] = judged
     known = {
         user.email_key: user
-        for user in session.scalars(select(User).where(User.email_key.in_(wanted)))
+        for user in session.scalars(select(User).where(_among(User.email_key, wanted)))
     }
     fresh = [judged for key, judged in wanted.items() if key not in known]
     fresh, taken = _without_taken_references(session, fresh)
@@ -223,6 +200,15 @@ def _load(
     _store_refusals(session, row, refusals)
 
 
+def _among(column: InstrumentedAttribute[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """The column is one of the values, as a join with a list of them.
+
+    While the first import fills an empty table, the planner still thinks that it is empty and reads
+    it whole; a list of a thousand would then be compared with every row of it.
+    """
+    return column.in_(select(func.unnest(cast(list(values), ARRAY(Text)))))
+
+
 def _without_taken_references(
     session: Session, rows: Sequence[Row]
 ) -> tuple[list[Row], list[Refusal]]:
@@ -230,7 +216,9 @@ def _without_taken_references(
     references = [
         row.values[Field.REFERENCE_ID] for row in rows if Field.REFERENCE_ID in row.values
     ]
-    taken = set(session.scalars(select(User.reference_id).where(User.reference_id.in_(references))))
+    taken = set(
+        session.scalars(select(User.reference_id).where(_among(User.reference_id, references)))
+    )
     free, refused = [], []
     for row in rows:
         reference = row.values.get(Field.REFERENCE_ID)

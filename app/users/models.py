@@ -81,8 +81,8 @@ class ImportState(StrEnum):
 class UserImport(TenantMixin, VersionMixin, Base):
     """One uploaded file on its way into the users table.
 
-    `mapping` is column position (as text) -> field. `next_line` is the checkpoint: every record
-    that starts before it is in the database or among the refusals.
+    `mapping` is column position (as text) -> field. `next_row` is the checkpoint: every row
+    before it is in the database or among the refusals.
     """
 
     __tablename__ = "imports"

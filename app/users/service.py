@@ -91,11 +91,12 @@ def create_users(session: Session, rows: Sequence[dict[str, Any]], *, at: dateti
         return set()
     statement = (
         insert(User)
-        .values([{**row, "created_at": at, "version": 1} for row in rows])
         .on_conflict_do_nothing(index_elements=["merchant_id", "email_key"])
         .returning(User.id, User.email_key)
     )
-    created = session.execute(statement).all()
+    # Rows beside the statement, not in it: a statement of a thousand rows is built anew each time.
+    values = [{**row, "created_at": at, "version": 1} for row in rows]
+    created = session.execute(statement, values).all()
     users = [user_id for user_id, _ in created]
     passes.queue(session, users, at=at)
     facts: list[tuple[UserId | None, dict[str, Any]]] = [(user, {}) for user in users]

@@ -1,7 +1,8 @@
-"""Reads a CSV table in a stream: header, records with their line numbers, refusals. Pure."""
+"""Reads a CSV table in a stream: header, records with their places, refusals. Pure."""
 
 import csv
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from app.users.errors import FileUnreadableError, MappingInvalidError
 CSV_CELL_LIMIT = 100_000
 _LENGTH = {"first_name": 100, "last_name": 100, "reference_id": 128}
 _LANGUAGE_LENGTH = 2
+_GONE = "The uploaded file is gone or cannot be read. Upload it again; nobody is imported twice."
 
 
 class Field(StrEnum):
@@ -45,11 +47,22 @@ _SPELLINGS = {
 
 
 @dataclass(frozen=True)
-class Record:
-    """One record of the file: its number from 0, its first line from 1, its cells."""
+class Place:
+    """Where a record begins: its number from 0, its first line from 1, its first byte from 0."""
 
     number: int
     line: int
+    byte: int
+
+
+BEGINNING = Place(0, 1, 0)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the file: where it begins, and its cells."""
+
+    place: Place
     cells: list[str]
 
 
@@ -79,56 +92,92 @@ class Sample:
 
     columns: list[str]
     records: list[list[str]]
-    row_count: int
 
 
-def analyse(path: Path, *, sample_size: int = 5) -> Sample:
-    """The header, a few records and the number of records.
+def peek(path: Path, *, sample_size: int = 5) -> Sample:
+    """The header and a few records; the rest of the file is not read.
 
     Raises:
-        FileUnreadableError: empty, not UTF-8, or cut inside a quoted cell.
+        FileUnreadableError: empty, gone, or not a CSV table as far as it was read.
     """
     records = read_records(path)
-    try:
-        header = next(records)
-    except StopIteration:
-        raise FileUnreadableError("The file is empty. Export it again with a header row.") from None
+    header = next(records, None)
+    if header is None:
+        raise FileUnreadableError("The file is empty. Export it again with a header row.")
     first = [record.cells for record in islice(records, sample_size)]
-    count = len(first) + sum(1 for _ in records)
-    if count == 0:
-        raise FileUnreadableError("The file has a header but no rows.")
-    return Sample([cell.strip() for cell in header.cells], first, count)
+    return Sample([cell.strip() for cell in header.cells], first)
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Every record with its number and line, in constant memory; the header is number 0.
+def read_records(path: Path, *, start: Place = BEGINNING) -> Iterator[Record]:
+    """Every record from `start` on, in constant memory; the header is number 0.
+
+    Args:
+        start: the place of a record read before, so that nothing in front of it is read again.
 
     Raises:
-        FileUnreadableError: not UTF-8, a broken quote, or a NUL byte; the sentence names the line.
+        FileUnreadableError: gone, not UTF-8, a broken quote, or a NUL byte; the sentence names the
+            line.
     """
+    try:
+        delimiter = _delimiter(path)
+        text, byte = _open(path, start.byte)
+    except OSError:
+        raise FileUnreadableError(_GONE) from None
+    with text:
+        yield from _read(_Lines(text, byte), delimiter, start)
+
+
+def _open(path: Path, byte: int) -> tuple[io.TextIOWrapper, int]:
+    """The file as text from a byte on, and that byte, which a byte order mark moves."""
+    raw = path.open("rb")
+    if byte == 0 and raw.read(len(BOM_UTF8)) == BOM_UTF8:
+        byte = len(BOM_UTF8)
+    raw.seek(byte)
+    return io.TextIOWrapper(raw, encoding="utf-8", newline=""), byte
+
+
+def _read(lines: "_Lines", delimiter: str, start: Place) -> Iterator[Record]:
     csv.field_size_limit(CSV_CELL_LIMIT)
-    with path.open("rb") as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        reader = csv.reader(text, delimiter=_delimiter(path), strict=True)
-        number, line = 0, 1
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except UnicodeDecodeError:
-                raise FileUnreadableError(
-                    f"The file is not UTF-8 text after line {reader.line_num}. "
-                    "Save it as “CSV UTF-8” and upload it again."
-                ) from None
-            except csv.Error as error:
-                raise FileUnreadableError(f"Line {reader.line_num}: {error}.") from None
-            if any("\0" in cell for cell in cells):
-                raise FileUnreadableError(f"Line {line}: it holds a NUL byte, so it is no text.")
-            if cells:
-                yield Record(number, line, cells)
-                number += 1
-            line = reader.line_num + 1
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    before, place = start.line - 1, start
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except UnicodeDecodeError:
+            raise FileUnreadableError(
+                f"The file is not UTF-8 text after line {before + reader.line_num}. "
+                "Save it as “CSV UTF-8” and upload it again."
+            ) from None
+        except csv.Error as error:
+            raise FileUnreadableError(f"Line {before + reader.line_num}: {error}.") from None
+        except OSError:
+            raise FileUnreadableError(_GONE) from None
+        if any("\0" in cell for cell in cells):
+            raise FileUnreadableError(f"Line {place.line}: it holds a NUL byte, so it is no text.")
+        if cells:
+            yield Record(place, cells)
+        number = place.number + 1 if cells else place.number
+        place = Place(number, before + reader.line_num + 1, lines.byte)
+
+
+class _Lines:
+    """The lines of a text from a byte on; `byte` is where the next one begins."""
+
+    def __init__(self, text: io.TextIOWrapper, byte: int) -> None:
+        self._text = text
+        self.byte = byte
+
+    def __iter__(self) -> Iterator[str]:
+        """Itself."""
+        return self
+
+    def __next__(self) -> str:
+        """The next line with its ending."""
+        line = next(self._text)
+        self.byte += len(line.encode())
+        return line
 
 
 def _delimiter(path: Path) -> str:
@@ -172,7 +221,7 @@ def judge(record: Record, mapping: dict[int, Field], width: int) -> Row | Refusa
         width: how many columns the header has; fewer or more cells are refused.
     """
     if len(record.cells) != width:
-        return Refusal(record.line, "column_count", record.cells)
+        return Refusal(record.place.line, "column_count", record.cells)
     values = {
         field: value
         for position, field in mapping.items()
@@ -180,15 +229,15 @@ def judge(record: Record, mapping: dict[int, Field], width: int) -> Row | Refusa
     }
     email = values.pop(Field.EMAIL, "")
     if not email:
-        return Refusal(record.line, "email_missing", record.cells)
+        return Refusal(record.place.line, "email_missing", record.cells)
     try:
         key = email_key(email)
     except EmailInvalidError:
-        return Refusal(record.line, "email_invalid", record.cells)
+        return Refusal(record.place.line, "email_invalid", record.cells)
     problem = _problem(values)
     if problem is not None:
-        return Refusal(record.line, problem, record.cells)
-    return Row(record.line, email, key, _normalised(values), record.cells)
+        return Refusal(record.place.line, problem, record.cells)
+    return Row(record.place.line, email, key, _normalised(values), record.cells)
 
 
 def _problem(values: dict[Field, str]) -> str | None:

@@ -6,17 +6,14 @@ from starlette.responses import JSONResponse, Response
 from app.verification import service
 from app.verification.deps import limited
 from app.web.access import PUBLIC
-from app.web.deps import SessionDep
 
 router = APIRouter(dependencies=[PUBLIC, Depends(limited)])
 
 
 @router.get("/v1/public/ownership/{chain_id}/{contract}/{token_id}")
-def ownership(
-    session: SessionDep, chain_id: int, contract: str, token_id: str, owner: str | None = None
-) -> Response:
+def ownership(chain_id: int, contract: str, token_id: str, owner: str | None = None) -> Response:
     """Who owns the token at a named block, and the call that repeats the question."""
-    proof = service.prove(session, chain_id, contract, token_id, claimed=owner)
+    proof = service.prove(chain_id, contract, token_id, claimed=owner)
     return JSONResponse(
         service.as_document(proof),
         headers={"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=5"},

@@ -10,7 +10,6 @@ from app.spaces.deps import shell_of
 from app.verification import service
 from app.verification.deps import limited
 from app.web.access import PUBLIC
-from app.web.deps import SessionDep
 from app.web.rendering import render, set_shell
 from core.settings import core_settings
 
@@ -20,14 +19,13 @@ router = APIRouter(dependencies=[PUBLIC, Depends(limited)])
 @router.get("/verify/t/{chain_id}/{contract}/{token_id}")
 def verify(
     request: Request,
-    session: SessionDep,
     chain_id: int,
     contract: str,
     token_id: str,
     owner: Annotated[str | None, "the address somebody claims"] = None,
 ) -> Response:
     """One sentence anybody understands, and how to check it without us."""
-    proof = service.prove(session, chain_id, contract, token_id, claimed=owner)
+    proof = service.prove(chain_id, contract, token_id, claimed=owner)
     set_shell(request, shell_of(proof.merchant))
     return render(
         request,

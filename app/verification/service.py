@@ -12,7 +12,7 @@ from app.verification.errors import UnknownContractError
 from app.verification.reader import Ownership, OwnershipStatus
 from chain.models import Chain, ChainKind
 from chain.networks import find_contract, get_chain, urls_of
-from core.db import choose_merchant
+from core.db import choose_merchant, unit_of_work
 from minting.content import content_store
 from minting.errors import ContentCorruptError, ContentNotFoundError
 from minting.models import DigitalAsset, PassContract
@@ -54,31 +54,38 @@ class Proof:
         return self.chain.kind is ChainKind.EMBEDDED
 
 
-def prove(
-    session: Session, chain_id: int, contract: str, token: str, *, claimed: str | None
-) -> Proof:
+@dataclass(frozen=True)
+class _Subject:
+    """What our tables know of a contract before anybody asks the chain."""
+
+    merchant: Merchant
+    chain: Chain
+    kind: str
+    title: str
+    image_cid: str | None
+
+
+def prove(chain_id: int, contract: str, token: str, *, claimed: str | None) -> Proof:
     """Who owns the token, at one named block.
+
+    The unit of work ends before the node is asked: a slow node must not hold connections to the
+    database that other requests wait for.
 
     Raises:
         UnknownContractError: not a contract of this installation, or not an address or number.
         ChainUnavailableError: no node answers; no owner is named then.
     """
     token_id = _token_id(contract, token)
-    is_known = 0 < chain_id < _LARGEST_CHAIN
-    merchant_id = find_contract(session, chain_id, _address(contract)) if is_known else None
-    if merchant_id is None:
-        raise UnknownContractError(contract)
-    choose_merchant(session, merchant_id)
-    chain = get_chain(session, chain_id)
-    found = reader.read_ownership(urls_of(chain)[0], contract, token_id)
-    kind, title, image_cid = _describe(session, contract)
+    with unit_of_work() as session:
+        subject = _get_subject(session, chain_id, contract)
+    found = reader.read_ownership(urls_of(subject.chain)[0], contract, token_id)
     cid = (found.token_uri or "").removeprefix("ipfs://") or None
     return Proof(
-        merchant=session.get_one(Merchant, merchant_id),
-        chain=chain,
-        kind=kind,
-        title=title,
-        image_cid=image_cid,
+        merchant=subject.merchant,
+        chain=subject.chain,
+        kind=subject.kind,
+        title=subject.title,
+        image_cid=subject.image_cid,
         contract=contract,
         token_id=token_id,
         ownership=found,
@@ -88,12 +95,19 @@ def prove(
     )
 
 
-def _describe(session: Session, contract: str) -> tuple[str, str, str | None]:
+def _get_subject(session: Session, chain_id: int, contract: str) -> _Subject:
+    is_known = 0 < chain_id < _LARGEST_CHAIN
+    merchant_id = find_contract(session, chain_id, _address(contract)) if is_known else None
+    if merchant_id is None:
+        raise UnknownContractError(contract)
+    choose_merchant(session, merchant_id)
+    merchant, chain = session.get_one(Merchant, merchant_id), get_chain(session, chain_id)
     asset = session.scalar(select(DigitalAsset).where(DigitalAsset.address == contract))
     if asset is not None:
-        return "digital_asset", asset.title, asset.renditions[-1]["cid"]
+        image_cid = asset.renditions[-1]["cid"]
+        return _Subject(merchant, chain, "digital_asset", asset.title, image_cid)
     registry = session.scalars(select(PassContract).where(PassContract.address == contract)).one()
-    return "membership_pass", registry.name, None
+    return _Subject(merchant, chain, "membership_pass", registry.name, None)
 
 
 def _address(text: str) -> Any:

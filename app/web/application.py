@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from app.web.cookies import RenewedCookies
 from app.web.csrf import refuse_forged
 from app.web.errors import LastResort, answer_errors
 from app.web.security import BodyLimit, SecurityHeaders
@@ -30,6 +31,7 @@ def new_application(*, larger_bodies: Mapping[str, int] | None = None) -> FastAP
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=6),
+            Middleware(RenewedCookies),
             Middleware(LastResort),
             Middleware(BodyLimit, larger=larger_bodies or {}),
         ],

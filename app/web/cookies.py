@@ -2,8 +2,10 @@
 
 from enum import StrEnum
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.settings import core_settings
 
@@ -43,6 +45,41 @@ def set_session_cookie(response: Response, surface: Surface, token: str, *, max_
         httponly=True,
         samesite="lax",
     )
+
+
+def renew_session_cookie(request: Request, surface: Surface, token: str, *, max_age: int) -> None:
+    """The answer to this request sets the cookie anew, whatever the handler answers."""
+    request.state.renewed_cookie = (surface, token, max_age)
+
+
+class RenewedCookies:
+    """Puts the cookie that `renew_session_cookie` named on the answer.
+
+    A handler that sets or clears the same cookie itself has the last word.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+
+        async def send_with_cookie(message: Message) -> None:
+            renewed = scope.get("state", {}).get("renewed_cookie")
+            if message["type"] == "http.response.start" and renewed is not None:
+                _add_cookie(message, *renewed)
+            await send(message)
+
+        await self._app(scope, receive, send_with_cookie)
+
+
+def _add_cookie(message: Message, surface: Surface, token: str, max_age: int) -> None:
+    headers = MutableHeaders(scope=message)
+    begin = f"{cookie_name(surface)}="
+    if not any(value.startswith(begin) for value in headers.getlist("set-cookie")):
+        draft = Response()
+        set_session_cookie(draft, surface, token, max_age=max_age)
+        headers.append("set-cookie", draft.headers["set-cookie"])
 
 
 def clear_session_cookie(response: Response, surface: Surface) -> None:

@@ -3,6 +3,7 @@
 Every function takes the value and answers text; templates use them as filters of the same name.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,6 +15,8 @@ from core.types import utc_now
 _WEI_DECIMALS = 18
 _GWEI_DECIMALS = 9
 _SIGNIFICANT = 6
+# Longer than a hash: what a contract returned, which only programs read.
+_LONG_DATA = re.compile(r"0x[0-9a-fA-F]{65,}")
 
 
 def number(value: int) -> str:
@@ -54,6 +57,12 @@ def _scaled(value: int, decimals: int) -> str:
 def gas(value: int) -> str:
     """`2,600 gas`."""
     return gettext("%(amount)s gas") % {"amount": number(value)}
+
+
+def reason(text: str) -> str:
+    """What a node or a contract said, as a sentence: a capital first, long data shortened."""
+    readable = _LONG_DATA.sub(lambda found: short(found[0]), text)
+    return readable[:1].upper() + readable[1:]
 
 
 def short(value: str) -> str:
@@ -111,6 +120,7 @@ FILTERS = {
         native,
         gas_price,
         gas,
+        reason,
         short,
         relative,
         exact,

@@ -156,6 +156,27 @@ class TestDirectory:
         assert (start.folder / "VERSION").read_text() == f"{version}\n"
         assert not (start.folder / "postgres").exists()
 
+    def test_with_an_empty_version_says_what_to_delete(self, start: Start) -> None:
+        version = start.folder / "VERSION"
+        version.write_text("")
+        assert start.refused() == (
+            f"{version} is empty: an earlier start was interrupted. Delete that file and start "
+            "again; nothing else is touched. If a newer version worked here before, install that "
+            "one."
+        )
+        assert not (start.folder / "postgres").exists()
+        version.unlink()
+        with taken_port() as port:
+            assert "is taken" in start.refused(COHORT_PORT=str(port))
+        assert version.read_text() == "1\n"
+
+    def test_that_is_new_or_was_cut_before_its_version_gets_one(self, start: Start) -> None:
+        (start.folder / "VERSION.part").write_text("")
+        with taken_port() as port:
+            assert "is taken" in start.refused(COHORT_PORT=str(port))
+        assert (start.folder / "VERSION").read_text() == "1\n"
+        assert not (start.folder / "VERSION.part").exists()
+
 
 class TestPort:
     @pytest.mark.parametrize("setting", ["COHORT_PORT", "CHAIN_LOCAL_PORT"])

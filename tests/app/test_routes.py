@@ -178,6 +178,22 @@ class TestOutbox:
     def test_does_not_exist_elsewhere(self, browse: Browse, host: str) -> None:
         assert browse(host=host).get("/outbox", headers=HTML).status_code == 404
 
+    @pytest.mark.parametrize(
+        "name", ["testserver", "127.0.0.1:8000", "localhost", "LOCALHOST:81", "[::1]:8000"]
+    )
+    def test_opens_under_its_own_names(self, stranger: TestClient, name: str) -> None:
+        assert stranger.get("/outbox", headers={**HTML, "host": name}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "name",
+        ["evil.example", "testserver.evil.example", "127.0.0.1.evil.example:8000", "10.0.0.1"],
+    )
+    def test_does_not_exist_under_a_name_of_somebody_else(
+        self, stranger: TestClient, name: str
+    ) -> None:
+        """Their name may lead to this machine, and their page would then read our mails."""
+        assert stranger.get("/outbox", headers={**HTML, "host": name}).status_code == 404
+
     def test_does_not_exist_in_production(
         self, browse: Browse, set_environment: Callable[..., None]
     ) -> None:

@@ -4,7 +4,16 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page
+from sqlalchemy import create_engine, select
 
+import app.models  # noqa: F401 - the mappers need every table
+from app.accounts.service import first_merchant
+from app.postgres import EmbeddedPostgres
+from core.db import unit_of_work, use_bind
+from core.types import utc_now
+from minting import plans
+from minting.models import BatchState, PassContract, PlanKind, PlanState
+from minting.plans import FrozenBatch, Target
 from tests.e2e.site import (
     ROOT,
     Site,
@@ -48,9 +57,8 @@ def first_link(page: Page, selector: str) -> str:
     return str(page.locator(selector).first.get_attribute("href"))
 
 
-def shoot_admin(chrome: Browser, site: Site) -> str:
+def shoot_admin(page: Page, site: Site) -> str:
     """All screens of the team; returns a verification address."""
-    page = chrome.new_context().new_page()
     camera = Camera(page, site, FOLDER)
     camera.take("admin-sign-in", "/admin/sign-in")
     sign_in_as_owner(page, site)
@@ -111,6 +119,33 @@ def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
     Camera(stranger, site, FOLDER / "newcomer").take("space-home-empty")
 
 
+def shoot_standstill(page: Page, site: Site) -> None:
+    """What the signed-in team sees while passes are held before they were signed."""
+    hold_passes(site)
+    camera = Camera(page, site, FOLDER / "held")
+    camera.take("admin-home", "/admin")
+    camera.take("operations", "/admin/operations")
+
+
+def hold_passes(site: Site) -> None:
+    """A batch of passes stands still, as after a contract's refusal."""
+    engine = create_engine(EmbeddedPostgres(site.folder / "data" / "postgres").login_url)
+    with use_bind(engine):
+        with unit_of_work() as session:
+            merchant = first_merchant(session).id
+        with unit_of_work(merchant=merchant) as session:
+            registry = session.scalars(select(PassContract)).one()
+            target = Target(registry.chain_id, registry.address)
+            frozen = FrozenBatch("screenshot", b"", recipient_count=1228)
+            plan = plans.freeze(
+                session, PlanKind.PASSES, target, [frozen], subject_id=None, at=utc_now()
+            )
+            plan.state = PlanState.HELD
+            plan.batches[0].state = BatchState.HELD
+            plan.batches[0].held_reason = "execution reverted: NotMinter()"
+    engine.dispose()
+
+
 def example_member() -> str:
     """The address of the first member of the example."""
     lines = _FILE.read_text(encoding="utf-8").splitlines()
@@ -121,11 +156,13 @@ def main() -> None:
     """Start a site with the example, take every picture."""
     if chromium() is None:
         sys.exit("No Chromium on this machine. Install it, for example: apt-get install chromium")
-    for folder in (FOLDER, FOLDER / "members", FOLDER / "newcomer"):
+    for folder in (FOLDER, FOLDER / "members", FOLDER / "newcomer", FOLDER / "held"):
         folder.mkdir(parents=True, exist_ok=True)
     with running_site(examples=ROOT / "examples") as site, browser() as chrome:
-        verify = shoot_admin(chrome, site)
+        team = chrome.new_context().new_page()
+        verify = shoot_admin(team, site)
         shoot_members(chrome, site, verify)
+        shoot_standstill(team, site)
     print(f"Screenshots are in {FOLDER}")  # noqa: T201 - a command's answer
 
 

@@ -1,12 +1,14 @@
 """Addresses: which spellings are one person, and what is no address."""
 
 import unicodedata
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from email_validator import EmailNotValidError
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.accounts.emails import MAX_LENGTH, EmailInvalidError, email_key
+from app.accounts.emails import MAX_LENGTH, EmailInvalidError, _any_key, email_key
 
 
 class TestSamePerson:
@@ -77,3 +79,26 @@ class TestNoAddress:
         except EmailInvalidError:
             return
         assert email_key(key) == key
+
+
+_PIECES = st.lists(
+    st.sampled_from(
+        [*"aZ09.-_+!#'\"@ ", "xn--", "é", "ß", "\u0130", "local", "test", "com", "a" * 40]
+    ),
+    max_size=8,
+).map("".join)
+
+
+class TestShortCut:
+    """Remembering domains changes no answer."""
+
+    @settings(max_examples=500)
+    @given(_PIECES, _PIECES, st.sampled_from(["", ".com", ".example", ".local", ".müller"]))
+    def test_every_answer_is_the_slow_one(self, local: str, domain: str, end: str) -> None:
+        text = unicodedata.normalize("NFC", f"{local}@{domain}{end}".strip())
+        slow = quick = None
+        with suppress(EmailNotValidError):
+            slow = _any_key(text) if len(text) <= MAX_LENGTH else None
+        with suppress(EmailInvalidError):
+            quick = email_key(text)
+        assert quick == slow

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts import sessions
 from app.accounts.models import LoginSession, MemberState, Merchant, TeamMember
+from app.accounts.sessions import Visit
 from core.types import UserId
 from tests.conftest import NOW
 from tests.factories.brand import make_members
@@ -94,19 +95,26 @@ class TestSpace:
     ) -> None:
         token = sessions.open_space_session(session, merchant.id, user, at=NOW)
         visit = NOW + timedelta(days=29)
-        assert sessions.find_user(session, token, at=visit) == (merchant.id, user)
+        assert sessions.find_visit(session, token, at=visit) == Visit(merchant.id, user, True)
         again = visit + timedelta(days=29)
-        assert sessions.find_user(session, token, at=again) == (merchant.id, user)
-        assert sessions.find_user(session, token, at=again + timedelta(days=30)) is None
+        assert sessions.find_visit(session, token, at=again) == Visit(merchant.id, user, True)
+        assert sessions.find_visit(session, token, at=again + timedelta(days=30)) is None
+
+    def test_says_when_it_was_not_extended(
+        self, session: Session, merchant: Merchant, user: UserId
+    ) -> None:
+        token = sessions.open_space_session(session, merchant.id, user, at=NOW)
+        soon = NOW + timedelta(seconds=59)
+        assert sessions.find_visit(session, token, at=soon) == Visit(merchant.id, user, False)
 
     def test_signed_out_is_over(self, session: Session, merchant: Merchant, user: UserId) -> None:
         token = sessions.open_space_session(session, merchant.id, user, at=NOW)
         sessions.end(session, token, at=NOW)
-        assert sessions.find_user(session, token, at=NOW) is None
+        assert sessions.find_visit(session, token, at=NOW) is None
 
     def test_no_cookie_opens_the_other_door(
         self, session: Session, merchant: Merchant, user: UserId, token: str
     ) -> None:
         space = sessions.open_space_session(session, merchant.id, user, at=NOW)
         assert sessions.find_member(session, space, at=NOW) is None
-        assert sessions.find_user(session, token, at=NOW) is None
+        assert sessions.find_visit(session, token, at=NOW) is None

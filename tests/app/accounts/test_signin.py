@@ -132,6 +132,21 @@ class TestLink:
             signin.use_link(session, link, browser, audience=Audience.TEAM, at=NOW)
         signin.use_link(session, link, "browser", audience=Audience.TEAM, at=NOW)
 
+    @pytest.mark.parametrize(
+        ("made_for", "opened_at"),
+        [(Audience.TEAM, Audience.SPACE), (Audience.SPACE, Audience.TEAM)],
+    )
+    def test_opens_the_door_it_was_made_for_only(
+        self, session: Session, made_for: Audience, opened_at: Audience
+    ) -> None:
+        asked = Request(made_for, REALM, "ada@example.com", "browser", "10.0.0.1")
+        link = begin(session, asked).link_token
+        for work in (signin.find_link, signin.use_link):
+            with pytest.raises(LinkExpiredError):
+                work(session, link, "browser", audience=opened_at, at=NOW)
+        used = signin.use_link(session, link, "browser", audience=made_for, at=NOW)
+        assert used.consumed_at == NOW
+
     def test_ends_after_five_minutes(self, session: Session) -> None:
         link = begin(session).link_token
         with pytest.raises(LinkExpiredError):

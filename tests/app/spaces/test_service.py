@@ -64,7 +64,8 @@ class TestEnter:
             user = session.scalars(select(User)).one()
             assert (user.source, user.email_verified_at) == ("space", NOW)
             assert session.scalars(select(MembershipPass)).one().user_id == user.id
-            assert sessions.find_user(session, cookie, at=NOW) == (merchant.id, user.id)
+            visit = sessions.find_visit(session, cookie, at=NOW)
+            assert visit == sessions.Visit(merchant.id, user.id, is_extended=False)
             types = set(session.scalars(select(Event.type).where(Event.user_id == user.id)))
         assert types == {"cohort.user.created", "cohort.user.signed-in"}
 

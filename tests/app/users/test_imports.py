@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,59 @@ class TestStart:
             for unknown in (row.id, ImportId(new_id())):
                 with pytest.raises(ImportNotFoundError):
                     imports.get(session, unknown)
+
+
+class TestLostFile:
+    """The upload is harmed between two parts."""
+
+    SIZE = ROWS_A_PART + 1_500
+    GONE = "The uploaded file is gone or cannot be read. Upload it again; nobody is imported twice."
+
+    def run_on(self, session: Session, harm: Callable[[Path], object]) -> UserImport:
+        """The import, whose file was harmed after its first part."""
+        lines = ("email", *(f"m{n}@example.com" for n in range(self.SIZE)))
+        row = upload(session, "\n".join(lines))
+        imports.start(session, row, at=NOW)
+        assert imports.run_part(session, row.id, at=NOW)
+        harm(file_path(row.id))
+        assert not imports.run_part(session, row.id, at=NOW)
+        return row
+
+    def check(self, session: Session, row: UserImport, sentence: str) -> None:
+        assert (row.state, row.finished_at) == (ImportState.FAILED, NOW)
+        assert row.failure is not None and sentence in row.failure
+        assert row.next_row == count(session, User) == ROWS_A_PART
+        assert count(session, Event, type="cohort.import.completed") == 0
+        assert not imports.run_part(session, row.id, at=NOW)
+
+    def test_that_was_deleted_ends_it_with_what_to_do(self, session: Session) -> None:
+        self.check(session, self.run_on(session, Path.unlink), self.GONE)
+
+    def test_that_is_no_file_any_more_does_too(self, session: Session) -> None:
+        def harm(path: Path) -> None:
+            path.unlink()
+            path.mkdir()
+
+        row = self.run_on(session, harm)
+        file_path(row.id).rmdir()
+        self.check(session, row, self.GONE)
+
+    def test_that_was_cut_says_how_much_is_left(self, session: Session) -> None:
+        row = self.run_on(session, lambda path: os.truncate(path, 10_000))
+        self.check(session, row, f"ends after {ROWS_A_PART} of {self.SIZE} rows")
+
+    def test_that_was_overwritten_names_the_line(self, session: Session) -> None:
+        def harm(path: Path) -> None:
+            content = path.read_bytes()
+            path.write_bytes(content.replace(b"m2000@", b"m\xff\xfe\xfd0@"))
+
+        self.check(session, self.run_on(session, harm), "is not UTF-8 text after line")
+
+    def test_that_stays_whole_is_imported(self, session: Session) -> None:
+        row = upload(session, "email\na@example.com\n")
+        imports.start(session, row, at=NOW)
+        assert not imports.run_part(session, row.id, at=NOW)
+        assert (row.state, row.failure) == (ImportState.COMPLETED, None)
 
 
 class TestUpdate:

@@ -5,19 +5,22 @@ from pathlib import Path
 import pytest
 
 from app.users.errors import FileUnreadableError, MappingInvalidError
+from app.users.survey import survey
 from app.users.table import (
     CSV_CELL_LIMIT,
     Field,
+    Place,
     Record,
     Refusal,
     Row,
-    analyse,
     check_mapping,
     guess_mapping,
     judge,
+    peek,
     read_records,
 )
 
+SECOND = Place(1, 2, 12)
 EMAIL_AND_NAME = {0: Field.EMAIL, 1: Field.FIRST_NAME}
 
 
@@ -35,24 +38,28 @@ def read(path: Path, content: str | bytes) -> list[Record]:
 def refused(path: Path, content: str | bytes) -> str:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(FileUnreadableError) as error:
-        analyse(path)
+        survey(path)
     return str(error.value)
 
 
 class TestLines:
     def test_a_record_begins_on_its_first_line(self, path: Path) -> None:
         content = 'email,note\na@example.com,"one\ntwo\nthree"\nb@example.com,x\n'
-        assert [(r.number, r.line) for r in read(path, content)] == [(0, 1), (1, 2), (2, 5)]
+        assert [(r.place.number, r.place.line) for r in read(path, content)] == [
+            (0, 1),
+            (1, 2),
+            (2, 5),
+        ]
 
     def test_empty_lines_are_no_records_but_count_as_lines(self, path: Path) -> None:
         records = read(path, "email\n\n\na@example.com\n\nb@example.com\n")
-        assert [(r.number, r.line) for r in records] == [(0, 1), (1, 4), (2, 6)]
+        assert [(r.place.number, r.place.line) for r in records] == [(0, 1), (1, 4), (2, 6)]
 
     @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
     def test_any_line_ending_is_read(self, path: Path, ending: str) -> None:
         records = read(path, ending.join(["email,name", "a@example.com,Ada", "b@example.com,Bob"]))
         assert [r.cells for r in records][2] == ["b@example.com", "Bob"]
-        assert [r.line for r in records] == [1, 2, 3]
+        assert [r.place.line for r in records] == [1, 2, 3]
 
     def test_the_mark_of_utf_8_is_no_part_of_the_first_column(self, path: Path) -> None:
         assert read(path, b"\xef\xbb\xbfemail\na@example.com\n")[0].cells == ["email"]
@@ -61,14 +68,38 @@ class TestLines:
         records = read(path, 'email;name;"city, country"\na@example.com;Ada;"Bern, CH"\n')
         assert records[1].cells == ["a@example.com", "Ada", "Bern, CH"]
 
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+    def test_reading_goes_on_at_any_place(self, path: Path, mark: bytes, ending: str) -> None:
+        lines = ["email;name", "ä@example.com;Zoë", "", 'b@example.com;"two', 'lines"', "c;d", ""]
+        records = read(path, mark + ending.join(lines).encode())
+        assert [r.place.line for r in records] == [1, 2, 4, 6]
+        for number, record in enumerate(records):
+            assert list(read_records(path, start=record.place)) == records[number:]
 
-class TestAnalyse:
-    def test_tells_columns_samples_and_rows(self, path: Path) -> None:
+    def test_a_problem_after_going_on_names_its_own_line(self, path: Path) -> None:
+        content = b'email\na@example.com\nb@example.com\n"c"x\n'
+        path.write_bytes(content)
+        with pytest.raises(FileUnreadableError, match="Line 4: "):
+            list(read_records(path, start=Place(2, 3, 20)))
+
+
+class TestPeek:
+    def test_tells_columns_and_samples(self, path: Path) -> None:
         path.write_text(" email , name\n" + "".join(f"m{n}@example.com,M\n" for n in range(9)))
-        sample = analyse(path, sample_size=2)
+        sample = peek(path, sample_size=2)
         assert sample.columns == ["email", "name"]
         assert [cells[0] for cells in sample.records] == ["m0@example.com", "m1@example.com"]
-        assert sample.row_count == 9
+
+    def test_reads_no_further_than_it_must(self, path: Path) -> None:
+        path.write_text("email\na@example.com\n" + "b@example.com\n" * 9_000 + '"')
+        assert peek(path, sample_size=1).records == [["a@example.com"]]
+        with pytest.raises(FileUnreadableError):
+            list(read_records(path))
+
+    def test_of_a_file_that_is_gone_says_so(self, path: Path) -> None:
+        with pytest.raises(FileUnreadableError, match="gone or cannot be read"):
+            peek(path)
 
 
 class TestUnreadable:
@@ -148,14 +179,14 @@ class TestCheckMapping:
 
 class TestJudge:
     def test_a_good_row_keeps_what_is_not_empty(self) -> None:
-        found = judge(Record(1, 2, [" Ada@Example.com ", "  "]), EMAIL_AND_NAME, 2)
+        found = judge(Record(SECOND, [" Ada@Example.com ", "  "]), EMAIL_AND_NAME, 2)
         assert isinstance(found, Row)
         assert (found.email, found.email_key) == ("Ada@Example.com", "ada@example.com")
         assert found.values == {}
 
     def test_language_and_country_are_spelled_one_way(self) -> None:
         mapping = {0: Field.EMAIL, 1: Field.LANG, 2: Field.COUNTRY}
-        found = judge(Record(1, 2, ["a@example.com", "DE", "ch"]), mapping, 3)
+        found = judge(Record(SECOND, ["a@example.com", "DE", "ch"]), mapping, 3)
         assert isinstance(found, Row)
         assert found.values == {Field.LANG: "de", Field.COUNTRY: "CH"}
 
@@ -177,9 +208,9 @@ class TestJudge:
         self, cells: list[str], reason: str
     ) -> None:
         fields = [Field.EMAIL, Field.FIRST_NAME, Field.LANG, Field.COUNTRY, Field.REFERENCE_ID]
-        found = judge(Record(6, 7, cells), dict(enumerate(fields)), 5)
+        found = judge(Record(Place(6, 7, 99), cells), dict(enumerate(fields)), 5)
         assert found == Refusal(7, reason, cells)
 
     def test_the_longest_values_are_taken(self) -> None:
-        found = judge(Record(1, 2, ["a@example.com", "A" * 100]), EMAIL_AND_NAME, 2)
+        found = judge(Record(SECOND, ["a@example.com", "A" * 100]), EMAIL_AND_NAME, 2)
         assert isinstance(found, Row)

@@ -60,8 +60,7 @@ def brand(merchant: Merchant, node: FakeNode) -> Merchant:
 
 class TestProve:
     def prove(self, contract: str = ASSET_CONTRACT, token: str = str(TOKEN)) -> service.Proof:
-        with unit_of_work() as session:
-            return service.prove(session, CHAIN_ID, contract, token, claimed=None)
+        return service.prove(CHAIN_ID, contract, token, claimed=None)
 
     def test_an_asset_and_a_pass_are_told_apart(self) -> None:
         asset, membership = self.prove(), self.prove(PASS_CONTRACT)

@@ -43,6 +43,51 @@ class TestAccepted:
         assert token_in(client.get("/page", headers=HTML).text) != token
 
 
+class TestOwnNames:
+    """A form may be sent from the address people use, or on this machine from loopback."""
+
+    def post(self, client: TestClient, token: str, *, host: str, origin: str) -> int:
+        headers = {"host": host, "origin": origin}
+        return client.post("/act", data={"csrf": token}, headers=headers).status_code
+
+    @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "localhost:81", "[::1]:8000"])
+    def test_loopback_names_are_ours_on_plain_http(
+        self, client: TestClient, token: str, host: str
+    ) -> None:
+        assert self.post(client, token, host=host, origin=f"http://{host}") == 200
+
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "x@y:z"],
+    )
+    def test_any_other_name_that_leads_here_is_not(
+        self, client: TestClient, token: str, host: str
+    ) -> None:
+        assert self.post(client, token, host=host, origin=f"http://{host}") == 403
+
+    @pytest.mark.parametrize(
+        "origin", ["http://localhost:8001", "https://localhost:8000", "http://127.0.0.1:8000"]
+    )
+    def test_a_neighbour_on_loopback_is_not(
+        self, client: TestClient, token: str, origin: str
+    ) -> None:
+        assert self.post(client, token, host="localhost:8000", origin=origin) == 403
+
+    def test_the_public_address_is_ours_under_whatever_name_it_came(
+        self, client: TestClient, token: str
+    ) -> None:
+        assert self.post(client, token, host="inside:8000", origin=ORIGIN) == 200
+
+    def test_loopback_is_not_ours_where_people_arrive_over_https(
+        self, client: TestClient, settings: CoreSettings
+    ) -> None:
+        settings.public_url = "https://brand.example"
+        token = token_in(client.get("/page", headers=HTML).text)
+        own = "https://brand.example"
+        assert self.post(client, token, host="localhost", origin=own) == 200
+        assert self.post(client, token, host="localhost", origin="http://localhost") == 403
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         "headers",

@@ -75,6 +75,25 @@ class TestShort:
         assert formats.short("12-0345") == "12-0345"
 
 
+class TestReason:
+    def test_begins_like_a_sentence_and_keeps_its_names(self) -> None:
+        assert formats.reason("the contract refused it: NotMinter()") == (
+            "The contract refused it: NotMinter()"
+        )
+        assert formats.reason("") == ""
+
+    def test_shortens_what_only_programs_read(self) -> None:
+        data = "0x08c379a0" + "00" * 60
+        assert formats.reason(f"execution reverted: {data}.") == (
+            "Execution reverted: 0x08c3…0000."
+        )
+
+    @pytest.mark.parametrize("digits", [8, 40, 64])
+    def test_selectors_addresses_and_hashes_stay_whole(self, digits: int) -> None:
+        text = "Seen at 0x" + "a" * digits
+        assert formats.reason(text) == text
+
+
 class TestQrCode:
     def test_a_quiet_zone_surrounds_the_modules(self) -> None:
         code = qr_code("https://example.com")
