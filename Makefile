@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/@foundry-rs/anvil-linux-a
 # Compiled modules make a start three times faster, so they are written whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run smoke test coverage lock check bench screenshots setup setup-dev format artifacts migration clean
+.PHONY: run smoke test mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
 
 run: setup ## set everything up, run the example once, serve
 	@$(BIN)/python -m app.cli up
@@ -19,6 +19,9 @@ smoke: setup ## the whole main job in a throw-away directory; the last line is J
 test: setup-dev ## all tests: Python, contracts, browser
 	@$(BIN)/python -m pytest
 	@$(BIN)/python -m pytest -c tests/contracts/pytest.ini tests/contracts
+
+mutants: setup-dev ## sow faults into copies of the contracts; a test must fail for each (half an hour)
+	@$(BIN)/python -m tests.contracts.mutants
 
 coverage: setup-dev ## branch coverage of what runs in the test process; fails below 90 %
 	@$(BIN)/python -m pytest --ignore=tests/e2e --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

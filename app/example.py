@@ -326,8 +326,7 @@ def _draw(session: Session) -> list[tuple[str, int, int, str]]:
     rows = session.execute(
         select(
             DigitalAsset.address,
-            Token.round,
-            Token.pass_number,
+            Token,
             DigitalAsset.chain_id,
             MembershipPass.address,
         )
@@ -337,8 +336,8 @@ def _draw(session: Session) -> list[tuple[str, int, int, str]]:
     ).all()
     drawn = random.SystemRandom().sample(rows, min(VERIFIED, len(rows)))
     return [
-        (str(address), round_number << 32 | (number or 0), int(chain_id or 0), str(owner))
-        for address, round_number, number, chain_id, owner in drawn
+        (str(address), token.token_id or 0, int(chain_id or 0), str(owner))
+        for address, token, chain_id, owner in drawn
     ]
 
 

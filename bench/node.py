@@ -53,7 +53,7 @@ def node() -> Iterator[Node]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     rules = ["--hardfork", "osaka", "--enable-tx-gas-limit"]
-    quiet = ["--accounts", "0", "--no-mining", "--silent"]
+    quiet = ["--accounts", "0", "--no-mining", "--prune-history", "64", "--silent"]
     with subprocess.Popen([str(anvil_path()), "--port", str(port), *rules, *quiet]) as process:
         try:
             chain = Node(f"http://127.0.0.1:{port}")

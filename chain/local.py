@@ -23,6 +23,7 @@ from core.errors import SettingsError
 from core.types import Wei
 
 RELAYER_FUNDS = Wei(10_000 * 10**18)
+_STATES_KEPT = 256
 _BYTES_AN_INTERVAL_SECOND = 10_000_000
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,6 +89,8 @@ class LocalChain:
             *("--chain-id", str(chain_settings().id)),
             *("--accounts", "0", "--hardfork", "osaka", "--enable-tx-gas-limit"),
             *("--slots-in-an-epoch", "1"),
+            # older states would be written to the home directory and fill the disk
+            *("--prune-history", str(_STATES_KEPT)),
             *("--state", str(self.state)),
             *("--state-interval", str(1 + size // _BYTES_AN_INTERVAL_SECOND)),
             "--silent",

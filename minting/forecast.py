@@ -1,7 +1,7 @@
 """What a drop would cost, before anything is decided: nothing here writes.
 
-Members whose pass is active are forecast with the real calldata, measured by the node. Members
-who still wait for a pass are forecast with figures measured on full batches.
+The very calls that publishing would freeze are planned and counted by `minting.costs`. Members who
+still wait for a pass are counted as if their batches were full of recipients evenly spread.
 """
 
 from collections import defaultdict
@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from chain.bindings import digital_asset as binding
+from chain.bindings import digital_asset, membership_pass
 from chain.client import ChainClient
 from chain.models import NonceLane
 from chain.settings import chain_settings
 from core.types import Gas, UserId, Wei
-from minting.airdrops import PassBits, group_batches
-from minting.models import DigitalAsset, MembershipPass, PassState
-from minting.passes import MAX_BATCH, batch_sizes
-
-_PASS_GAS = 6_480
-_DROP_GAS = 2_060
-_TRANSACTION_GAS = 60_000
+from minting import costs, planner
+from minting.airdrops import ground_of
+from minting.costs import PassPlaces
+from minting.models import SINGLES, DigitalAsset, MembershipPass, PassState
+from minting.passes import MAX_BATCH, batch_sizes, find_contract, is_cheaper_alone
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Forecast:
     """Gas and money of a drop; prices are wei per gas at the time of the forecast.
 
     Args:
-        measured: True when the node measured every part of the drop.
+        is_exact: every recipient's place is known, so these are the calls that will be sent.
     """
 
     passes_to_issue: int
@@ -37,7 +35,7 @@ class Forecast:
     pass_gas: Gas
     drop_transactions: int
     drop_gas: Gas
-    measured: bool
+    is_exact: bool
     gas_price: Wei
     balance: Wei
 
@@ -67,42 +65,87 @@ def forecast_drop(
     """The forecast of one round of `asset` for these members.
 
     Raises:
-        RpcError: the contract would refuse the drop.
         ChainUnavailableError: the node does not answer.
     """
-    groups = group_batches(_active_bits(session, audience))
-    missing = _missing_passes(session, audience)
-    measured = sum(_measure(client, lane, asset, group) for group in groups)
-    guessed_transactions = -(-missing // MAX_BATCH)
-    guessed = missing * _DROP_GAS + guessed_transactions * _TRANSACTION_GAS
+    issues, waiting = _issues(session, audience)
+    places, alone = _places(session, audience)
+    calls = planner.plan_calls([*places, *waiting], ground_of(session, asset))
+    alone += sum(count for count, _ in issues if is_cheaper_alone(count))
+    mints = [_mint_gas(count) for count in _chunks(alone)]
     base_fee = client.head().base_fee_per_gas
     return Forecast(
-        passes_to_issue=missing,
-        pass_transactions=guessed_transactions,
-        pass_gas=Gas(missing * _PASS_GAS + guessed_transactions * _TRANSACTION_GAS),
-        drop_transactions=len(groups) + guessed_transactions,
-        drop_gas=Gas(measured + guessed),
-        measured=missing == 0,
+        passes_to_issue=_missing_passes(session, audience),
+        pass_transactions=sum(transactions for _, (transactions, _) in issues),
+        pass_gas=Gas(sum(gas for _, (_, gas) in issues)),
+        drop_transactions=len(calls) + len(mints),
+        drop_gas=Gas(sum(call.gas for call in calls) + sum(mints)),
+        is_exact=not issues,
         gas_price=Wei(base_fee + chain_settings().priority_fee_per_gas_wei),
         balance=client.balance(lane.address),
     )
 
 
-def _active_bits(session: Session, audience: Select[UserId]) -> list[PassBits]:
+def _places(session: Session, audience: Select[UserId]) -> tuple[list[PassPlaces], int]:
+    """Members with a number: their places in the batches, and how many have none because they
+    were issued alone."""
     rows = session.execute(
         select(MembershipPass.batch_number, MembershipPass.index)
         .where(
-            MembershipPass.state == PassState.ACTIVE,
+            MembershipPass.state.in_((PassState.ACTIVE, PassState.MINTING)),
             MembershipPass.user_id.in_(audience.order_by(None)),
         )
         .order_by(MembershipPass.batch_number, MembershipPass.index)
     )
     places: dict[int, list[int]] = defaultdict(list)
     for number, index in rows:
-        assert number is not None and index is not None  # active passes are numbered
-        places[number].append(index)
+        assert number is not None and index is not None  # planned passes are numbered
+        places[min(number, SINGLES)].append(index)
+    alone = len(places.pop(SINGLES, []))
     sizes = batch_sizes(session, list(places))
-    return [PassBits(number, sizes[number], tuple(found)) for number, found in places.items()]
+    found = [PassPlaces(number, sizes[number], tuple(at)) for number, at in places.items()]
+    return found, alone
+
+
+_Issues = list[tuple[int, tuple[int, int]]]
+"""For each batch that will be issued: its size, and transactions and gas."""
+
+
+def _issues(session: Session, audience: Select[UserId]) -> tuple[_Issues, list[PassPlaces]]:
+    """The queue of passes as it will be frozen, and the recipients in it."""
+    queued = MembershipPass.state == PassState.QUEUED
+    everybody = session.scalar(select(func.count()).select_from(MembershipPass).where(queued)) or 0
+    of_audience = queued & MembershipPass.user_id.in_(audience.order_by(None))
+    wanted = session.scalar(select(func.count()).select_from(MembershipPass).where(of_audience))
+    contract = find_contract(session)
+    if not wanted or contract is None:
+        return [], []
+    issues, waiting = [], []
+    for number, size in enumerate(_chunks(everybody), start=contract.next_batch):
+        share = max(1, round(size * wanted / everybody))
+        issues.append((size, _issue_cost(size, is_first=number == 0)))
+        if not is_cheaper_alone(size):
+            places = tuple(place * size // share for place in range(share))
+            waiting.append(PassPlaces(number, size, places))
+    return issues, waiting
+
+
+def _issue_cost(size: int, *, is_first: bool) -> tuple[int, int]:
+    if is_cheaper_alone(size):
+        call = membership_pass.encode_issue_one(0, costs.ANY_ADDRESS)
+        return size, size * costs.issue_one_gas(call, is_first=is_first)
+    batch = membership_pass.encode_issue(0, costs.ANY_BYTES * size)
+    return 1, costs.issue_gas(batch, size, is_first=is_first)
+
+
+def _mint_gas(count: int) -> Gas:
+    calldata = digital_asset.encode_mint(1, costs.ANY_BYTES * count)
+    return costs.mint_gas(calldata, count, is_first=False)
+
+
+def _chunks(count: int) -> list[int]:
+    """So many members in batches: full ones, then the rest."""
+    full, rest = divmod(count, MAX_BATCH)
+    return [MAX_BATCH] * full + ([rest] if rest else [])
 
 
 def _missing_passes(session: Session, audience: Select[UserId]) -> int:
@@ -115,16 +158,3 @@ def _missing_passes(session: Session, audience: Select[UserId]) -> int:
         )
     )
     return session.scalar(query) or 0
-
-
-def _measure(
-    client: ChainClient, lane: NonceLane, asset: DigitalAsset, group: list[PassBits]
-) -> int:
-    """Gas of one transaction, measured with the bytes it would have."""
-    calldata = binding.encode_drop(
-        round=asset.next_round,
-        batches=[part.number for part in group],
-        bits=[binding.bitmap(part.places) for part in group],
-        nonce=asset.next_data_nonce,
-    )
-    return client.estimate_gas(lane.address, asset.address, calldata)

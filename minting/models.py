@@ -17,6 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from chain.bindings.digital_asset import outside_token_id
 from core.db import Base, TenantMixin, VersionMixin
 from core.types import (
     AssetId,
@@ -143,6 +144,7 @@ class PassContract(TenantMixin, VersionMixin, Base):
     metadata_cid: Mapped[str]
     address: Mapped[ChecksumAddress | None] = mapped_column(Address)
     next_batch: Mapped[int] = mapped_column(default=0)
+    next_single: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime]
 
 
@@ -157,8 +159,32 @@ class PassState(StrEnum):
     REVOKED = "revoked"
 
 
+SINGLES = 1 << 16
+"""Batch numbers from here hold passes that were issued alone, so that every pass id is
+`batch number << 16 | index`; the contract numbers them `1 << 32 | n`."""
+
+_LONGEST_NUMBER = 11
+
+
+def pass_number(batch_number: int, index: int) -> str:
+    """The number people see: `12-0345` for a place in a batch, `S-0007` for a pass issued alone."""
+    if batch_number < SINGLES:
+        return f"{batch_number}-{index:04d}"
+    return f"S-{(batch_number - SINGLES) << 16 | index:04d}"
+
+
+def split_pass_number(text: str) -> tuple[int, int] | None:
+    """Batch number and index of a number as people write it; None for any other text."""
+    first, dash, second = text.strip().partition("-")
+    if not dash or not second.isdecimal() or len(text) > _LONGEST_NUMBER:
+        return None
+    if first.upper() == "S":
+        return SINGLES + (int(second) >> 16), int(second) & 0xFFFF
+    return (int(first), int(second)) if first.isdecimal() else None
+
+
 class MembershipPass(TenantMixin, Base):
-    """A member's soulbound pass; its number is known once its batch is frozen."""
+    """A member's soulbound pass; its number is known once it is planned."""
 
     __tablename__ = "passes"
     __table_args__ = (
@@ -186,10 +212,10 @@ class MembershipPass(TenantMixin, Base):
 
     @property
     def number(self) -> str | None:
-        """The number people see, `12-0345`, once it is known."""
+        """The number people see, once it is known."""
         if self.batch_number is None or self.index is None:
             return None
-        return f"{self.batch_number}-{self.index:04d}"
+        return pass_number(self.batch_number, self.index)
 
     @property
     def token_id(self) -> int | None:
@@ -258,16 +284,19 @@ class TokenState(StrEnum):
 class Token(TenantMixin, Base):
     """One collectible of one member; the row is the recipient in the plan of its drop.
 
-    The id on chain is `round << 32 | pass id`, kept as its parts.
+    The id on chain is `round << 32 | pass id`, kept as its parts; for a pass outside the batches,
+    which no bit can name, it is `1 << 128 | nonce << 16 | index` of the mint.
     """
 
     __tablename__ = "tokens"
     __table_args__ = (
         UniqueConstraint("grant_id"),
         UniqueConstraint("asset_id", "round", "pass_number"),
+        UniqueConstraint("asset_id", "mint_nonce", "mint_index"),
         Index("ix_tokens_owner", "user_id", "asset_id"),
         Index("ix_tokens_batch", "batch_id"),
         CheckConstraint("(state = 'queued') = (batch_id IS NULL)", name="planned"),
+        CheckConstraint("(mint_nonce IS NULL) = (mint_index IS NULL)", name="minted"),
     )
 
     id: Mapped[TokenRowId] = mapped_column(primary_key=True)
@@ -276,6 +305,8 @@ class Token(TenantMixin, Base):
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
     round: Mapped[int] = mapped_column(BigInteger)
     pass_number: Mapped[int | None] = mapped_column(BigInteger)
+    mint_nonce: Mapped[int | None]
+    mint_index: Mapped[int | None]
     state: Mapped[TokenState] = mapped_column(default=TokenState.QUEUED)
     batch_id: Mapped[BatchId | None] = mapped_column(ForeignKey("batches.id"))
     created_at: Mapped[datetime]
@@ -285,7 +316,9 @@ class Token(TenantMixin, Base):
 
     @property
     def token_id(self) -> int | None:
-        """The uint256 id on chain, once the member's pass is known."""
+        """The uint256 id on chain, once the token is planned."""
+        if self.mint_nonce is not None and self.mint_index is not None:
+            return outside_token_id(self.mint_nonce, self.mint_index)
         if self.pass_number is None:
             return None
         return self.round << 32 | self.pass_number

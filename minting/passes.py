@@ -11,9 +11,10 @@ from chain.bindings import membership_pass as binding
 from chain.models import NonceLane
 from core.ids import new_id
 from core.types import AssetId, PassId, UserId
-from minting import plans
+from minting import costs, plans
 from minting.errors import PassContractMissingError
 from minting.models import (
+    SINGLES,
     Batch,
     BatchState,
     ContractState,
@@ -64,6 +65,7 @@ def define_contract(
         symbol=symbol,
         token_uri=f"ipfs://{metadata_cid}",
         contract_uri=f"ipfs://{metadata_cid}",
+        recoverable=False,
     )
     plans.freeze(
         session,
@@ -130,10 +132,12 @@ def freeze_due(session: Session, *, at: datetime) -> list[Plan]:
 def freeze_queue(session: Session, *, at: datetime) -> list[Plan]:
     """Every queued pass has its number: sorted addresses in batches of at most 1 228.
 
+    So few that it costs less are issued alone.
+
     Raises:
         PassContractMissingError: the merchant has no pass contract yet.
 
-    Locks: the pass contract, which hands out batch numbers.
+    Locks: the pass contract, which hands out the numbers.
     """
     contract = session.scalar(
         select(PassContract)
@@ -145,8 +149,18 @@ def freeze_queue(session: Session, *, at: datetime) -> list[Plan]:
         raise PassContractMissingError
     frozen = []
     while queued := _next_queued(session):
-        frozen.append(_freeze_batch(session, contract, queued, at=at))
+        if is_cheaper_alone(len(queued)):
+            frozen += [_freeze_single(session, contract, *member, at=at) for member in queued]
+        else:
+            frozen.append(_freeze_batch(session, contract, queued, at=at))
     return frozen
+
+
+def is_cheaper_alone(count: int) -> bool:
+    """Whether so many passes cost less as one call each than as a batch."""
+    one = costs.issue_one_gas(binding.encode_issue_one(0, costs.ANY_ADDRESS), is_first=False)
+    batch = binding.encode_issue(0, costs.ANY_BYTES * count)
+    return count * one < costs.issue_gas(batch, count, is_first=False)
 
 
 def _next_queued(session: Session) -> Sequence[tuple[PassId, ChecksumAddress]]:
@@ -184,11 +198,41 @@ def _freeze_batch(
         subject_id=contract.id,
         at=at,
     )
-    _number(session, plan, number, [pass_id for _, pass_id in members])
+    _number(session, plan, number, 0, [pass_id for _, pass_id in members])
     return plan
 
 
-def _number(session: Session, plan: Plan, number: int, ordered: Sequence[PassId]) -> None:
+def _freeze_single(
+    session: Session,
+    contract: PassContract,
+    pass_id: PassId,
+    address: ChecksumAddress,
+    *,
+    at: datetime,
+) -> Plan:
+    number = contract.next_single
+    contract.next_single = number + 1
+    plan = plans.freeze(
+        session,
+        PlanKind.PASSES,
+        Target(contract.chain_id, contract.address),
+        [
+            FrozenBatch(
+                chain_key=f"issue-one:{contract.id}:{number}",
+                calldata=binding.encode_issue_one(number, address),
+                recipient_count=1,
+            )
+        ],
+        subject_id=contract.id,
+        at=at,
+    )
+    _number(session, plan, SINGLES + (number >> 16), number & 0xFFFF, [pass_id])
+    return plan
+
+
+def _number(
+    session: Session, plan: Plan, number: int, first: int, ordered: Sequence[PassId]
+) -> None:
     rows: list[dict[str, Any]] = [
         {
             "id": pass_id,
@@ -197,7 +241,7 @@ def _number(session: Session, plan: Plan, number: int, ordered: Sequence[PassId]
             "batch_number": number,
             "index": index,
         }
-        for index, pass_id in enumerate(ordered)
+        for index, pass_id in enumerate(ordered, start=first)
     ]
     session.execute(update(MembershipPass), rows)
 

@@ -27,6 +27,7 @@ from minting.models import (
     PlanState,
     Token,
     TokenState,
+    pass_number,
 )
 
 log = structlog.get_logger(__name__)
@@ -131,7 +132,9 @@ def _passes_active(
         .values(state=PassState.ACTIVE, active_at=at)
         .returning(MembershipPass.user_id, MembershipPass.batch_number, MembershipPass.index)
     )
-    facts = [(user, {"number": f"{number}-{index:04d}"}) for user, number, index in rows]
+    facts = [
+        (user, {"number": pass_number(number or 0, index or 0)}) for user, number, index in rows
+    ]
     emit_many(session, "cohort.pass.issued", facts, at=at)
 
 

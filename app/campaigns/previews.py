@@ -26,7 +26,7 @@ def make(session: Session, campaign: Campaign, *, at: datetime) -> AirdropPrevie
 
     Raises:
         CampaignNotPublishableError: every failing rule at once.
-        ChainUnavailableError: gas cannot be measured now.
+        ChainUnavailableError: prices cannot be read now.
     """
     fields = failing_rules(session, campaign)
     line = find_line(session, campaign.id)
@@ -68,7 +68,7 @@ def _report(asset: DigitalAsset, count: int, forecast: Forecast) -> dict[str, An
         "gas": forecast.gas,
         "drop_gas": forecast.drop_gas,
         "gas_a_recipient": forecast.drop_gas // count,
-        "gas_is_measured": forecast.measured,
+        "gas_is_exact": forecast.is_exact,
         "gas_price": str(forecast.gas_price),
         "cost": str(forecast.cost),
         "cost_at_half_more": str(forecast.cost * 3 // 2),

@@ -133,8 +133,7 @@ def close_delivered(session: Session, *, at: datetime) -> int:
         .values(state=GrantState.DELIVERED, delivered_at=at)
         .returning(
             Grant.user_id,
-            Token.round,
-            Token.pass_number,
+            Token,
             DigitalAsset.address,
             DigitalAsset.chain_id,
         )
@@ -143,12 +142,12 @@ def close_delivered(session: Session, *, at: datetime) -> int:
         (
             user,
             {
-                "tokenId": str(round_number << 32 | (pass_number or 0)),
+                "tokenId": str(token.token_id),
                 "contract": address,
                 "chainId": chain_id,
             },
         )
-        for user, round_number, pass_number, address, chain_id in delivered
+        for user, token, address, chain_id in delivered
     ]
     emit_many(session, "cohort.digital-asset.received", facts, at=at)
     return len(delivered)

@@ -10,7 +10,7 @@ from app.users.models import ImportRefusal, User, UserImport
 from app.users.service import fold
 from core.events import Event
 from core.types import ImportId, UserId
-from minting.models import MembershipPass, PassContract, PassState, Token
+from minting.models import MembershipPass, PassContract, PassState, Token, split_pass_number
 from wallets.models import Wallet
 
 _LAST = "\U0010ffff"
@@ -44,10 +44,10 @@ def _matches(search: str) -> ColumnElement[bool]:
     if search.lower().startswith("0x"):
         wallets = select(Wallet.owner_id).where(Wallet.address == _address(search))
         choices.append(User.id.in_(wallets))
-    number, _, index = search.partition("-")
-    if number.isdecimal() and index.isdecimal() and len(search) < 12:
+    place = split_pass_number(search)
+    if place is not None:
         holders = select(MembershipPass.user_id).where(
-            MembershipPass.batch_number == int(number), MembershipPass.index == int(index)
+            MembershipPass.batch_number == place[0], MembershipPass.index == place[1]
         )
         choices.append(User.id.in_(holders))
     return or_(*choices)

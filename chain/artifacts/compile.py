@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CONTRACTS = ("MembershipPass", "DigitalAsset", "AssetFactory")
+CONTRACTS = ("MembershipPass", "DigitalAsset", "AssetFactory", "Anchor")
 SOURCES = Path(__file__).resolve().parents[2] / "contracts"
 ARTIFACTS = Path(__file__).resolve().parent
 
@@ -27,7 +27,7 @@ def compile_contract(name: str) -> dict[str, Any]:
 
     bundle = FilesystemInputBundle([SOURCES])
     source = bundle.load_file(Path(f"{name}.vy"))
-    formats = ["abi", "bytecode", "bytecode_runtime"]
+    formats = ["abi", "bytecode", "bytecode_runtime", "settings_dict"]
     output = compile_from_file_input(source, input_bundle=bundle, output_formats=formats)
     return {
         "name": name,
@@ -35,7 +35,7 @@ def compile_contract(name: str) -> dict[str, Any]:
             "name": "vyper",
             "version": vyper.__version__,
             "evm_version": "prague",
-            "optimize": "gas",
+            "optimize": output["settings_dict"]["optimize"],
         },
         "runtime_size": len(output["bytecode_runtime"]) // 2 - 1,
         "abi": output["abi"],

@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from eth_abi.abi import encode
+from eth_abi.exceptions import EncodingError
 from eth_typing import ChecksumAddress
 from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 
-_ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
+ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 _WORD = 32
 
 
@@ -24,7 +26,7 @@ def creation_code(contract: str) -> bytes:
     Args:
         contract: the name of its artifact, such as `DigitalAsset`.
     """
-    artifact = json.loads((_ARTIFACTS / f"{contract}.json").read_text(encoding="utf-8"))
+    artifact = json.loads((ARTIFACTS / f"{contract}.json").read_text(encoding="utf-8"))
     return bytes.fromhex(artifact["bytecode"].removeprefix("0x"))
 
 
@@ -36,6 +38,22 @@ def selector(signature: str) -> bytes:
         signature: canonical, such as `ownerOf(uint256)`.
     """
     return keccak(text=signature)[:4]
+
+
+def call(signature: str, *values: object) -> bytes:
+    """A call: the selector and the encoded arguments.
+
+    Args:
+        signature: canonical, with flat types, such as `burn(uint256)`.
+
+    Raises:
+        ValueError: a value does not fit its type.
+    """
+    types = [kind for kind in signature[signature.index("(") + 1 : -1].split(",") if kind]
+    try:
+        return selector(signature) + encode(types, values)
+    except EncodingError as error:
+        raise ValueError(f"{signature} does not take {values!r}: {error}") from None
 
 
 def uint(value: int) -> bytes:

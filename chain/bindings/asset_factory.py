@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from eth_abi.abi import encode
 from eth_typing import ChecksumAddress
-from eth_utils.address import to_canonical_address
+from eth_utils.address import to_canonical_address, to_checksum_address
 
-from .abi import creation_code, selector, text
+from .abi import call, creation_code, selector, text
 from .create import create2_address
 from .membership_pass import MAX_SYMBOL, MAX_TEXT
 
@@ -23,7 +23,10 @@ _DEPLOY = (
     "bytes32",
     "address",
     "bool",
+    "bool",
     "uint64",
+    "address",
+    "uint16",
     "address",
     "address",
     "string",
@@ -31,6 +34,27 @@ _DEPLOY = (
     "string",
     "string",
 )
+
+MAX_ROYALTY = 1000
+"""Basis points: ten percent of a sale."""
+_NOBODY = to_checksum_address(bytes(20))
+_SOULBOUND, _REVOCABLE, _ROYALTY = 1, 2, 4
+
+
+@dataclass(frozen=True)
+class Royalty:
+    """What a creator asks of every sale (ERC-2981).
+
+    Raises:
+        ValueError: not 1 to 1,000 basis points.
+    """
+
+    receiver: ChecksumAddress
+    basis_points: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.basis_points <= MAX_ROYALTY:
+            raise ValueError(f"{self.basis_points} is not a royalty of 1 to {MAX_ROYALTY}.")
 
 
 @dataclass(frozen=True)
@@ -44,7 +68,9 @@ class AssetArguments:
         minter: may drop from the start; the owner may name others.
         token_uri: document of every token until the owner sets another; so is `contract_uri`.
         max_supply: the most tokens there may ever be, 1 to 2**64 - 1, or None for no limit.
-        soulbound: no token ever moves.
+        soulbound: no token ever moves, but by its holder's permit to reissue it.
+        revocable: the owner may end tokens of a soulbound edition.
+        royalty: None for none.
 
     Raises:
         ValueError: a text or number does not fit the contract.
@@ -60,12 +86,16 @@ class AssetArguments:
     contract_uri: str
     max_supply: int | None
     soulbound: bool
+    revocable: bool = False
+    royalty: Royalty | None = None
 
     def __post_init__(self) -> None:
         if len(self.asset_id) != 32:
             raise ValueError(f"An asset id has 32 bytes, not {len(self.asset_id)}.")
         if self.max_supply is not None and not 1 <= self.max_supply < 2**64:
             raise ValueError(f"{self.max_supply} is not a maximum supply.")
+        if self.revocable and not self.soulbound:
+            raise ValueError("Only a soulbound edition can be revocable.")
         text(self.name, at_most=MAX_TEXT, name="name")
         text(self.symbol, at_most=MAX_SYMBOL, name="symbol")
         text(self.token_uri, at_most=MAX_TEXT, name="token URI")
@@ -92,12 +122,20 @@ def encode_deploy(args: AssetArguments) -> bytes:
         args.asset_id,
         args.registry,
         args.soulbound,
+        args.revocable,
         args.max_supply or 0,
+        args.royalty.receiver if args.royalty else _NOBODY,
+        args.royalty.basis_points if args.royalty else 0,
         args.minter,
         args.owner,
         *args.texts,
     )
     return selector(f"deploy({','.join(_DEPLOY)})") + encode(_DEPLOY, values)
+
+
+def encode_implementation() -> bytes:
+    """`implementation()`: the contract whose clones it makes."""
+    return call("implementation()")
 
 
 def asset_address(
@@ -115,19 +153,34 @@ def _init_code(implementation: ChecksumAddress, args: AssetArguments) -> bytes:
 
 
 def _packed(args: AssetArguments) -> bytes:
-    """Registry 20, flags 4, maximum 8, minter 20, four lengths of 2, owner 20, then the texts."""
+    """As `contracts/modules/arguments.vy` reads it."""
     texts = [text.encode() for text in args.texts]
     return b"".join(
         (
             to_canonical_address(args.registry),
-            int(args.soulbound).to_bytes(4, "big"),
+            _flags(args).to_bytes(4, "big"),
             (args.max_supply or 0).to_bytes(8, "big"),
             to_canonical_address(args.minter),
             *(_two(len(text)) for text in texts),
             to_canonical_address(args.owner),
             *texts,
+            _royalty(args.royalty),
         )
     )
+
+
+def _flags(args: AssetArguments) -> int:
+    return (
+        (_SOULBOUND if args.soulbound else 0)
+        | (_REVOCABLE if args.revocable else 0)
+        | (_ROYALTY if args.royalty else 0)
+    )
+
+
+def _royalty(royalty: Royalty | None) -> bytes:
+    if royalty is None:
+        return b""
+    return to_canonical_address(royalty.receiver) + _two(royalty.basis_points)
 
 
 def _two(number: int) -> bytes:

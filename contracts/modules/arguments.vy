@@ -15,9 +15,12 @@
 """
 
 PROXY_SIZE: constant(uint256) = 45
+TERMS: constant(uint256) = PROXY_SIZE
 TEXTS: constant(uint256) = PROXY_SIZE + 80
 MAX_TEXT: constant(uint256) = 256
 SOULBOUND: constant(uint256) = 2**64
+REVOCABLE: constant(uint256) = 2**65
+ROYALTY: constant(uint256) = 2**66
 IMPLEMENTATION: immutable(address)
 
 
@@ -32,7 +35,7 @@ def terms() -> uint256:
     """
     @notice Registry, flags and maximum supply in one word: whoever needs two of them reads once.
     """
-    return self._word(PROXY_SIZE)
+    return self.read(TERMS)
 
 
 @internal
@@ -57,15 +60,21 @@ def is_soulbound_in(terms: uint256) -> bool:
 
 
 @internal
+@pure
+def is_revocable_in(terms: uint256) -> bool:
+    return terms & REVOCABLE != 0
+
+
+@internal
 @view
 def minter() -> address:
-    return convert(self._word(PROXY_SIZE + 32) >> 96, address)
+    return convert(self.read(PROXY_SIZE + 32) >> 96, address)
 
 
 @internal
 @view
 def owner() -> address:
-    return convert(self._word(PROXY_SIZE + 48) & convert(max_value(uint160), uint256), address)
+    return convert(self.read(PROXY_SIZE + 48) & convert(max_value(uint160), uint256), address)
 
 
 @internal
@@ -74,11 +83,27 @@ def text(number: uint256) -> String[MAX_TEXT]:
     """
     @param number 0 name, 1 symbol, 2 token URI, 3 contract URI.
     """
-    lengths: uint256 = self._word(PROXY_SIZE + 32)
+    lengths: uint256 = self.read(PROXY_SIZE + 32)
     start: uint256 = TEXTS
     for before: uint256 in range(number, bound=3):
         start = unsafe_add(start, self._length(lengths, before))
     return self._read(start, self._length(lengths, number))
+
+
+@internal
+@view
+def royalty() -> uint256:
+    """
+    @return Basis points << 160 | receiver; 0 for no royalty.
+    """
+    if self.read(TERMS) & ROYALTY == 0:
+        return 0
+    lengths: uint256 = self.read(PROXY_SIZE + 32)
+    end: uint256 = TEXTS + 22
+    for number: uint256 in range(4):
+        end = unsafe_add(end, self._length(lengths, number))
+    last: uint256 = self.read(unsafe_sub(end, 32))
+    return ((last & convert(max_value(uint16), uint256)) << 160) | ((last >> 16) & convert(max_value(uint160), uint256))
 
 
 @internal
@@ -100,13 +125,16 @@ def _read(start: uint256, length: uint256) -> String[MAX_TEXT]:
         if done >= length:
             break
         excess: uint256 = unsafe_sub(max(unsafe_add(done, 32), length), length)
-        words[number] = self._word(unsafe_sub(unsafe_add(start, done), excess)) << unsafe_mul(8, excess)
+        words[number] = self.read(unsafe_sub(unsafe_add(start, done), excess)) << unsafe_mul(8, excess)
     return convert(slice(abi_encode(words), 0, length), String[MAX_TEXT])
 
 
 @internal
 @view
-def _word(place: uint256) -> uint256:
+def read(place: uint256) -> uint256:
+    """
+    @notice The word of code at this place.
+    """
     assert self != IMPLEMENTATION, "asset: not a clone"
     me: address = self
     return convert(slice(me.code, place, 32), uint256)

@@ -13,10 +13,14 @@
 from . import creation
 
 interface Data:  # the reader looks at no selector
-    def part(offset: uint256, length: uint256) -> uint256[5][32]: view
+    def part(offset: uint256, length: uint256) -> uint256[10][16]: view  # 256 members in rows of sixteen
+    def word(offset: uint256, length: uint256) -> uint256: view
 
+PUSH2: constant(bytes1) = 0x61
+CREATION: constant(bytes7) = 0x80600a5f395ff3  # DUP1 PUSH1 10 PUSH0 CODECOPY PUSH0 RETURN
 READER: constant(Bytes[13]) = x"6024356004355f396024355ff3"
 READER_SIZE: constant(uint256) = 13
+CREATION_SIZE: constant(uint256) = 10  # with the PUSH2 and the size in front
 MAX_BATCH: constant(uint256) = 1228
 MAX_PACKED: constant(uint256) = 20 * MAX_BATCH
 MAX_BATCHES: constant(uint256) = 65534  # a batch's CREATE number has two bytes
@@ -26,13 +30,14 @@ NOWHERE: constant(uint256) = max_value(uint256)
 
 
 @internal
-def store(packed: Bytes[MAX_PACKED]) -> address:
+@pure
+def size_of(count: uint256) -> bytes2:
     """
-    @notice Creates the data contract of a batch.
-    @dev PUSH2 size DUP1 PUSH1 10 PUSH0 CODECOPY PUSH0 RETURN, then the code.
+    @notice The size of the code of a batch. A caller makes a batch of `packed` members by
+                raw_create(concat(PUSH2, members.size_of(count), members.CREATION, members.READER, packed))
+            itself, because 24 kB handed to a function would be copied and cost 15 gas a member in memory.
     """
-    size: bytes2 = convert(convert(unsafe_add(READER_SIZE, len(packed)), uint16), bytes2)
-    return raw_create(concat(0x61, size, 0x80600a5f395ff3, READER, packed))
+    return convert(convert(unsafe_add(READER_SIZE, unsafe_mul(20, count)), uint16), bytes2)
 
 
 @internal
@@ -55,21 +60,20 @@ def count(data: address) -> uint256:
 
 @internal
 @view
-def part(data: address, number: uint256) -> uint256[5][32]:
+def word_at(data: address, start: uint256) -> uint256:
     """
-    @notice 256 members in rows of eight: 160 bytes are eight addresses and five words. Zeros beyond the last member.
-    @dev Rows are iterated, never subscripted: a bounds check costs about 80 gas a member.
+    @notice The address that begins at byte `start` of the members; unspecified beyond the last.
     """
-    return staticcall Data(data).part(
-        unsafe_add(READER_SIZE, unsafe_mul(number, PART_SIZE)), PART_SIZE, skip_contract_check=True
-    )
+    # the twelve bytes in front of it fill the word
+    word: uint256 = staticcall Data(data).word(unsafe_add(unsafe_sub(READER_SIZE, 12), start), 32, skip_contract_check=True)
+    return word & (2**160 - 1)
 
 
 @internal
 @pure
-def in_row(row: uint256[5], place: uint256) -> uint256:
+def in_row(row: uint256[10], place: uint256) -> uint256:
     """
-    @notice The address at one of the eight places of a row. Of 160 bytes, bytes 20 * place to 20 * place + 19: the word
+    @notice The address at one of the sixteen places of a row. Of 320 bytes, bytes 20 * place to 20 * place + 19: the word
             they begin in and, where they reach over its end, the one behind it.
     """
     start: uint256 = unsafe_mul(20, place)
@@ -103,10 +107,12 @@ def packed(data: address) -> Bytes[MAX_PACKED]:
 def member_at(data: address, index: uint256) -> address:
     """
     @notice The member at this place; the zero address beyond the last.
+    @dev `count` and `_read` are written out: calling them costs every reader of an owner 80 gas.
     """
-    if index >= self.count(data):
+    if index >= unsafe_div(data.codesize, 20):
         return empty(address)
-    return self._read(data, index)
+    place: uint256 = unsafe_add(READER_SIZE, unsafe_mul(20, index))
+    return convert(convert(slice(data.code, place, 20), uint256), address)
 
 
 @internal

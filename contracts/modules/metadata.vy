@@ -10,6 +10,9 @@ event BatchMetadataUpdate:
     from_token_id: uint256
     to_token_id: uint256
 
+event MetadataUpdate:
+    token_id: uint256
+
 event ContractURIUpdated:
     pass
 

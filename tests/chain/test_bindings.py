@@ -239,16 +239,28 @@ class TestMembershipPass:
 
     def test_deployment_ends_in_its_arguments(self) -> None:
         data = membership_pass.deploy_data(
-            owner=ONE, minter=TWO, name="Pass é", symbol="P", token_uri="t", contract_uri="c"
+            owner=ONE,
+            minter=TWO,
+            name="Pass é",
+            symbol="P",
+            token_uri="t",
+            contract_uri="c",
+            recoverable=True,
         )
         code = creation_code("MembershipPass")
         assert data.startswith(code)
-        types = ("address", "address", "string", "string", "string", "string")
+        types = ("address", "address", "string", "string", "string", "string", "bool")
         found = decode(types, data[len(code) :])
-        assert found == (ONE.lower(), TWO.lower(), "Pass é", "P", "t", "c")
+        assert found == (ONE.lower(), TWO.lower(), "Pass é", "P", "t", "c", True)
 
     def test_refuses_a_name_that_does_not_fit(self) -> None:
         with pytest.raises(ValueError, match="name has 258 bytes"):
             membership_pass.deploy_data(
-                owner=ONE, minter=TWO, name="é" * 129, symbol="", token_uri="", contract_uri=""
+                owner=ONE,
+                minter=TWO,
+                name="é" * 129,
+                symbol="",
+                token_uri="",
+                contract_uri="",
+                recoverable=False,
             )

@@ -5,10 +5,7 @@ starts from it and is undone afterwards.
 """
 
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,46 +15,34 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 import ape
 import pytest
 from eth_utils.crypto import keccak
+from node import anvil
 from world import World, anybody, as_bytes, sorted_members
 
-from chain.local import anvil_path
+from chain.artifacts.compile import CONTRACTS
 
 
 @pytest.fixture(scope="session", autouse=True)
 def provider() -> Iterator[None]:
     """ape is connected to a fresh chain with the rules of Osaka."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    rules = ["--hardfork", "osaka", "--enable-tx-gas-limit"]
-    command = [str(anvil_path()), "--port", str(port), *rules, "--silent"]
-    with subprocess.Popen(command) as process:
-        try:
-            _wait(port)
-            os.environ["APE_FOUNDRY_HOST"] = f"http://127.0.0.1:{port}"
-            with ape.networks.parse_network_choice("ethereum:local:foundry"):
-                yield
-        finally:
-            process.terminate()
-
-
-def _wait(port: int) -> None:
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError("The chain did not start within five seconds.")
+    with anvil() as port:
+        os.environ["APE_FOUNDRY_HOST"] = f"http://127.0.0.1:{port}"
+        with ape.networks.parse_network_choice("ethereum:local:foundry"):
+            yield
 
 
 @pytest.fixture(scope="session")
-def deployed(provider: None) -> World:
-    """The world, deployed from sources compiled now: ape's cache does not see changed modules."""
+def compiled(provider: None) -> dict[str, bytes]:
+    """Creation code by contract, compiled now: ape's cache does not see changed modules."""
     ape.project.load_contracts(use_cache=False)
+    types = {name: getattr(ape.project, name).contract_type for name in CONTRACTS}
+    return {name: as_bytes(it.deployment_bytecode.bytecode) for name, it in types.items()}
+
+
+@pytest.fixture(scope="session")
+def deployed(compiled: dict[str, bytes]) -> World:
+    """The world, deployed from what was compiled."""
     issuer, minter, stranger, *holders = (ape.accounts.test_accounts[i] for i in range(8))
-    texts = ("Brand Pass", "PASS", "ipfs://pass", "ipfs://passes")
+    texts = ("Brand Pass", "PASS", "ipfs://pass", "ipfs://passes", True)
     registry = issuer.deploy(ape.project.MembershipPass, issuer, minter, *texts)
     implementation = stranger.deploy(ape.project.DigitalAsset)
     factory = stranger.deploy(ape.project.AssetFactory, implementation)

@@ -2,12 +2,14 @@
 
 import ape
 import pytest
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from world import ZERO, World
 
-from chain.bindings.asset_factory import asset_address
+from chain.bindings.asset_factory import Royalty, asset_address
 
 OTHER = keccak(text="another asset")
+FIRST = to_checksum_address("0x" + "f1" * 20)
 
 
 class TestDeploy:
@@ -60,7 +62,16 @@ class TestDeploy:
         with ape.reverts("factory: already deployed"):
             world.deploy_asset(asset_id=OTHER)
 
-    @pytest.mark.parametrize("change", [{"max_supply": 1}, {"soulbound": True}, {"name": "Fake"}])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"max_supply": 1},
+            {"soulbound": True},
+            {"soulbound": True, "revocable": True},
+            {"royalty": Royalty(FIRST, 1)},
+            {"name": "Fake"},
+        ],
+    )
     def test_puts_other_arguments_elsewhere(self, world: World, change: dict[str, object]) -> None:
         world.deploy_asset(asset_id=OTHER, **change)
         meant = world.deploy_asset(asset_id=OTHER)
@@ -75,19 +86,23 @@ class TestDeploy:
         with ape.reverts("factory: no registry"):
             world.deploy_asset(registry=world.stranger.address)
 
-    def test_refuses_texts_that_are_too_long(self, world: World) -> None:
-        texts = ("n" * 257, "S", "", "")
+    @pytest.mark.parametrize(
+        "texts",
+        [
+            ("n" * 257, "S", "", ""),
+            ("n", "S" * 33, "", ""),
+            ("n", "S", "t" * 257, ""),
+            ("n", "S", "", "c" * 257),
+        ],
+    )
+    def test_refuses_texts_that_are_too_long(
+        self, world: World, texts: tuple[str, str, str, str]
+    ) -> None:
+        who = (world.minter, world.issuer)
+        terms = (OTHER, world.registry, False, False, 0, ZERO, 0)
         with ape.reverts():
-            world.factory.deploy(
-                OTHER,
-                world.registry,
-                False,
-                0,
-                world.minter,
-                world.issuer,
-                *texts,
-                sender=world.stranger,
-            )
+            world.factory.deploy(*terms, *who, *texts, sender=world.stranger)
+        world.factory.deploy(*terms, *who, "n", "S", "", "", sender=world.stranger)
 
     def test_refuses_an_implementation_without_code(self, world: World) -> None:
         with ape.reverts("factory: no implementation"):
@@ -102,6 +117,14 @@ class TestImplementation:
         ("function", "arguments"),
         [
             ("drop", [0, [0], [[1, 0, 0, 0, 0]], 1]),
+            ("drop_lists", [0, b"\0\0", b"\1\0\0", 1]),
+            ("mint", [1, b"\1" * 20]),
+            ("transferWithPermit", [ZERO, ZERO, 0, 2**40, b""]),
+            ("reissue", [0, ZERO, 2**40, b""]),
+            ("burn", [0]),
+            ("revoke", [0]),
+            ("lower_max_supply", [1]),
+            ("set_royalty", [ZERO, 0]),
             ("approve", [ZERO, 0]),
             ("setApprovalForAll", [ZERO, True]),
             ("transferFrom", [ZERO, ZERO, 0]),
@@ -118,7 +141,9 @@ class TestImplementation:
         with ape.reverts("asset: not a clone"):
             getattr(world.implementation, function)(*arguments, sender=world.stranger)
 
-    @pytest.mark.parametrize("view", ["owner", "registry", "name", "max_supply"])
+    @pytest.mark.parametrize(
+        "view", ["owner", "registry", "name", "max_supply", "revocable", "DOMAIN_SEPARATOR"]
+    )
     def test_is_nobodys(self, world: World, view: str) -> None:
         with ape.reverts("asset: not a clone"):
             getattr(world.implementation, view)()

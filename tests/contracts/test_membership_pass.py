@@ -176,7 +176,9 @@ class TestDeployment:
 
     def test_refuses_to_have_no_owner(self, world: World) -> None:
         with ape.reverts("pass: no owner"):
-            world.issuer.deploy(ape.project.MembershipPass, ZERO, world.minter, "", "", "", "")
+            world.issuer.deploy(
+                ape.project.MembershipPass, ZERO, world.minter, "", "", "", "", False
+            )
 
     @pytest.mark.parametrize(
         ("interface", "answer"),

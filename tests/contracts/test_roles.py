@@ -6,8 +6,16 @@ from ape.contracts import ContractInstance
 from world import ZERO, World, anybody
 
 
-@pytest.fixture(params=["registry", "asset"])
+@pytest.fixture(params=["registry", "asset", "anchor"])
 def contract(world: World, request: pytest.FixtureRequest) -> ContractInstance:
+    if request.param == "anchor":
+        return world.issuer.deploy(ape.project.Anchor, world.issuer, world.minter)
+    instance: ContractInstance = getattr(world, request.param)
+    return instance
+
+
+@pytest.fixture(params=["registry", "asset"])
+def token(world: World, request: pytest.FixtureRequest) -> ContractInstance:
     instance: ContractInstance = getattr(world, request.param)
     return instance
 
@@ -91,26 +99,24 @@ class TestMinters:
 
 
 class TestMetadata:
-    def test_is_replaced_by_the_owner(self, world: World, contract: ContractInstance) -> None:
+    def test_is_replaced_by_the_owner(self, world: World, token: ContractInstance) -> None:
         world.drop_whole(0)
-        receipt = contract.set_token_uri("ipfs://later", sender=world.issuer)
-        (told,) = receipt.decode_logs(contract.BatchMetadataUpdate)
+        receipt = token.set_token_uri("ipfs://later", sender=world.issuer)
+        (told,) = receipt.decode_logs(token.BatchMetadataUpdate)
         assert (told.from_token_id, told.to_token_id) == (0, 2**256 - 1)
-        assert contract.tokenURI(0) == "ipfs://later"
+        assert token.tokenURI(0) == "ipfs://later"
 
-    def test_of_the_contract_is_replaced_too(
-        self, world: World, contract: ContractInstance
-    ) -> None:
-        receipt = contract.set_contract_uri("ipfs://later", sender=world.issuer)
-        assert receipt.decode_logs(contract.ContractURIUpdated)
-        assert contract.contractURI() == "ipfs://later"
+    def test_of_the_contract_is_replaced_too(self, world: World, token: ContractInstance) -> None:
+        receipt = token.set_contract_uri("ipfs://later", sender=world.issuer)
+        assert receipt.decode_logs(token.ContractURIUpdated)
+        assert token.contractURI() == "ipfs://later"
 
     @pytest.mark.parametrize("function", ["set_token_uri", "set_contract_uri"])
     def test_is_replaced_by_nobody_else(
-        self, world: World, contract: ContractInstance, function: str
+        self, world: World, token: ContractInstance, function: str
     ) -> None:
         with ape.reverts("roles: not the owner"):
-            getattr(contract, function)("ipfs://fake", sender=world.minter)
+            getattr(token, function)("ipfs://fake", sender=world.minter)
 
     @pytest.mark.parametrize(
         ("interface", "answer"),
@@ -123,6 +129,6 @@ class TestMetadata:
         ],
     )
     def test_interfaces_are_named(
-        self, contract: ContractInstance, interface: str, answer: bool
+        self, token: ContractInstance, interface: str, answer: bool
     ) -> None:
-        assert contract.supportsInterface(interface) is answer
+        assert token.supportsInterface(interface) is answer

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import ape
 from ape.api import AccountAPI, ReceiptAPI
-from ape.contracts import ContractInstance
+from ape.contracts import ContractContainer, ContractInstance
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -108,6 +110,25 @@ def transfers(receipt: ReceiptAPI, contract: ContractInstance) -> list[Transfer]
     """The `Transfer` events of a transaction, read as the product reads them."""
     raw = ape.chain.provider.make_request("eth_getTransactionReceipt", [receipt.txn_hash])
     return decode_transfers(raw["logs"], contract.address)
+
+
+def deployed_helper(name: str, *arguments: Any) -> ContractInstance:
+    """A new contract that only tests need: `helpers/<name>.vy`."""
+    deployer = ape.accounts.test_accounts[9]
+    return deployer.deploy(_helper(name), *arguments)
+
+
+@cache
+def _helper(name: str) -> ContractContainer:
+    source = (Path(__file__).parent / "helpers" / f"{name}.vy").read_text(encoding="utf-8")
+    container = ape.compilers.compile_source("vyper", source, contractName=name)
+    # answers that are wrong on purpose are not for ape to read
+    container.contract_type.abi = [
+        entry
+        for entry in container.contract_type.abi
+        if getattr(entry, "name", "") not in ("isValidSignature", "onERC721Received")
+    ]
+    return container
 
 
 def overwrite(contract: ContractInstance, found: int, value: int) -> None:

@@ -1,10 +1,6 @@
 """Drops: one token a grant, every token bound to its bit and its batch, batches cut to fit."""
 
-from itertools import pairwise
-
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,7 +8,6 @@ from chain.bindings import digital_asset as binding
 from core.ids import new_id
 from core.types import UserId
 from minting import airdrops
-from minting.airdrops import GAS_CEILING, PassBits, group_batches
 from minting.errors import SupplyExhaustedError
 from minting.models import Batch, DigitalAsset, MembershipPass, Plan, Token, TokenState
 from tests.conftest import NOW
@@ -25,18 +20,6 @@ from tests.factories.minting import (
     make_members,
     make_pass_contract,
 )
-
-_TRANSACTION_GAS = 80_000
-FULL_NEIGHBOURS = [PassBits(number, 1228, tuple(range(1228))) for number in range(15)]
-
-
-@st.composite
-def pass_bits(draw: st.DrawFn) -> list[PassBits]:
-    numbers = draw(st.lists(st.integers(0, 70), unique=True, max_size=40))
-    counts = [draw(st.integers(1, 1228)) for _ in numbers]
-    return [
-        PassBits(n, 1228, tuple(range(count))) for n, count in zip(numbers, counts, strict=True)
-    ]
 
 
 def plan(session: Session, asset: DigitalAsset, *, round_number: int = 0) -> Plan:
@@ -55,37 +38,6 @@ def members(session: Session) -> list[UserId]:
         found += make_members(session, count)
         activate_passes(session)
     return found
-
-
-class TestGroupBatches:
-    @given(bits=pass_bits())
-    def test_every_part_is_in_one_transaction_in_ascending_order(
-        self, bits: list[PassBits]
-    ) -> None:
-        parts = [part for group in group_batches(bits) for part in group]
-        assert parts == sorted(bits, key=lambda part: part.number)
-
-    @given(bits=pass_bits())
-    def test_a_transaction_stays_within_fifteen_neighbours(self, bits: list[PassBits]) -> None:
-        for group in group_batches(bits):
-            assert len({part.number // 15 for part in group}) == 1
-
-    @given(bits=pass_bits())
-    @example(bits=FULL_NEIGHBOURS)
-    def test_a_transaction_stays_below_the_ceiling(self, bits: list[PassBits]) -> None:
-        for group in group_batches(bits):
-            assert _TRANSACTION_GAS + sum(part.gas_bound for part in group) <= GAS_CEILING
-
-    @given(bits=pass_bits())
-    @example(bits=FULL_NEIGHBOURS)
-    def test_no_two_neighbours_would_have_fitted_into_one(self, bits: list[PassBits]) -> None:
-        groups = group_batches(bits)
-        for one, two in pairwise(groups):
-            gas = _TRANSACTION_GAS + sum(part.gas_bound for part in [*one, two[0]])
-            assert one[0].number // 15 != two[0].number // 15 or gas > GAS_CEILING
-
-    def test_nothing_needs_no_transaction(self) -> None:
-        assert group_batches([]) == []
 
 
 class TestOpenRound:
@@ -172,33 +124,32 @@ class TestPlanDrop:
             assert token.batch_id == frozen.batches[0].id
             assert token.token_id == binding.token_id(0, membership.token_id or 0)
 
-    def test_the_bytes_set_exactly_the_bits_of_the_recipients(
+    def test_the_bytes_name_exactly_the_recipients(
         self, session: Session, members: list[UserId]
     ) -> None:
         asset = make_asset(session)
         chosen = [members[0], members[5], members[8]]
         grant(session, make_line(session, asset), chosen)
         [batch] = plan(session, asset).batches
-        places = dict(
-            session.execute(
-                select(MembershipPass.batch_number, MembershipPass.index).where(
-                    MembershipPass.user_id.in_(chosen)
-                )
-            ).all()
-        )
-        bits = [binding.bitmap([places[number]]) for number in (0, 1, 2)]
-        expected = binding.encode_drop(round=0, batches=[0, 1, 2], bits=bits, nonce=1)
+        places = session.execute(
+            select(MembershipPass.batch_number, MembershipPass.index)
+            .where(MembershipPass.user_id.in_(chosen))
+            .order_by(MembershipPass.batch_number)
+        ).all()
+        parts = [(number or 0, [index or 0]) for number, index in places]
+        expected = binding.encode_drop_lists(round=0, places=parts, nonce=1)
         assert batch.calldata == expected
-        assert batch.chain_key == f"drop:{asset.id}:0:0-2"
+        assert batch.chain_key == f"drop:{asset.id}:0:lists:0-2"
         assert batch.recipient_count == 3
+        assert asset.next_data_nonce == 2
 
-    def test_a_drop_in_part_takes_the_number_of_a_data_contract(
+    def test_one_recipient_needs_no_data_contract(
         self, session: Session, members: list[UserId]
     ) -> None:
         asset = make_asset(session)
         grant(session, make_line(session, asset), members[:1])
         plan(session, asset)
-        assert asset.next_data_nonce == 2
+        assert asset.next_data_nonce == 1
 
     def test_a_drop_to_whole_batches_takes_none(
         self, session: Session, members: list[UserId]
@@ -217,7 +168,7 @@ class TestPlanDrop:
             plan(session, asset, round_number=number)
         drops = select(Batch.chain_key).where(Batch.chain_key.startswith("drop:"))
         keys = session.scalars(drops.order_by(Batch.chain_key)).all()
-        assert keys == [f"drop:{asset.id}:0:0-2", f"drop:{asset.id}:1:0-2"]
+        assert keys == [f"drop:{asset.id}:{number}:bits:0-2" for number in (0, 1)]
 
     def test_another_rounds_tokens_are_left_alone(
         self, session: Session, members: list[UserId]
@@ -229,3 +180,47 @@ class TestPlanDrop:
         states = session.execute(select(Token.round, Token.state).order_by(Token.round)).all()
         assert [state for number, state in states if number == 0] == [TokenState.QUEUED] * 2
         assert [state for number, state in states if number == 1] == [TokenState.MINTING] * 3
+
+
+class TestOutsideTheBatches:
+    @pytest.fixture
+    def alone(self, session: Session, members: list[UserId]) -> list[UserId]:
+        """Two members whose passes were issued alone."""
+        found = []
+        for _ in range(2):
+            found += make_members(session, 1)
+            activate_passes(session)
+        return found
+
+    def test_a_pass_issued_alone_is_minted_to_by_its_address(
+        self, session: Session, members: list[UserId], alone: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        grant(session, make_line(session, asset), [*members, *alone])
+        drop, mint = plan(session, asset).batches
+        session.expire_all()
+        rows = session.execute(
+            select(Token, MembershipPass.address)
+            .join(MembershipPass, MembershipPass.user_id == Token.user_id)
+            .where(Token.mint_nonce.is_not(None))
+            .order_by(Token.mint_index)
+        ).all()
+        assert [token.user_id for token, _ in rows] and {t.user_id for t, _ in rows} == set(alone)
+        packed = b"".join(bytes.fromhex(address[2:]) for _, address in rows)
+        assert mint.calldata == binding.encode_mint(1, packed)
+        assert (drop.recipient_count, mint.recipient_count) == (9, 2)
+        assert [token.token_id for token, _ in rows] == [
+            binding.outside_token_id(1, index) for index in (0, 1)
+        ]
+        assert {token.batch_id for token, _ in rows} == {mint.id}
+        assert asset.next_data_nonce == 2
+
+    def test_numbers_follow_those_of_the_drop(
+        self, session: Session, members: list[UserId], alone: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        grant(session, make_line(session, asset), [*members[:1], *members[4:6], *alone])
+        lists, mint = plan(session, asset).batches
+        assert lists.chain_key == f"drop:{asset.id}:0:lists:0-1"
+        assert mint.chain_key == f"mint:{asset.id}:2"
+        assert asset.next_data_nonce == 3

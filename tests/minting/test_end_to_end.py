@@ -122,6 +122,25 @@ class TestMainJob:
         for token, holder in tokens:
             assert installation.owner_of(asset.address, token.token_id) == holder
 
+    def test_a_member_who_came_alone_has_a_pass_and_a_collectible_too(
+        self, installation: Installation, store: ContentStore
+    ) -> None:
+        issue_passes(installation, 3)
+        issue_passes(installation, 1)
+        campaign = installation.airdrop(installation.publish_asset(store))
+        deliver(installation, campaign)
+        with unit_of_work(merchant=installation.merchant) as session:
+            registry = session.scalars(select(PassContract)).one()
+            asset = session.scalars(select(DigitalAsset)).one()
+            rows = session.execute(
+                select(MembershipPass, Token).join(Token, Token.user_id == MembershipPass.user_id)
+            ).all()
+        assert sorted(str(member_pass.number) for member_pass, _ in rows)[-1] == "S-0000"
+        for member_pass, token in rows:
+            holder = member_pass.address
+            assert installation.owner_of(registry.address, member_pass.token_id) == holder
+            assert installation.owner_of(asset.address, token.token_id) == holder
+
 
 class TestBeforeThePassIsLive:
     def test_an_overdue_queue_does_not_stop_the_deployment(

@@ -13,6 +13,7 @@ from core.db import unit_of_work
 from minting import passes
 from minting.errors import PassContractMissingError
 from minting.models import (
+    SINGLES,
     Batch,
     ContractState,
     MembershipPass,
@@ -20,6 +21,8 @@ from minting.models import (
     PassState,
     Plan,
     PlanKind,
+    pass_number,
+    split_pass_number,
 )
 from tests.conftest import NOW, make_merchant
 from tests.factories.chain import make_chain, make_lane
@@ -65,6 +68,7 @@ class TestDefineContract:
             symbol="PASS",
             token_uri=uri,
             contract_uri=uri,
+            recoverable=False,
         )
 
     def test_a_repeat_returns_the_first(self, session: Session) -> None:
@@ -161,7 +165,7 @@ class TestFreezeQueue:
 
         def freeze(number: int) -> None:
             with unit_of_work(merchant=merchant) as session:
-                make_members(session, number)
+                make_members(session, 2 + number)
                 passes.freeze_queue(session, at=NOW)
 
         with ThreadPoolExecutor(5) as pool:
@@ -170,11 +174,61 @@ class TestFreezeQueue:
             rows = list_passes(session)
             contract = session.scalars(select(PassContract)).one()
             frozen = session.scalar(select(func.count()).select_from(Batch))
-        assert len(rows) == 35
-        assert len({row.number for row in rows}) == 35
+        assert len(rows) == 45
+        assert len({row.number for row in rows}) == 45
         assert {row.state for row in rows} == {PassState.MINTING}
         assert {row.batch_number for row in rows} == set(range(contract.next_batch))
         assert frozen == contract.next_batch
+
+
+class TestIssuedAlone:
+    def test_a_single_member_costs_less_alone(self) -> None:
+        assert [passes.is_cheaper_alone(count) for count in (1, 2, 3, 1228)] == [
+            True,
+            False,
+            False,
+            False,
+        ]
+
+    def test_singles_are_numbered_without_gaps_beside_the_batches(self, session: Session) -> None:
+        make_chain(session)
+        contract = make_pass_contract(session)
+        for count in (1, 2, 1):
+            make_members(session, count)
+            passes.freeze_queue(session, at=NOW)
+        rows = list_passes(session)
+        assert [row.number for row in rows] == ["0-0000", "0-0001", "S-0000", "S-0001"]
+        assert [row.token_id for row in rows][2:] == [binding.single_pass_id(n) for n in (0, 1)]
+        assert (contract.next_batch, contract.next_single) == (1, 2)
+
+    def test_the_call_names_number_and_member(self, session: Session) -> None:
+        make_chain(session)
+        make_pass_contract(session)
+        make_members(session, 1)
+        [plan] = passes.freeze_queue(session, at=NOW)
+        [row] = list_passes(session)
+        assert plan.batches[0].calldata == binding.encode_issue_one(0, row.address)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("batch", "index", "text"),
+        [
+            (0, 0, "0-0000"),
+            (12, 345, "12-0345"),
+            (SINGLES, 7, "S-0007"),
+            (SINGLES + 1, 0, "S-65536"),
+        ],
+    )
+    def test_are_read_back(self, batch: int, index: int, text: str) -> None:
+        assert pass_number(batch, index) == text
+        assert split_pass_number(text) == (batch, index)
+
+    @pytest.mark.parametrize(
+        "text", ["", "-", "S-", "s", "1-x", "x-1", "1" * 12 + "-1", "anna-lee"]
+    )
+    def test_other_text_is_none(self, text: str) -> None:
+        assert split_pass_number(text) is None
 
 
 class TestFreezeDue:
