@@ -399,7 +399,7 @@ MALFORMED = [
     Fault(
         "list beyond the batch",
         ASSET,
-        'assert past <= unsafe_mul(20, members.count(data)), "asset: beyond the batch"',
+        'assert past <= unsafe_mul(20, size), "asset: beyond the batch"',
         "tokens of whatever stands behind",
         "test_lists",
     ),
@@ -422,7 +422,7 @@ MALFORMED = [
     Fault(
         "lists left over",
         ASSET,
-        'assert at == len(lists), "asset: lengths"',
+        "self._check_lengths(at == len(lists))",
         "members who were named have nothing",
         "test_lists",
     ),

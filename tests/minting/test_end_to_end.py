@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import func, select
 
 from app.campaigns.models import Campaign, CampaignState, RunState
+from app.campaigns.previews import newest
 from app.campaigns.queries import find_run
+from app.campaigns.runs import progress
 from app.engine import step
 from app.rewards.models import Grant, GrantState
 from chain.client import ChainClient
@@ -64,6 +66,17 @@ def deliver(installation: Installation, campaign: CampaignId) -> None:
     installation.step_until(completed)
 
 
+def assert_forecast_held(installation: Installation, campaign: CampaignId) -> None:
+    """The preview said what the drop's transactions then cost, within three percent."""
+    with unit_of_work(merchant=installation.merchant) as session:
+        preview = newest(session, session.get_one(Campaign, campaign))
+        run = find_run(session, campaign)
+        assert preview is not None and run is not None
+        used = progress(session, run, at=utc_now()).gas
+        assert preview.report["gas_is_exact"]
+        assert abs(preview.report["drop_gas"] - used) <= 0.03 * used
+
+
 def rows_of(installation: Installation) -> list[int]:
     """How many rows there are of everything that must not happen twice."""
     kinds = (Plan, Batch, Transaction, Attempt, Grant, Token, MembershipPass)
@@ -90,6 +103,7 @@ class TestMainJob:
             }
             assert {plan.state for plan in session.scalars(select(Plan))} == {PlanState.DONE}
             assert session.get_one(Campaign, campaign).state is CampaignState.ENDED
+        assert_forecast_held(installation, campaign)
         assert len(rows) == MEMBERS
         for member_pass, token in rows:
             holder = member_pass.address
@@ -135,6 +149,7 @@ class TestMainJob:
             rows = session.execute(
                 select(MembershipPass, Token).join(Token, Token.user_id == MembershipPass.user_id)
             ).all()
+        assert_forecast_held(installation, campaign)
         assert sorted(str(member_pass.number) for member_pass, _ in rows)[-1] == "S-0000"
         for member_pass, token in rows:
             holder = member_pass.address
