@@ -52,6 +52,9 @@ def anchor(digest: bytes32):
 @external
 @view
 def owner() -> address:
+    """
+    @notice The account that names who may anchor.
+    """
     return roles.owner(FIRST_OWNER)
 
 
@@ -74,6 +77,9 @@ def transfer_ownership(new_owner: address):
 
 @external
 def accept_ownership():
+    """
+    @notice The account that was offered the ownership takes it.
+    """
     roles.accept_ownership(FIRST_OWNER)
 
 

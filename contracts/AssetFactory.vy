@@ -35,6 +35,9 @@ def __init__(implementation: address):
 @external
 @view
 def implementation() -> address:
+    """
+    @notice The DigitalAsset whose clones are made.
+    """
     return IMPLEMENTATION
 
 

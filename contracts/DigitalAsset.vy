@@ -450,6 +450,9 @@ def registry() -> address:
 @external
 @view
 def ownerOf(token_id: uint256) -> address:
+    """
+    @notice Who has the token; reverts for an id that was not minted, or ended.
+    """
     return self._owner_in(arguments.read(arguments.TERMS), self._moved[token_id], token_id)
 
 
@@ -581,6 +584,9 @@ def approve(approved: address, token_id: uint256):
 
 @external
 def setApprovalForAll(operator: address, approved: bool):
+    """
+    @notice The operator may move every token of the caller, or not any more.
+    """
     self._transferable_terms()
     self.isApprovedForAll[msg.sender][operator] = approved
     log ApprovalForAll(owner=msg.sender, operator=operator, approved=approved)
@@ -589,6 +595,9 @@ def setApprovalForAll(operator: address, approved: bool):
 @external
 @view
 def getApproved(token_id: uint256) -> address:
+    """
+    @notice Who may move this token besides its owner and operators; the zero address for nobody. Reverts for no token.
+    """
     self._owner_of(token_id)
     return self._approved[token_id]
 
@@ -806,12 +815,18 @@ def set_royalty(receiver: address, basis_points: uint256):
 @external
 @view
 def name() -> String[256]:
+    """
+    @notice Up to 256 bytes; also the name of the EIP-712 domain.
+    """
     return arguments.text(0)
 
 
 @external
 @view
 def symbol() -> String[256]:
+    """
+    @notice Up to 32 bytes.
+    """
     return arguments.text(1)
 
 
@@ -828,6 +843,9 @@ def tokenURI(token_id: uint256) -> String[256]:
 @external
 @view
 def contractURI() -> String[256]:
+    """
+    @notice The document of the contract (ERC-7572), up to 256 bytes.
+    """
     return metadata.contract_uri(arguments.text(3))
 
 
@@ -842,6 +860,9 @@ def set_token_uri(uri: String[256]):
 
 @external
 def set_contract_uri(uri: String[256]):
+    """
+    @notice The owner gives the contract another document; an empty one restores that of deployment.
+    """
     roles.check_owner(arguments.owner())
     metadata.set_contract_uri(uri)
 
@@ -863,12 +884,18 @@ def supportsInterface(interface_id: bytes4) -> bool:
 @external
 @view
 def owner() -> address:
+    """
+    @notice The account that names minters and replaces documents.
+    """
     return roles.owner(arguments.owner())
 
 
 @external
 @view
 def is_minter(account: address) -> bool:
+    """
+    @notice Whether the account may mint.
+    """
     return roles.is_minter(arguments.minter(), account)
 
 
@@ -882,6 +909,9 @@ def transfer_ownership(new_owner: address):
 
 @external
 def accept_ownership():
+    """
+    @notice The account that was offered the ownership takes it.
+    """
     roles.accept_ownership(arguments.owner())
 
 

@@ -382,6 +382,9 @@ def _times(record: uint256) -> uint256:
 @external
 @view
 def ownerOf(token_id: uint256) -> address:
+    """
+    @notice Who holds the pass; reverts for an id that was not issued, or ended.
+    """
     return self._owner_of(token_id)
 
 
@@ -427,30 +430,45 @@ def getApproved(token_id: uint256) -> address:
 @external
 @pure
 def isApprovedForAll(owner: address, operator: address) -> bool:
+    """
+    @notice Never: a pass has no operators.
+    """
     return False
 
 
 @external
 @pure
 def approve(approved: address, token_id: uint256):
+    """
+    @notice Always reverts: a pass is soulbound.
+    """
     raise "pass: soulbound"
 
 
 @external
 @pure
 def setApprovalForAll(operator: address, approved: bool):
+    """
+    @notice Always reverts: a pass is soulbound.
+    """
     raise "pass: soulbound"
 
 
 @external
 @pure
 def transferFrom(sender: address, receiver: address, token_id: uint256):
+    """
+    @notice Always reverts: a pass moves by `reissue` and `recover` only.
+    """
     raise "pass: soulbound"
 
 
 @external
 @pure
 def safeTransferFrom(sender: address, receiver: address, token_id: uint256, data: Bytes[1024] = b""):
+    """
+    @notice Always reverts: a pass moves by `reissue` and `recover` only.
+    """
     raise "pass: soulbound"
 
 
@@ -529,6 +547,9 @@ def _design_of(pass_id: uint256) -> uint256:
 @external
 @view
 def contractURI() -> String[256]:
+    """
+    @notice The document of the contract (ERC-7572), up to 256 bytes.
+    """
     return metadata.contract_uri("")
 
 
@@ -543,6 +564,9 @@ def set_token_uri(uri: String[256]):
 
 @external
 def set_contract_uri(uri: String[256]):
+    """
+    @notice The owner gives the contract another document.
+    """
     roles.check_owner(FIRST_OWNER)
     metadata.set_contract_uri(uri)
 
@@ -553,12 +577,18 @@ def set_contract_uri(uri: String[256]):
 @external
 @view
 def owner() -> address:
+    """
+    @notice The account that names minters, replaces documents and revokes passes.
+    """
     return roles.owner(FIRST_OWNER)
 
 
 @external
 @view
 def is_minter(account: address) -> bool:
+    """
+    @notice Whether the account may issue passes and assign designs.
+    """
     return roles.is_minter(FIRST_MINTER, account)
 
 
@@ -572,6 +602,9 @@ def transfer_ownership(new_owner: address):
 
 @external
 def accept_ownership():
+    """
+    @notice The account that was offered the ownership takes it.
+    """
     roles.accept_ownership(FIRST_OWNER)
 
 

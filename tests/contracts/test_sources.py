@@ -11,6 +11,9 @@ from chain.bindings.abi import creation_code
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "contracts").rglob("*.vy"))
+EXTERNAL = re.compile(
+    r"@external\n(?:@\w+\n)*def (\w+)\((?:[^()]|\([^()]*\))*\)(?: -> [^:\n]+)?:\n((?:    .*\n){1,2})"
+)
 MESSAGE = re.compile(r'"((?:pass|asset|factory|roles|anchor): [^"]+)"')
 
 
@@ -25,6 +28,15 @@ class TestArtifacts:
     def test_fit_a_contract(self, name: str) -> None:
         code = getattr(ape.project, name).contract_type.runtime_bytecode.bytecode
         assert len(code.removeprefix("0x")) // 2 <= 24_576
+
+
+class TestNatSpec:
+    @pytest.mark.parametrize("name", CONTRACTS)
+    def test_every_function_for_others_says_what_it_does(self, name: str) -> None:
+        source = (ROOT / "contracts" / f"{name}.vy").read_text()
+        functions = EXTERNAL.findall(source)
+        assert len(functions) == source.count("@external")
+        assert [function for function, note in functions if "@notice" not in note] == []
 
 
 class TestRevertMessages:
