@@ -12,7 +12,9 @@ from chain.bindings.abi import creation_code
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "contracts").rglob("*.vy"))
 EXTERNAL = re.compile(
-    r"@external\n(?:@\w+\n)*def (\w+)\((?:[^()]|\([^()]*\))*\)(?: -> [^:\n]+)?:\n((?:    .*\n){1,2})"
+    r"@external\n(?:@\w+\n)*"  # with its other decorators
+    r"def (\w+)\((?:[^()]|\([^()]*\))*\)(?: -> [^:\n]+)?:\n"
+    r"((?:    .*\n){1,2})"
 )
 MESSAGE = re.compile(r'"((?:pass|asset|factory|roles|anchor): [^"]+)"')
 
