@@ -76,7 +76,7 @@ def child(command: list[str], *, stop: signal.Signals = signal.SIGTERM) -> Itera
         yield
     finally:
         process.send_signal(stop)
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,7 +91,8 @@ def postgres(home: Path) -> Iterator[EmbeddedPostgres]:
     """A running PostgreSQL with the newest schema."""
     server = EmbeddedPostgres(home / "postgres")
     server.initialise()
-    with child(server.command(), stop=signal.SIGINT):
+    # At once and without a checkpoint: the data is thrown away.
+    with child(server.command(), stop=signal.SIGQUIT):
         wait_until(lambda: schema.answers(server.owner_url))
         schema.prepare(server.owner_url, server.login_url)
         yield server
