@@ -26,13 +26,14 @@ mutants: setup-dev ## sow faults into copies of the contracts; a test must fail 
 coverage: setup-dev ## branch coverage of what runs in the test process; fails below 90 %
 	@$(BIN)/python -m pytest --ignore=tests/e2e --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
-check: setup-dev ## format, lint, types, import direction, templates, migrations, artifacts
+check: setup-dev ## format, lint, types, import direction, templates, migrations, artifacts, analysis of the contracts
 	@$(BIN)/ruff format --check --no-cache .
 	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/djlint --lint --quiet app
 	@$(BIN)/python -m chain.artifacts.compile --check
+	@$(BIN)/python -m tests.check_contracts
 	@$(BIN)/python -m tests.check_migrations
 	@echo "check: everything holds"
 

@@ -219,14 +219,17 @@ def _issue_alone(world: World) -> int:
 
 
 def show_sizes(rows: dict[int, dict[str, float]]) -> None:
-    """A row a scheme; the last column is its dearest multiple of our drop."""
+    """A row a scheme; the last columns are of the last size: a million, and multiples of drop."""
     sizes = list(rows)
     print(f"gas a recipient, first drop; the bare Transfer is {EVENT:,}")
-    print(f"{'':<12}" + "".join(f"{f'N={size:,}':>11}" for size in sizes) + f"{'x drop':>9}")
+    head = "".join(f"{f'N={size:,}':>11}" for size in sizes)
+    print(f"{'':<12}{head}{'1,000,000':>13}{'x drop':>9}")
     for scheme in rows[sizes[0]]:
         values = [rows[size][scheme] for size in sizes]
+        million = f"{values[-1] * MILLION / 1e9:.2f} G"
         ratio = values[-1] / rows[sizes[-1]]["drop"]
-        print(f"{scheme:<12}" + "".join(f"{value:>11,.0f}" for value in values) + f"{ratio:>9.1f}")
+        row = "".join(f"{value:>11,.0f}" for value in values)
+        print(f"{scheme:<12}{row}{million:>13}{ratio:>9.1f}")
 
 
 def show_forms(found: dict[str, float]) -> None:
