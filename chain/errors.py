@@ -4,6 +4,7 @@ An answer to a sent transaction never decides its fate: only receipts do. The ta
 do next, and no row of it ends in a new nonce.
 """
 
+import re
 from enum import StrEnum
 
 from core.errors import AppError, ConflictError, NotFoundError, SettingsError, UnavailableError
@@ -25,48 +26,115 @@ class SendAnswer(StrEnum):
 
 
 _TABLE: tuple[tuple[str, SendAnswer, str], ...] = (
-    # text in lower case; answer; the client that says so
-    ("replacement transaction underpriced", SendAnswer.REPLACEMENT_UNDERPRICED, "geth txpool"),
-    ("replacementnotallowed", SendAnswer.REPLACEMENT_UNDERPRICED, "nethermind AcceptTxResult"),
-    ("transaction with the same hash was already imported", SendAnswer.KNOWN, "besu"),
-    ("transaction already imported", SendAnswer.KNOWN, "anvil"),
-    ("already known", SendAnswer.KNOWN, "geth, erigon, reth"),
-    ("alreadyknown", SendAnswer.KNOWN, "nethermind AcceptTxResult"),
+    # text in lower case; answer; the clients that say so
+    ("already known", SendAnswer.KNOWN, "geth, erigon, reth, nethermind"),
+    ("alreadyknown", SendAnswer.KNOWN, "nethermind before 1.33"),
     ("already_known", SendAnswer.KNOWN, "arbitrum"),
-    ("known transaction:", SendAnswer.KNOWN, "geth before 1.10"),
-    ("nonce too low", SendAnswer.NONCE_TOO_LOW, "geth, anvil, reth, arbitrum"),
+    ("known transaction", SendAnswer.KNOWN, "besu, geth before 1.10, hardhat, zksync"),
+    ("already imported", SendAnswer.KNOWN, "anvil, openethereum, reth's pool"),
+    ("alreadyimported", SendAnswer.KNOWN, "moonbeam"),
+    ("existing txn with same hash", SendAnswer.KNOWN, "erigon"),
+    ("nonce too low", SendAnswer.NONCE_TOO_LOW, "geth, anvil, besu, erigon, reth, arbitrum"),
     ("nonce_too_low", SendAnswer.NONCE_TOO_LOW, "besu"),
-    ("oldnonce", SendAnswer.NONCE_TOO_LOW, "nethermind AcceptTxResult"),
-    ("transaction underpriced", SendAnswer.UNDERPRICED, "geth txpool"),
-    ("feetoolow", SendAnswer.UNDERPRICED, "nethermind AcceptTxResult"),
+    ("oldnonce", SendAnswer.NONCE_TOO_LOW, "nethermind before 1.33"),
+    ("nonce is too low", SendAnswer.NONCE_TOO_LOW, "openethereum"),
+    ("pool(stale)", SendAnswer.NONCE_TOO_LOW, "moonbeam"),
+    ("replacement transaction underpriced", SendAnswer.REPLACEMENT_UNDERPRICED, "geth, besu, reth"),
+    ("replacementnotallowed", SendAnswer.REPLACEMENT_UNDERPRICED, "nethermind before 1.33"),
+    ("ownnoncealreadyused", SendAnswer.REPLACEMENT_UNDERPRICED, "nethermind"),
+    ("to replace existing transaction", SendAnswer.REPLACEMENT_UNDERPRICED, "anvil, reth's pool"),
+    ("could not replace existing tx", SendAnswer.REPLACEMENT_UNDERPRICED, "erigon"),
+    ("future transaction tries to replace", SendAnswer.REPLACEMENT_UNDERPRICED, "geth legacypool"),
+    ("another transaction with same nonce", SendAnswer.REPLACEMENT_UNDERPRICED, "openethereum"),
+    ("another tx which has the same nonce", SendAnswer.REPLACEMENT_UNDERPRICED, "kaia"),
+    ("underpriced", SendAnswer.UNDERPRICED, "geth, erigon, nethermind, reth"),
+    ("feetoolow", SendAnswer.UNDERPRICED, "nethermind before 1.33"),
+    ("fee too low", SendAnswer.UNDERPRICED, "erigon"),
     ("max fee per gas less than block base fee", SendAnswer.UNDERPRICED, "geth, anvil, reth"),
+    ("gas price below minimum", SendAnswer.UNDERPRICED, "geth since 1.14, bor"),
     ("gas price below configured minimum gas price", SendAnswer.UNDERPRICED, "besu"),
-    ("insufficient funds", SendAnswer.INSUFFICIENT_FUNDS, "geth, anvil, reth, arbitrum"),
+    ("gas price below current base fee", SendAnswer.UNDERPRICED, "besu"),
+    ("priority fee below minimum", SendAnswer.UNDERPRICED, "reth"),
+    ("below chain minimum", SendAnswer.UNDERPRICED, "reth's pool"),
+    ("too low for the next block", SendAnswer.UNDERPRICED, "hardhat"),
+    ("gas price is too low", SendAnswer.UNDERPRICED, "openethereum"),
+    ("gas price too low", SendAnswer.UNDERPRICED, "metis, arbitrum classic"),
+    ("less than gas price minimum floor", SendAnswer.UNDERPRICED, "celo"),
+    ("insufficient funds", SendAnswer.INSUFFICIENT_FUNDS, "geth, anvil, erigon, reth, arbitrum"),
+    ("insufficientfunds", SendAnswer.INSUFFICIENT_FUNDS, "nethermind before 1.33"),
+    ("insufficient balance", SendAnswer.INSUFFICIENT_FUNDS, "openethereum, zksync"),
     ("upfront cost exceeds account balance", SendAnswer.INSUFFICIENT_FUNDS, "besu"),
-    ("nonce too high", SendAnswer.NONCE_GAP, "geth, arbitrum"),
-    ("nonce gap", SendAnswer.NONCE_GAP, "nethermind, reth"),
+    ("would cause overdraft", SendAnswer.INSUFFICIENT_FUNDS, "geth txpool"),
+    ("overdraws from account", SendAnswer.INSUFFICIENT_FUNDS, "reth's pool"),
+    ("enough funds", SendAnswer.INSUFFICIENT_FUNDS, "hardhat, openethereum, arbitrum classic"),
+    ("nonce too high", SendAnswer.NONCE_GAP, "geth, anvil, besu, hardhat, nethermind, arbitrum"),
+    ("noncegap", SendAnswer.NONCE_GAP, "nethermind before 1.33"),
+    ("noncetoofarinfuture", SendAnswer.NONCE_GAP, "nethermind before 1.33"),
+    ("gapped-nonce", SendAnswer.NONCE_GAP, "geth, delegated accounts"),
+    ("nonce is too distant", SendAnswer.NONCE_GAP, "besu"),
+    ("transaction with a lower nonce exists", SendAnswer.NONCE_GAP, "besu"),
     ("account limit exceeded", SendAnswer.BACK_PRESSURE, "geth legacypool"),
     ("txpool is full", SendAnswer.BACK_PRESSURE, "geth, reth"),
     ("in-flight transaction limit reached", SendAnswer.BACK_PRESSURE, "geth, delegated accounts"),
-    ("intrinsic gas too low", SendAnswer.REJECTED, "geth, anvil"),
-    ("exceeds block gas limit", SendAnswer.REJECTED, "geth, besu"),
-    ("transaction gas limit too high", SendAnswer.REJECTED, "geth, anvil since Osaka"),
-    ("oversized data", SendAnswer.REJECTED, "geth"),
-    ("invalid chain id", SendAnswer.REJECTED, "geth, anvil"),
-    ("invalid sender", SendAnswer.REJECTED, "geth"),
+    ("sub-pool is full", SendAnswer.BACK_PRESSURE, "erigon"),
+    ("pool size constraints", SendAnswer.BACK_PRESSURE, "reth's pool"),
+    ("spammer", SendAnswer.BACK_PRESSURE, "erigon, reth's pool"),
+    ("too many transactions in the queue", SendAnswer.BACK_PRESSURE, "openethereum"),
+    ("queue full", SendAnswer.BACK_PRESSURE, "arbitrum"),
+    ("pending tx pool full", SendAnswer.BACK_PRESSURE, "arbitrum"),
+    ("transaction pool not enabled", SendAnswer.BACK_PRESSURE, "besu"),
+    ("sync is still in progress", SendAnswer.BACK_PRESSURE, "besu"),
+    # the node's own limit of fees: others may take the bytes, and a bump would only make it worse
+    ("exceeds the configured cap", SendAnswer.BACK_PRESSURE, "geth, op-geth, reth"),
+    ("transaction fee cap exceeded", SendAnswer.BACK_PRESSURE, "besu"),
+    ("intrinsic gas too low", SendAnswer.REJECTED, "geth, anvil, reth"),
+    ("intrinsicgas", SendAnswer.REJECTED, "erigon"),
+    ("intrinsic gas exceeds gas limit", SendAnswer.REJECTED, "besu"),
+    ("intrinsic gas too high", SendAnswer.REJECTED, "anvil, reth"),
+    ("insufficient gas for floor data", SendAnswer.REJECTED, "geth since Prague"),
+    ("exceeds block gas limit", SendAnswer.REJECTED, "geth, besu, reth"),
+    ("gaslimitexceeded", SendAnswer.REJECTED, "nethermind before 1.33"),
+    ("exceeds max transaction gas limit", SendAnswer.REJECTED, "reth since Osaka"),
+    ("gas limit too high", SendAnswer.REJECTED, "geth, anvil, reth since Osaka"),
+    ("gas limit is too high", SendAnswer.REJECTED, "erigon"),
+    ("greater than the block gas limit", SendAnswer.REJECTED, "anvil"),
+    ("exceeds current gas limit", SendAnswer.REJECTED, "openethereum"),
+    ("oversized data", SendAnswer.REJECTED, "geth, reth"),
+    ("rlptoolong", SendAnswer.REJECTED, "erigon"),
+    ("maxtxsizeexceeded", SendAnswer.REJECTED, "nethermind before 1.33"),
+    ("max initcode size exceeded", SendAnswer.REJECTED, "geth, anvil, reth"),
+    ("initcode too large", SendAnswer.REJECTED, "erigon"),
+    ("invalid chain id", SendAnswer.REJECTED, "geth, anvil, reth"),
+    ("wrong chainid", SendAnswer.REJECTED, "besu"),
+    ("invalid sender", SendAnswer.REJECTED, "geth, erigon, reth"),
+    ("failedtoresolvesender", SendAnswer.REJECTED, "nethermind before 1.33"),
+    ("invalid signature", SendAnswer.REJECTED, "besu"),
+    ("invalid transaction signature", SendAnswer.REJECTED, "reth"),
+    ("failed to decode signed transaction", SendAnswer.REJECTED, "anvil, reth"),
+    ("priority fee per gas higher than max fee", SendAnswer.REJECTED, "geth, anvil, reth"),
+    ("priority fee per gas exceeds max fee", SendAnswer.REJECTED, "besu"),
+    ("gas uint64 overflow", SendAnswer.REJECTED, "geth, anvil"),
+    ("transaction type not supported", SendAnswer.REJECTED, "geth, reth"),
 )
-_LONGEST_FIRST = sorted(_TABLE, key=lambda row: -len(row[0]))
+_LONGEST_FIRST = [
+    # a pattern begins a word: "unknown transaction" is not "known transaction"
+    (re.compile(rf"(?<![a-z]){re.escape(pattern)}"), answer)
+    for pattern, answer, _client in sorted(_TABLE, key=lambda row: -len(row[0]))
+]
 
 
 def classify_send_error(message: str) -> SendAnswer:
     """The meaning of a node's error text; unfamiliar text means that nothing is known.
 
     References:
-        EIP-1474 error codes are too coarse here: every client answers -32000 for most rows.
+        EIP-1474 error codes are too coarse here: every client answers -32000 for most rows. The
+        texts are those of go-ethereum's `core/error.go` and `core/txpool/errors.go`, Erigon's
+        `txpoolcfg.go`, Nethermind's `AcceptTxResult.cs`, Besu's `RpcErrorType.java`, Reth's
+        `rpc-eth-types` and `transaction-pool`, Anvil's `eth/error.rs`.
     """
     text = message.lower()
-    for pattern, answer, _client in _LONGEST_FIRST:
-        if pattern in text:
+    for pattern, answer in _LONGEST_FIRST:
+        if pattern.search(text):
             return answer
     return SendAnswer.UNKNOWN
 
