@@ -1,34 +1,31 @@
-"""Every call to a node, and our own types back.
+"""Every call to the nodes of a chain, and our own types back.
 
-A call is tried on each URL in order until one answers; what only all of them can prove is asked of
-all. Sends are sent to every URL, once each: the bytes are stored before, so a lost answer costs
-nothing and a retry needs no new decision.
+A call is tried on each node in order until one answers, those last that do not answer or lag
+behind. What has to be certain needs two witnesses, wherever there are two nodes; what only all of
+them can prove is asked of all. Sends are sent to every node, once each: the bytes are stored
+before, so a lost answer costs nothing and a retry needs no new decision.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from eth_typing import ChecksumAddress
-from web3 import HTTPProvider
-from web3.types import RPCEndpoint
 
 from chain.errors import ChainUnavailableError, RpcError, SendAnswer, classify_send_error
-from chain.settings import chain_settings
+from chain.nodes import Block, Node, Refusal, to_bytes
 from core.errors import AppError
 from core.types import Gas, Wei
 
+log = structlog.get_logger(__name__)
 
-@dataclass(frozen=True)
-class Block:
-    """A block header, as far as the pipeline needs it."""
+WITNESSES = 2
+"""Nodes that have to agree on what is final; where there is one only, it is believed."""
 
-    number: int
-    hash: bytes
-    parent_hash: bytes
-    timestamp: int
-    base_fee_per_gas: Wei
-    gas_limit: Gas
+STALE_BLOCKS = 3
+"""A node this far behind the others is asked last."""
 
 
 @dataclass(frozen=True)
@@ -58,36 +55,63 @@ class ChainClient:
     Args:
         name: the chain's name in error messages.
         urls: node URLs, tried in order.
+        clock: monotonic seconds, for the circuit breakers.
     """
 
-    def __init__(self, name: str, urls: Sequence[str]) -> None:
-        settings = chain_settings()
-        timeout = (settings.connect_timeout_seconds, settings.read_timeout_seconds)
+    def __init__(
+        self, name: str, urls: Sequence[str], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._name = name
-        self._providers = [
-            # web3 sends eth_sendRawTransaction up to five times unless its retries are off.
-            HTTPProvider(
-                url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None
-            )
-            for url in urls
-        ]
+        self._nodes = [Node(url, clock=clock) for url in urls]
+
+    @property
+    def witnesses(self) -> int:
+        """How many nodes have to agree on what is final."""
+        return min(WITNESSES, len(self._nodes))
 
     def chain_id(self) -> int:
         """The id the node serves (EIP-695)."""
         return int(self._ask("eth_chainId"), 16)
 
     def head(self) -> Block:
-        """The newest block."""
-        return self._block("latest")
+        """The newest block that enough nodes have, so that one that runs ahead alone moves nothing.
+
+        Raises:
+            ChainUnavailableError: too few nodes answer.
+        """
+        found = self._blocks("latest")
+        head = self._witnessed([block for _, block in found])
+        for node, block in found:
+            node.lags = block.number < head.number - STALE_BLOCKS
+        return head
 
     def finalized_number(self) -> int:
-        """The number of the node's finalized block."""
-        return self._block("finalized").number
+        """The newest block that enough nodes call final.
+
+        Raises:
+            ChainUnavailableError: too few nodes answer, or have such a block.
+        """
+        return self._witnessed([block for _, block in self._blocks("finalized")]).number
+
+    def confirms(self, receipt: Receipt) -> bool:
+        """Whether enough nodes have the transaction in this block, and the block at its height.
+
+        A node without an answer says neither yes nor no.
+        """
+        votes = 0
+        for node in self._in_order():
+            try:
+                votes += _has(node, receipt)
+            except Exception as error:
+                log.warning("witness_silent", chain=self._name, reason=type(error).__name__)
+            if votes >= self.witnesses:
+                return True
+        return False
 
     def block_hash(self, number: int) -> bytes | None:
         """The canonical hash at a height, or None above the head."""
         answer = self._ask("eth_getBlockByNumber", hex(number), False)
-        return None if answer is None else _bytes(answer["hash"])
+        return None if answer is None else to_bytes(answer["hash"])
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """The receipt on the canonical chain, or None, which proves nothing."""
@@ -122,7 +146,7 @@ class ChainClient:
 
     def code(self, address: ChecksumAddress) -> bytes:
         """The code at an address; empty where there is no contract."""
-        return _bytes(self._ask("eth_getCode", address, "latest"))
+        return to_bytes(self._ask("eth_getCode", address, "latest"))
 
     def call(self, to: ChecksumAddress, data: bytes) -> bytes:
         """The answer of a view at the head.
@@ -130,7 +154,7 @@ class ChainClient:
         Raises:
             RpcError: it reverted.
         """
-        return _bytes(self._ask("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest"))
+        return to_bytes(self._ask("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest"))
 
     def estimate_gas(
         self,
@@ -159,34 +183,40 @@ class ChainClient:
 
         Never raises for a node's refusal or silence: no answer to a send is a verdict.
         """
-        results = [self._send_to(provider, raw) for provider in self._providers]
+        reached = [node for node in self._nodes if not node.is_spared] or self._nodes
+        results = [_send_to(node, raw) for node in reached]
         return min(results, key=lambda result: list(SendAnswer).index(result.answer))
 
     def admin(self, method: str, *params: Any) -> Any:
         """A call of the development chain's own (`anvil_…`, `evm_…`)."""
         return self._ask(method, *params)
 
-    def _send_to(self, provider: HTTPProvider, raw: bytes) -> SendResult:
-        try:
-            answer = _exchange(provider, "eth_sendRawTransaction", ["0x" + raw.hex()])
-        except Exception as error:  # any transport failure, any nonsense: nothing is known
-            return SendResult(SendAnswer.UNKNOWN, type(error).__name__)
-        if isinstance(answer, _Refusal):
-            return SendResult(classify_send_error(answer.message), answer.message)
-        return SendResult(SendAnswer.ACCEPTED, "accepted")
+    def _in_order(self) -> list[Node]:
+        """The nodes, those last that probably do not answer or do not know."""
+        return sorted(self._nodes, key=lambda node: (node.is_spared, node.lags))
 
-    def _block(self, tag: str) -> Block:
-        answer = self._ask("eth_getBlockByNumber", tag, False)
-        if answer is None:
-            raise ChainUnavailableError(self._name, f"it has no {tag} block yet")
-        return Block(
-            number=int(answer["number"], 16),
-            hash=_bytes(answer["hash"]),
-            parent_hash=_bytes(answer["parentHash"]),
-            timestamp=int(answer["timestamp"], 16),
-            base_fee_per_gas=Wei(int(answer.get("baseFeePerGas", "0x0"), 16)),
-            gas_limit=Gas(int(answer["gasLimit"], 16)),
-        )
+    def _blocks(self, tag: str) -> list[tuple[Node, Block]]:
+        """What each node that answers has at this tag."""
+        found = []
+        last = ChainUnavailableError(self._name, "no URL")
+        for node in self._in_order():
+            try:
+                block = node.block(tag)
+            except Exception as error:
+                last = ChainUnavailableError(self._name, type(error).__name__)
+                continue
+            if block is None:
+                last = ChainUnavailableError(self._name, f"it has no {tag} block yet")
+            else:
+                found.append((node, block))
+        if not found or len(found) < self.witnesses:
+            raise last
+        return found
+
+    def _witnessed(self, blocks: Sequence[Block]) -> Block:
+        """The highest that enough nodes have reached."""
+        ordered = sorted(blocks, key=lambda block: block.number, reverse=True)
+        return ordered[self.witnesses - 1]
 
     def _ask(self, method: str, *params: Any) -> Any:
         """The first answer; a revert is one, a limit or a missing block is asked of the next node.
@@ -196,13 +226,13 @@ class ChainClient:
             ChainUnavailableError: nothing usable came back.
         """
         last: AppError = ChainUnavailableError(self._name, "no URL")
-        for provider in self._providers:
+        for node in self._in_order():
             try:
-                answer = _exchange(provider, method, list(params))
+                answer = node.exchange(method, params)
             except Exception as error:  # timeouts, resets, HTML instead of JSON: try the next
                 last = ChainUnavailableError(self._name, type(error).__name__)
                 continue
-            if not isinstance(answer, _Refusal):
+            if not isinstance(answer, Refusal):
                 return answer
             last = refusal = RpcError(method, answer.code, answer.message, answer.data)
             if refusal.is_revert:
@@ -211,63 +241,42 @@ class ChainClient:
 
     def _ask_all(self, method: str, *params: Any) -> list[Any]:
         answers = []
-        for provider in self._providers:
+        for node in self._nodes:
             try:
-                answer = _exchange(provider, method, list(params))
+                answer = node.exchange(method, params)
             except Exception as error:
                 raise ChainUnavailableError(self._name, type(error).__name__) from error
-            if isinstance(answer, _Refusal):
+            if isinstance(answer, Refusal):
                 raise ChainUnavailableError(self._name, answer.message)
             answers.append(answer)
         return answers
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """A JSON-RPC error object."""
-
-    code: int
-    message: str
-    data: bytes
-
-
-class _UnreadableAnswerError(Exception):
-    """JSON, but no JSON-RPC answer."""
+def _send_to(node: Node, raw: bytes) -> SendResult:
+    try:
+        answer = node.exchange("eth_sendRawTransaction", ["0x" + raw.hex()])
+    except Exception as error:  # any transport failure, any nonsense: nothing is known
+        return SendResult(SendAnswer.UNKNOWN, type(error).__name__)
+    if isinstance(answer, Refusal):
+        return SendResult(classify_send_error(answer.message), answer.message)
+    return SendResult(SendAnswer.ACCEPTED, "accepted")
 
 
-def _exchange(provider: HTTPProvider, method: str, params: list[Any]) -> Any:
-    """The result, or the refusal, that one node answers.
-
-    Raises:
-        Exception: nothing came back that says either; the kinds are the transport's.
-    """
-    answer: Any = provider.make_request(RPCEndpoint(method), params)
-    if isinstance(answer, dict) and answer.get("error") is not None:
-        return _refusal(answer["error"])
-    if not isinstance(answer, dict) or "result" not in answer:
-        raise _UnreadableAnswerError
-    return answer["result"]
-
-
-def _refusal(error: Any) -> _Refusal:
-    if not isinstance(error, dict) or "message" not in error:
-        raise _UnreadableAnswerError
-    data = error.get("data")
-    revert = _bytes(data) if isinstance(data, str) and data.startswith("0x") else b""
-    return _Refusal(int(error.get("code", 0)), str(error["message"]), revert)
+def _has(node: Node, receipt: Receipt) -> bool:
+    block = node.block(hex(receipt.block_number))
+    if block is None or block.hash != receipt.block_hash:
+        return False
+    answer = node.exchange("eth_getTransactionReceipt", ["0x" + receipt.tx_hash.hex()])
+    return isinstance(answer, dict) and to_bytes(answer["blockHash"]) == receipt.block_hash
 
 
 def _receipt(answer: Any) -> Receipt:
     return Receipt(
-        tx_hash=_bytes(answer["transactionHash"]),
+        tx_hash=to_bytes(answer["transactionHash"]),
         block_number=int(answer["blockNumber"], 16),
-        block_hash=_bytes(answer["blockHash"]),
+        block_hash=to_bytes(answer["blockHash"]),
         succeeded=int(answer["status"], 16) == 1,
         gas_used=Gas(int(answer["gasUsed"], 16)),
         effective_gas_price=Wei(int(answer["effectiveGasPrice"], 16)),
         logs=answer["logs"],
     )
-
-
-def _bytes(text: Any) -> bytes:
-    return text if isinstance(text, bytes) else bytes.fromhex(str(text).removeprefix("0x"))

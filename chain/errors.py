@@ -207,3 +207,13 @@ class LanePausedError(ConflictError):
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"The relayer {address} is paused: {reason}.")
+
+
+class LaneFullError(ConflictError):
+    """The lane has as many transactions on their way as nodes keep of one account."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"The relayer {address} has as many transactions on their way as it may. Work goes on "
+            "by itself when one of them is in a block; more relayers make it faster."
+        )

@@ -1,7 +1,8 @@
-"""EIP-1559 arithmetic, pure."""
+"""EIP-1559 arithmetic."""
 
 from dataclasses import dataclass
 
+from chain.settings import chain_settings
 from core.types import Gas, Wei
 
 
@@ -26,6 +27,14 @@ def suggest(base_fee: Wei, tip: Wei, *, cap: Wei | None = None) -> Fees:
     if cap is not None:
         max_fee = min(max_fee, cap)
     return Fees(Wei(max_fee), Wei(min(tip, max_fee)))
+
+
+def current(base_fee: Wei) -> Fees:
+    """What this installation offers now: its tip, below its cap."""
+    settings = chain_settings()
+    cap = settings.max_fee_per_gas_wei
+    tip = Wei(settings.priority_fee_per_gas_wei)
+    return suggest(base_fee, tip, cap=None if cap is None else Wei(cap))
 
 
 def with_margin(estimate: Gas) -> Gas:

@@ -54,9 +54,13 @@ class ContractAddress(Base):
 
 
 class LaneState(StrEnum):
-    """Whether a lane takes new transactions."""
+    """Whether a lane takes new transactions.
+
+    `UNFUNDED` ends by itself with enough money, `PAUSED` by a person, `QUARANTINED` by nobody.
+    """
 
     ACTIVE = "active"
+    UNFUNDED = "unfunded"
     PAUSED = "paused"
     QUARANTINED = "quarantined"
 

@@ -3,7 +3,8 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from chain.errors import LanePausedError
+from chain import lanes
+from chain.errors import LaneFullError, LanePausedError
 from chain.models import LaneState, NonceLane
 from core.types import LaneId
 
@@ -15,6 +16,7 @@ def allocate(session: Session, lane_id: LaneId) -> tuple[NonceLane, int]:
 
     Raises:
         LanePausedError: the lane takes no transactions now.
+        LaneFullError: as many are on their way as nodes keep of one account.
 
     Locks: the lane, until the caller's transaction ends.
     """
@@ -26,6 +28,8 @@ def allocate(session: Session, lane_id: LaneId) -> tuple[NonceLane, int]:
     ).one()
     if lane.state is not LaneState.ACTIVE:
         raise LanePausedError(lane.address, lane.state_reason or lane.state)
+    if lanes.room(session, lane_id) == 0:
+        raise LaneFullError(lane.address)
     nonce = lane.next_nonce
     lane.next_nonce = nonce + 1
     return lane, nonce

@@ -18,16 +18,15 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 from sqlalchemy.orm import Session, contains_eager, selectinload
 
-from chain import nonces
+from chain import lanes, nonces, replacements
 from chain.bindings.create import create_address
 from chain.client import ChainClient, Receipt, SendResult
 from chain.errors import ChainUnavailableError, SendAnswer
-from chain.fees import Fees, raised
+from chain.fees import Fees, current
 from chain.models import (
     OPEN_STATES,
     Attempt,
     AttemptKind,
-    LaneState,
     NonceLane,
     Outcome,
     Transaction,
@@ -39,12 +38,10 @@ from core.db import unit_of_work
 from core.ids import new_id
 from core.types import BatchId, Gas, LaneId, MerchantId, TransactionId, Wei
 from wallets.models import TransactionPayload
-from wallets.service import sign_transaction
 
 log = structlog.get_logger(__name__)
 
 _ANSWER_LENGTH = 200
-_TRANSFER_GAS = Gas(21_000)
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def enqueue(
     session.add(transaction)
     session.flush()
     payload = _payload(lane, nonce, intent, fees)
-    _sign(session, transaction, lane, payload, kind=AttemptKind.FIRST, at=at)
+    replacements.sign(session, transaction, payload, kind=AttemptKind.FIRST, at=at)
     return transaction
 
 
@@ -114,31 +111,6 @@ def _payload(lane: NonceLane, nonce: int, intent: Intent, fees: Fees) -> Transac
     )
 
 
-def _sign(
-    session: Session,
-    transaction: Transaction,
-    lane: NonceLane,
-    payload: TransactionPayload,
-    *,
-    kind: AttemptKind,
-    at: datetime,
-) -> None:
-    """One attempt more is stored; whichever attempt gets into a block decides."""
-    signed = sign_transaction(session, lane.address, payload)
-    attempt = Attempt(
-        tx_hash=signed.tx_hash,
-        seq=len(transaction.attempts),
-        kind=kind,
-        max_fee_per_gas=payload.max_fee_per_gas,
-        max_priority_fee_per_gas=payload.max_priority_fee_per_gas,
-        gas=payload.gas,
-        raw=signed.raw,
-        signed_at=at,
-    )
-    transaction.attempts.append(attempt)
-    session.flush()
-
-
 @dataclass(frozen=True)
 class _Open:
     """An unfinished transaction as last read; network work happens on this copy."""
@@ -150,8 +122,18 @@ class _Open:
     state: TransactionState
     block_hash: bytes | None
     is_foreign: bool
-    attempts: tuple[tuple[bytes, bytes, datetime | None], ...]
-    """(hash, raw bytes, last sent at), oldest first."""
+    attempts: tuple["_Bytes", ...]
+    """Oldest first."""
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    """One attempt as last read."""
+
+    tx_hash: bytes
+    raw: bytes
+    signed_at: datetime
+    last_sent_at: datetime | None
 
 
 def watch(
@@ -177,12 +159,17 @@ def watch(
     if not open_transactions:
         return 0
     final_line = line()
+    waiting: set[LaneId] = set()
     for transaction in open_transactions:
         receipt = _find_receipt(client, transaction)
         if receipt is not None:
-            _record(merchant, transaction, receipt, final_line=final_line, at=at)
+            is_final = receipt.block_number <= final_line and client.confirms(receipt)
+            _record(merchant, transaction, receipt, is_final=is_final, at=at)
             continue
         _unmine(merchant, transaction, at=at)
+        if transaction.lane_id not in waiting:  # those behind the lowest nonce wait for it only
+            waiting.add(transaction.lane_id)
+            transaction = _raise_fees(merchant, client, transaction, at=at)
         answer = _send_again(merchant, client, transaction, at=at)
         if answer is SendAnswer.NONCE_TOO_LOW:
             _look_for_foreign_use(merchant, client, transaction, final_line=final_line, at=at)
@@ -210,14 +197,16 @@ def _copy(row: Transaction) -> _Open:
         state=row.state,
         block_hash=row.block_hash,
         is_foreign=row.foreign_use_at is not None,
-        attempts=tuple((a.tx_hash, a.raw, a.last_sent_at) for a in row.attempts),
+        attempts=tuple(
+            _Bytes(it.tx_hash, it.raw, it.signed_at, it.last_sent_at) for it in row.attempts
+        ),
     )
 
 
 def _find_receipt(client: ChainClient, transaction: _Open) -> Receipt | None:
     """The receipt of any attempt whose block is the canonical one at its height."""
-    for tx_hash, _raw, _sent in transaction.attempts:
-        receipt = client.receipt(tx_hash)
+    for attempt in transaction.attempts:
+        receipt = client.receipt(attempt.tx_hash)
         if receipt is not None and client.block_hash(receipt.block_number) == receipt.block_hash:
             return receipt
     return None
@@ -236,17 +225,36 @@ def _unmine(merchant: MerchantId, seen: _Open, *, at: datetime) -> None:
             log.warning("transaction_left_chain", transaction=str(row.id))
 
 
+def _raise_fees(merchant: MerchantId, client: ChainClient, seen: _Open, *, at: datetime) -> _Open:
+    """Bytes that have waited long enough get a successor with higher fees, stored before sent.
+
+    Only what holds up its lane: a higher fee behind it would buy nothing.
+    """
+    newest = seen.attempts[-1]
+    due = replacements.is_due(newest.signed_at, attempts=len(seen.attempts), at=at)
+    if not due or newest.last_sent_at is None or seen.is_foreign:
+        return seen
+    suggested = current(client.head().base_fee_per_gas)
+    with unit_of_work(merchant=merchant) as session:
+        row = _lock(session, seen.id)
+        is_as_seen = row.attempts[-1].tx_hash == newest.tx_hash
+        if row.state not in lanes.UNMINED or not is_as_seen:
+            return seen
+        replacements.raise_fees(session, row, suggested=suggested, at=at)
+        return _copy(row)
+
+
 def _send_again(
     merchant: MerchantId, client: ChainClient, transaction: _Open, *, at: datetime
 ) -> SendAnswer | None:
     """What the nodes said to the newest bytes, or None while the last send is recent."""
-    tx_hash, raw, last_sent = transaction.attempts[-1]
+    newest = transaction.attempts[-1]
     patience = timedelta(seconds=chain_settings().rebroadcast_seconds)
     was_sent = transaction.state is TransactionState.SENT
-    if was_sent and last_sent is not None and at - last_sent < patience:
+    if was_sent and newest.last_sent_at is not None and at - newest.last_sent_at < patience:
         return None
-    result = client.send_raw(raw)
-    _store_answer(merchant, transaction, tx_hash, result, at=at)
+    result = client.send_raw(newest.raw)
+    _store_answer(merchant, transaction, newest.tx_hash, result, at=at)
     return result.answer
 
 
@@ -263,38 +271,12 @@ def _store_answer(
             attempt.accepted_at = attempt.accepted_at or at
         if row.state is TransactionState.SIGNED:
             row.state = TransactionState.SENT
-        if result.answer is SendAnswer.INSUFFICIENT_FUNDS:
-            _pause(session, row.lane_id, "the relayer's balance is too low; fund it, then resume")
+        if result.answer is SendAnswer.ACCEPTED:
+            lanes.set_funded(session, row.lane_id, is_funded=True)
+        elif result.answer is SendAnswer.INSUFFICIENT_FUNDS:
+            lanes.set_funded(session, row.lane_id, is_funded=False)
         elif result.answer is SendAnswer.REJECTED:
-            _give_up(session, row, result.text, at=at)
-
-
-def _pause(session: Session, lane_id: LaneId, reason: str) -> None:
-    """New work would only make things worse; the bytes that exist stay as they are."""
-    lane = session.get_one(NonceLane, lane_id, with_for_update=True)
-    if lane.state is LaneState.ACTIVE:
-        lane.state, lane.state_reason = LaneState.PAUSED, reason[:_ANSWER_LENGTH]
-        log.error("lane_paused", lane=str(lane_id), reason=reason)
-
-
-def _give_up(session: Session, row: Transaction, text: str, *, at: datetime) -> None:
-    """The nonce of bytes that no node takes is filled by a recorded no-op.
-
-    Bytes that any node accepted are watched on: the answer of another proves nothing. The no-op
-    competes with them for one nonce, so even where an acceptance was never heard of, exactly one
-    of the two gets into a block, and that one decides.
-    """
-    if any(attempt.accepted_at is not None for attempt in row.attempts):
-        return
-    newest = row.attempts[-1]
-    if newest.kind is AttemptKind.CANCEL:
-        _pause(session, row.lane_id, f"a node refused the transaction itself: {text}")
-        return
-    fees = raised(Fees(newest.max_fee_per_gas, newest.max_priority_fee_per_gas))
-    no_op = Intent(TransactionKind.NOOP, to=row.lane.address, data=b"", gas=_TRANSFER_GAS)
-    payload = _payload(row.lane, row.nonce, no_op, fees)
-    _sign(session, row, row.lane, payload, kind=AttemptKind.CANCEL, at=at)
-    log.error("transaction_given_up", transaction=str(row.id), reason=text)
+            replacements.give_up(session, row, result.text, at=at)
 
 
 def _look_for_foreign_use(
@@ -308,7 +290,7 @@ def _look_for_foreign_use(
     try:
         if client.least_transaction_count(seen.sender, block=final_line) <= seen.nonce:
             return
-        if any(client.is_in_a_block(tx_hash) for tx_hash, _raw, _sent in seen.attempts):
+        if any(client.is_in_a_block(attempt.tx_hash) for attempt in seen.attempts):
             return
     except ChainUnavailableError as error:
         log.warning("no_verdict_on_nonce", transaction=str(seen.id), reason=str(error))
@@ -318,16 +300,13 @@ def _look_for_foreign_use(
         if row.state is TransactionState.FINAL or row.foreign_use_at is not None:
             return
         row.foreign_use_at = at
-        lane = session.get_one(NonceLane, row.lane_id, with_for_update=True)
-        lane.state = LaneState.QUARANTINED
-        lane.state_reason = f"something else used the relayer's key: nonce {row.nonce} is not ours"
-    log.critical("lane_quarantined", lane=str(seen.lane_id), nonce=seen.nonce)
+        reason = f"something else used the relayer's key: nonce {row.nonce} is not ours"
+        lanes.quarantine(session, row.lane_id, reason)
 
 
 def _record(
-    merchant: MerchantId, seen: _Open, receipt: Receipt, *, final_line: int, at: datetime
+    merchant: MerchantId, seen: _Open, receipt: Receipt, *, is_final: bool, at: datetime
 ) -> None:
-    is_final = receipt.block_number <= final_line
     if not is_final and seen.block_hash == receipt.block_hash:
         return
     with unit_of_work(merchant=merchant) as session:
@@ -356,13 +335,3 @@ def _lock(session: Session, transaction_id: TransactionId) -> Transaction:
     return session.scalars(
         select(Transaction).where(Transaction.id == transaction_id).with_for_update()
     ).one()
-
-
-def resume_lane(session: Session, lane_id: LaneId) -> None:
-    """The lane takes transactions again; a quarantined lane stays as it is.
-
-    Locks: the lane.
-    """
-    lane = session.get_one(NonceLane, lane_id, with_for_update=True)
-    if lane.state is LaneState.PAUSED:
-        lane.state, lane.state_reason = LaneState.ACTIVE, None

@@ -27,6 +27,8 @@ class ChainSettings(BaseSettings):
     max_fee_per_gas_wei: int | None = None
     priority_fee_per_gas_wei: int = 1_000_000_000
     rebroadcast_seconds: int = 10
+    bump_seconds: int = 90
+    in_flight: int = 16
     poll_seconds: int = 3
     connect_timeout_seconds: float = 3
     read_timeout_seconds: float = 10

@@ -12,10 +12,10 @@ import structlog
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from chain import pipeline
-from chain.client import Block, ChainClient
-from chain.errors import LanePausedError, RpcError
-from chain.fees import Fees, suggest, with_margin
+from chain import lanes, pipeline
+from chain.client import ChainClient
+from chain.errors import LaneFullError, LanePausedError, RpcError
+from chain.fees import Fees, current, with_margin
 from chain.models import (
     LaneState,
     NonceLane,
@@ -25,7 +25,6 @@ from chain.models import (
     TransactionState,
 )
 from chain.pipeline import Intent
-from chain.settings import chain_settings
 from core.db import unit_of_work
 from core.types import BatchId, Gas, LaneId, MerchantId, PlanId, Wei
 from minting.errors import BatchNotFoundError
@@ -73,7 +72,7 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     if head.number < known_block:
         log.warning("node_lags_behind", head=head.number, known=known_block)
         return 0
-    now = _Conditions(_fees(head), head.number)
+    now = _Conditions(current(head.base_fee_per_gas), head.number)
     return sum(_assign(merchant, client, item, now, at=at) for item in ready)
 
 
@@ -82,7 +81,8 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
     with unit_of_work(merchant=merchant) as session:
         lane = session.scalar(
             select(NonceLane).where(
-                NonceLane.chain_id == chain_id, NonceLane.state == LaneState.ACTIVE
+                NonceLane.chain_id == chain_id,
+                NonceLane.state.in_((LaneState.ACTIVE, LaneState.UNFUNDED)),
             )
         )
         if lane is None:
@@ -97,6 +97,7 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
                 _no_unmined_predecessor(),
             )
             .order_by(Plan.ordinal, Batch.index)
+            .limit(lanes.room(session, lane.id))
         ).all()
         ready = [
             _Ready(batch.id, plan.id, lane.id, lane.address, plan.contract, batch.calldata)
@@ -159,16 +160,6 @@ def blocking_reason(session: Session, plan: Plan) -> str | None:
     )
 
 
-def _fees(head: Block) -> Fees:
-    settings = chain_settings()
-    cap = settings.max_fee_per_gas_wei
-    return suggest(
-        head.base_fee_per_gas,
-        Wei(settings.priority_fee_per_gas_wei),
-        cap=None if cap is None else Wei(cap),
-    )
-
-
 def _assign(
     merchant: MerchantId, client: ChainClient, ready: _Ready, now: _Conditions, *, at: datetime
 ) -> int:
@@ -182,14 +173,17 @@ def _assign(
         return 0
     # The margin may pass the cap while the measured gas is below it.
     gas = min(with_margin(estimate), Gas(MAX_GAS))
+    balance = client.balance(ready.sender)
     try:
         with unit_of_work(merchant=merchant) as session:
-            return _claim(session, ready, gas=gas, fees=now.fees, at=at)
-    except LanePausedError:
+            return _claim(session, ready, gas=gas, fees=now.fees, balance=balance, at=at)
+    except (LanePausedError, LaneFullError):
         return 0
 
 
-def _claim(session: Session, ready: _Ready, *, gas: Gas, fees: Fees, at: datetime) -> int:
+def _claim(
+    session: Session, ready: _Ready, *, gas: Gas, fees: Fees, balance: Wei, at: datetime
+) -> int:
     batch = session.scalar(
         select(Batch)
         .where(Batch.id == ready.batch_id, Batch.state == BatchState.PLANNED)
@@ -197,6 +191,10 @@ def _claim(session: Session, ready: _Ready, *, gas: Gas, fees: Fees, at: datetim
     )
     if batch is None:
         return 0
+    worst = lanes.committed(session, ready.lane_id) + gas * fees.max_fee_per_gas
+    lanes.set_funded(session, ready.lane_id, is_funded=worst <= balance)
+    if worst > balance:
+        return 0  # before a nonce is taken
     kind = TransactionKind.DEPLOY if ready.to is None else TransactionKind.BATCH
     intent = Intent(kind=kind, to=ready.to, data=batch.calldata, gas=gas, batch_id=batch.id)
     pipeline.enqueue(session, ready.lane_id, intent, fees=fees, at=at)

@@ -9,10 +9,10 @@ from app.operations import queries
 from app.web.deps import SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render
+from chain import lanes
 from chain.errors import ChainUnavailableError
 from chain.models import NonceLane, Transaction, TransactionState
 from chain.networks import client_for
-from chain.pipeline import resume_lane
 from core.ids import decode_id, encode_id
 from core.types import BatchId, LaneId, Wei
 from minting.sending import release
@@ -60,7 +60,7 @@ def list_transactions(
 def resume(session: SessionDep, _who: Admin, lane: str) -> Response:
     """The lane takes transactions again."""
     found = queries.get_lane(session, LaneId(decode_id("lan", lane)))
-    resume_lane(session, found.id)
+    lanes.resume(session, found.id)
     return RedirectResponse("/admin/operations", status_code=303)
 
 

@@ -16,8 +16,9 @@ from eth_typing import ChecksumAddress
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
-from chain.client import Block, Receipt, SendResult
+from chain.client import Receipt, SendResult
 from chain.errors import ChainUnavailableError, RpcError, SendAnswer
+from chain.nodes import Block
 from core.types import Gas, Wei
 
 GAS_USED = Gas(50_000)
@@ -64,6 +65,15 @@ class Signed:
     sender: str
     nonce: int
     data: bytes
+    max_fee_per_gas: int
+    max_priority_fee_per_gas: int
+
+    def may_replace(self, other: "Signed") -> bool:
+        """Go-ethereum's rule: both prices a tenth higher at least."""
+        return (
+            10 * self.max_fee_per_gas >= 11 * other.max_fee_per_gas
+            and 10 * self.max_priority_fee_per_gas >= 11 * other.max_priority_fee_per_gas
+        )
 
 
 @dataclass
@@ -85,6 +95,8 @@ def decode(raw: bytes) -> Signed:
         sender=Account.recover_transaction(raw),
         nonce=int(fields["nonce"]),
         data=bytes(fields["data"]),
+        max_fee_per_gas=int(fields["maxFeePerGas"]),
+        max_priority_fee_per_gas=int(fields["maxPriorityFeePerGas"]),
     )
 
 
@@ -109,6 +121,8 @@ class FakeChain:
         self.reverting: set[bytes] = set()
         self.refusal: RpcError | None = None
         self.gas_estimate = Gas(60_000)
+        self.money = Wei(10**18)
+        self.base_fee = Wei(1_000_000_000)
 
     # --- what the pipeline sees ---------------------------------------------------------------
 
@@ -120,7 +134,7 @@ class FakeChain:
     def head(self) -> Block:
         """The newest block."""
         self._check_up()
-        return _as_block(self.blocks[-1])
+        return _as_block(self.blocks[-1], self.base_fee)
 
     def finalized_number(self) -> int:
         """So many blocks below the head as the test chose."""
@@ -143,15 +157,19 @@ class FakeChain:
                 return self._receipt(tx_hash, block)
         return None
 
+    def confirms(self, receipt: Receipt) -> bool:
+        """Whether the block is canonical; hidden receipts are hidden here, too."""
+        return self.receipt(receipt.tx_hash) == receipt
+
     def transaction_count(self, address: ChecksumAddress) -> int:
         """Nonces used by the account."""
         self._check_up()
         return sum(mined.sender == address for mined in self.mined())
 
     def balance(self, address: ChecksumAddress) -> Wei:
-        """Enough."""
+        """What the test chose; enough at first."""
         self._check_up()
-        return Wei(10**18)
+        return self.money
 
     def code(self, address: ChecksumAddress) -> bytes:
         """No contract anywhere."""
@@ -245,8 +263,17 @@ class FakeChain:
             return SendResult(SendAnswer.KNOWN, "already known")
         if signed.nonce < self.transaction_count(signed.sender):
             return SendResult(SendAnswer.NONCE_TOO_LOW, "nonce too low")
+        for other in self._with_nonce_of(signed):
+            if not signed.may_replace(other):
+                text = "replacement transaction underpriced"
+                return SendResult(SendAnswer.REPLACEMENT_UNDERPRICED, text)
+            del self.pool[other.tx_hash]
         self.pool[signed.tx_hash] = signed
         return SendResult(SendAnswer.ACCEPTED, "accepted")
+
+    def _with_nonce_of(self, signed: Signed) -> list[Signed]:
+        place = (signed.sender, signed.nonce)
+        return [other for other in self.pool.values() if (other.sender, other.nonce) == place]
 
     def _minable(self) -> list[Signed]:
         used: dict[str, int] = {}
@@ -282,12 +309,12 @@ class FakeChain:
             raise ChainUnavailableError("Test chain", "ConnectionError")
 
 
-def _as_block(block: FakeBlock) -> Block:
+def _as_block(block: FakeBlock, base_fee: Wei) -> Block:
     return Block(
         number=block.number,
         hash=block.hash,
         parent_hash=block.parent_hash,
         timestamp=block.number,
-        base_fee_per_gas=Wei(1_000_000_000),
+        base_fee_per_gas=base_fee,
         gas_limit=Gas(30_000_000),
     )

@@ -1,5 +1,6 @@
 """The client against nodes that are down, talk nonsense, disagree, or refuse."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -205,6 +206,149 @@ class TestWhatOnlyAllNodesCanProve:
             pytest.raises(ChainUnavailableError),
         ):
             client(one, two).least_transaction_count(CONTRACT, block=9)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def at_height(number: int, **changes: Any) -> dict[str, Any]:
+    return {**BLOCK, "number": hex(number), **changes}
+
+
+class TestWitnesses:
+    @pytest.mark.parametrize(("heights", "seen"), [((9,), 9), ((9, 5), 5), ((5, 9, 7), 7)])
+    def test_one_node_alone_moves_neither_head_nor_line(
+        self, heights: tuple[int, ...], seen: int
+    ) -> None:
+        with ExitStack() as stack:
+            nodes = [
+                stack.enter_context(node(eth_getBlockByNumber=at_height(height)))
+                for height in heights
+            ]
+            assert client(*nodes).head().number == seen
+            assert client(*nodes).finalized_number() == seen
+
+    def test_with_one_of_two_silent_nothing_is_certain(self) -> None:
+        with node(eth_getBlockByNumber=BLOCK) as up:
+            asked = client(up, dead_url())
+            with pytest.raises(ChainUnavailableError):
+                asked.finalized_number()
+            with pytest.raises(ChainUnavailableError):
+                asked.head()
+
+    def test_with_one_of_three_silent_two_are_enough(self) -> None:
+        with node(eth_getBlockByNumber=BLOCK) as one, node(eth_getBlockByNumber=BLOCK) as two:
+            assert client(one, dead_url(), two).finalized_number() == 16
+
+    def test_a_node_without_the_tag_is_no_witness(self) -> None:
+        with (
+            node(eth_getBlockByNumber=BLOCK) as one,
+            node(eth_getBlockByNumber=None) as two,
+            pytest.raises(ChainUnavailableError, match="no finalized block yet"),
+        ):
+            client(one, two).finalized_number()
+
+    @pytest.mark.parametrize(
+        ("other", "confirmed"),
+        [
+            ({}, True),
+            ({"eth_getTransactionReceipt": None}, False),
+            ({"eth_getTransactionReceipt": {**RECEIPT, "blockHash": "0x" + "33" * 32}}, False),
+            ({"eth_getBlockByNumber": {**BLOCK, "hash": "0x" + "33" * 32}}, False),
+            ({"eth_getBlockByNumber": None}, False),
+            ({"eth_getBlockByNumber": HTML}, False),
+        ],
+    )
+    def test_a_receipt_needs_two_that_have_it_in_the_same_block(
+        self, other: dict[str, Any], confirmed: bool
+    ) -> None:
+        answers = {"eth_getBlockByNumber": BLOCK, "eth_getTransactionReceipt": RECEIPT}
+        with node(**answers) as one, node(**{**answers, **other}) as two:
+            asked = client(one, two)
+            receipt = asked.receipt(HASH)
+            assert receipt is not None
+            assert asked.confirms(receipt) == confirmed
+
+    def test_where_there_is_one_node_it_is_believed(self) -> None:
+        with node(eth_getBlockByNumber=BLOCK, eth_getTransactionReceipt=RECEIPT) as only:
+            asked = client(only)
+            receipt = asked.receipt(HASH)
+            assert receipt is not None and asked.confirms(receipt)
+
+
+class TestSparedNodes:
+    def test_who_fails_three_times_is_left_alone_for_a_while(self) -> None:
+        clock = Clock()
+        with node(eth_chainId=HTML) as bad, node(eth_chainId="0x1") as up:
+            asked = ChainClient("Test chain", [bad.url, up.url], clock=clock)
+            for _ in range(10):
+                assert asked.chain_id() == 1
+            assert bad.count("eth_chainId") == 3
+            clock.now = 5
+            asked.chain_id()
+            assert bad.count("eth_chainId") == 4
+
+    def test_the_pause_doubles_up_to_a_minute_and_ends_with_an_answer(self) -> None:
+        clock = Clock()
+        with node(eth_chainId=HTML) as bad, node(eth_chainId="0x1") as up:
+            asked = ChainClient("Test chain", [bad.url, up.url], clock=clock)
+            pauses = []
+            for _ in range(3):
+                asked.chain_id()
+            for _ in range(6):
+                before, start = bad.count("eth_chainId"), clock.now
+                while bad.count("eth_chainId") == before:
+                    clock.now += 1
+                    asked.chain_id()
+                pauses.append(clock.now - start)
+            assert pauses == [5, 10, 20, 40, 60, 60]
+            bad.answers["eth_chainId"] = "0x2"
+            clock.now += 60
+            assert asked.chain_id() == 2
+
+    def test_with_all_of_them_spared_they_are_asked_all_the_same(self) -> None:
+        with node(eth_chainId=HTML) as bad:
+            asked = ChainClient("Test chain", [bad.url], clock=Clock())
+            for _ in range(9):
+                with pytest.raises(ChainUnavailableError):
+                    asked.chain_id()
+            bad.answers["eth_chainId"] = "0x1"
+            assert asked.chain_id() == 1
+
+    def test_bytes_go_to_the_others_meanwhile(self) -> None:
+        with node(eth_sendRawTransaction=HTML) as bad, node(eth_sendRawTransaction="0x00") as up:
+            asked = ChainClient("Test chain", [bad.url, up.url], clock=Clock())
+            for _ in range(5):
+                assert asked.send_raw(RAW).answer is SendAnswer.ACCEPTED
+            assert (len(bad.asked), len(up.asked)) == (3, 5)
+
+    def test_a_refusal_is_no_failure(self) -> None:
+        with node(eth_call=error(-32005, "limit exceeded")) as busy, node(eth_call="0x") as up:
+            asked = ChainClient("Test chain", [busy.url, up.url], clock=Clock())
+            for _ in range(5):
+                asked.call(CONTRACT, b"")
+            assert len(busy.asked) == 5
+
+    def test_who_lags_behind_the_others_is_asked_last(self) -> None:
+        with (
+            node(eth_getBlockByNumber=at_height(5), eth_chainId="0x1") as slow,
+            node(eth_getBlockByNumber=at_height(16), eth_chainId="0x2") as one,
+            node(eth_getBlockByNumber=at_height(16), eth_chainId="0x3") as two,
+        ):
+            asked = client(slow, one, two)
+            assert asked.chain_id() == 1
+            asked.head()
+            assert asked.chain_id() == 2
+            slow.answers["eth_getBlockByNumber"] = at_height(14)
+            asked.head()
+            assert asked.chain_id() == 1
 
 
 class TestSendRaw:

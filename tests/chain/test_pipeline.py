@@ -8,7 +8,7 @@ from hexbytes import HexBytes
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from chain import pipeline
+from chain import lanes, pipeline
 from chain.bindings.create import create_address
 from chain.errors import ChainUnavailableError, LanePausedError, SendAnswer
 from chain.models import (
@@ -44,7 +44,7 @@ NO_VERDICTS = [
 ]
 
 
-def watch(desk: Desk, fake: FakeChain, *, minutes: int = 0) -> int:
+def watch(desk: Desk, fake: FakeChain, *, minutes: float = 0) -> int:
     return pipeline.watch(
         desk.merchant,
         fake,
@@ -59,9 +59,9 @@ def state_of(desk: Desk, transaction_id: TransactionId) -> TransactionState:
 
 
 def finish(desk: Desk, fake: FakeChain) -> None:
-    """Everything open becomes final, as on a chain that only goes on."""
-    for minutes in range(10, 20):
-        if watch(desk, fake, minutes=minutes) == 0:
+    """Everything open becomes final, as on a chain that only goes on, before a fee is raised."""
+    for seconds in range(11, 90, 11):
+        if watch(desk, fake, minutes=seconds / 60) == 0:
             return
         fake.mine()
     pytest.fail("not everything became final")
@@ -289,26 +289,39 @@ class TestSends:
 
 
 class TestLaneStops:
-    def test_without_money_the_lane_pauses(self, desk: Desk, fake: FakeChain) -> None:
-        desk.enqueue()
-        fake.sends.append(answered(SendAnswer.INSUFFICIENT_FUNDS))
-        watch(desk, fake)
-        assert desk.lane().state is LaneState.PAUSED
-        assert "balance is too low; fund it, then resume" in (desk.lane().state_reason or "")
-        with pytest.raises(LanePausedError):
-            desk.enqueue(b"\x02")
-
-    def test_after_resuming_the_same_bytes_arrive_and_work_goes_on(
+    def test_without_money_the_lane_takes_nothing_and_says_why(
         self, desk: Desk, fake: FakeChain
     ) -> None:
         desk.enqueue()
         fake.sends.append(answered(SendAnswer.INSUFFICIENT_FUNDS))
         watch(desk, fake)
-        desk.resume()
+        assert desk.lane().state is LaneState.UNFUNDED
+        assert "balance is too low; fund it" in (desk.lane().state_reason or "")
+        with pytest.raises(LanePausedError):
+            desk.enqueue(b"\x02")
+
+    def test_with_money_the_same_bytes_arrive_and_work_goes_on_by_itself(
+        self, desk: Desk, fake: FakeChain
+    ) -> None:
+        desk.enqueue()
+        fake.sends.append(answered(SendAnswer.INSUFFICIENT_FUNDS))
+        watch(desk, fake)
+        watch(desk, fake, minutes=1)
         assert (desk.lane().state, desk.lane().state_reason) == (LaneState.ACTIVE, None)
+        assert len(set(fake.sent)) == 1
         desk.enqueue(b"\x02")
+        fake.mine()
         finish(desk, fake)
         assert [signed.data for signed in fake.mined()] == [b"\x01", b"\x02"]
+
+    def test_money_does_not_resume_what_a_person_paused(self, desk: Desk, fake: FakeChain) -> None:
+        desk.enqueue()
+        with unit_of_work(merchant=desk.merchant) as session:
+            lanes.pause(session, desk.lane_id, "a person said so")
+        watch(desk, fake)
+        assert desk.lane().state is LaneState.PAUSED
+        desk.resume()
+        assert (desk.lane().state, desk.lane().state_reason) == (LaneState.ACTIVE, None)
 
     def test_a_quarantined_lane_is_not_resumed(self, desk: Desk) -> None:
         quarantined = make_desk(desk.merchant, state=LaneState.QUARANTINED)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from chain import pipeline
+from chain import lanes, pipeline
 from chain.fees import Fees
 from chain.models import (
     Attempt,
@@ -110,7 +110,8 @@ class Desk:
     def resume(self) -> None:
         """The lane takes transactions again, if it may."""
         with unit_of_work(merchant=self.merchant) as session:
-            pipeline.resume_lane(session, self.lane_id)
+            lanes.resume(session, self.lane_id)
+            lanes.set_funded(session, self.lane_id, is_funded=True)
 
     def read(self, work: Callable[[Session], T]) -> T:
         """What `work` reads in a transaction of its own."""

@@ -10,7 +10,7 @@ from chain.errors import ChainUnavailableError, RpcError
 from chain.models import LaneState, NonceLane, TransactionKind
 from core.db import unit_of_work
 from core.ids import new_id
-from core.types import BatchId
+from core.types import BatchId, Wei
 from minting import sending
 from minting.errors import BatchNotFoundError
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
@@ -296,3 +296,30 @@ class TestRelease:
             pytest.raises(BatchNotFoundError),
         ):
             sending.release(session, BatchId(new_id()))
+
+
+class TestFunds:
+    def test_without_enough_for_the_worst_case_no_nonce_is_taken(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.money = Wei(66_000 * 3_000_000_000 - 1)
+        assert assign(desk, fake) == 0
+        assert (desk.lane().state, desk.lane().next_nonce) == (LaneState.UNFUNDED, 0)
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+
+    def test_with_enough_it_goes_on_by_itself(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        fake = FakeChain()
+        fake.money = Wei(0)
+        assign(desk, fake)
+        fake.money = Wei(66_000 * 3_000_000_000)
+        assert assign(desk, fake) == 1
+        assert (desk.lane().state, desk.lane().state_reason) == (LaneState.ACTIVE, None)
+
+    def test_what_is_on_its_way_is_spent_already(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        add_plan(desk, b"\x02", contract=None, kind=PlanKind.IMPLEMENTATION)
+        fake = FakeChain()
+        fake.money = Wei(2 * 66_000 * 3_000_000_000 - 1)
+        assert assign(desk, fake) == 1
+        assert desk.lane().state is LaneState.UNFUNDED
