@@ -14,6 +14,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 
 import ape
 import pytest
+from ape.contracts import ContractInstance
 from eth_utils.crypto import keccak
 from node import anvil
 from world import World, anybody, as_bytes, sorted_members
@@ -65,3 +66,24 @@ def world(deployed: World) -> Iterator[World]:
     """The world, undone afterwards."""
     with ape.chain.isolate():
         yield deployed
+
+
+@pytest.fixture
+def dropped(world: World) -> World:
+    """Everybody in batch 0 has a token of every edition, as well as the pass."""
+    world.drop_whole(0)
+    world.drop_whole(0, asset=world.soulbound)
+    return world
+
+
+@pytest.fixture(params=["registry", "asset", "soulbound"])
+def token(dropped: World, request: pytest.FixtureRequest) -> ContractInstance:
+    """Any of our three kinds of tokens: the holder's id is the holder's index."""
+    contract: ContractInstance = getattr(dropped, request.param)
+    return contract
+
+
+@pytest.fixture(params=["registry", "soulbound"])
+def bound(dropped: World, request: pytest.FixtureRequest) -> ContractInstance:
+    contract: ContractInstance = getattr(dropped, request.param)
+    return contract

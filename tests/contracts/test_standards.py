@@ -14,64 +14,14 @@ from ape.contracts import ContractInstance
 from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+from raw import ask, request, topic, topics_of, word
 from world import ZERO, World, as_bytes, deployed_helper
 
 from chain.bindings.abi import selector
 from chain.bindings.asset_factory import Royalty
 
 ELSEWHERE = to_checksum_address("0x" + "e1" * 20)
-MISSING = [300, 1 << 33, 1 << 128, 2**256 - 1]
-
-
-def request(method: str, *parameters: Any) -> Any:
-    return ape.chain.provider.make_request(method, list(parameters))
-
-
-def ask(contract: ContractInstance, signature: str, types: str, *values: Any, **more: Any) -> bytes:
-    """A call as another contract or a wallet makes it, by the standard's signature."""
-    data = selector(signature) + encode(types.split(",") if types else [], values)
-    return as_bytes(
-        request("eth_call", {"to": contract.address, "data": "0x" + data.hex()} | more, "latest")
-    )
-
-
-def topics_of(receipt: Any, contract: ContractInstance) -> list[tuple[list[str], str]]:
-    raw = request("eth_getTransactionReceipt", receipt.txn_hash)
-    return [
-        (log["topics"], log["data"])
-        for log in raw["logs"]
-        if log["address"].lower() == contract.address.lower()
-    ]
-
-
-def topic(signature: str) -> str:
-    return "0x" + keccak(text=signature).hex()
-
-
-def word(value: Any) -> str:
-    number = value if isinstance(value, int) else int(str(value), 16)
-    return f"0x{number:064x}"
-
-
-@pytest.fixture
-def dropped(world: World) -> World:
-    """Everybody in batch 0 has a token of every edition, as well as the pass."""
-    world.drop_whole(0)
-    world.drop_whole(0, asset=world.soulbound)
-    return world
-
-
-@pytest.fixture(params=["registry", "asset", "soulbound"])
-def token(dropped: World, request: pytest.FixtureRequest) -> ContractInstance:
-    """Any of our three kinds of tokens: the holder's id is the holder's index."""
-    contract: ContractInstance = getattr(dropped, request.param)
-    return contract
-
-
-@pytest.fixture(params=["registry", "soulbound"])
-def bound(dropped: World, request: pytest.FixtureRequest) -> ContractInstance:
-    contract: ContractInstance = getattr(dropped, request.param)
-    return contract
+MISSING = [300, 1 << 32, 1 << 33, 1 << 128, 2**256 - 1]
 
 
 @pytest.fixture(params=["dropped", "minted"])
@@ -101,7 +51,8 @@ class TestErc165:
 
     @pytest.mark.parametrize("interface", ["01ffc9a7", "80ac58cd", "b45a3c0e", "ffffffff"])
     def test_answers_within_30000_gas(self, token: ContractInstance, interface: str) -> None:
-        """ERC-165: "must return a bool and use less than 30,000 gas"."""
+        """ERC-165: "This function uses less than 30,000 gas", the 21,000 of a call from outside
+        not among them."""
         answer = ask(
             token, "supportsInterface(bytes4)", "bytes4", bytes.fromhex(interface), gas=hex(51_000)
         )
@@ -164,7 +115,7 @@ class TestErc721Balances:
             token.ownerOf(missing)
 
     def test_owner_of_a_burned_token(self, dropped: World, token: ContractInstance) -> None:
-        """The same, when "NFTs are destroyed (`to` == 0)"."""
+        """The same, when an NFT is "destroyed (`to` == 0)"."""
         holder = dropped.holders[1]
         token.burn(dropped.index_of(holder), sender=holder)
         with ape.reverts():
@@ -339,6 +290,13 @@ class TestErc721Approvals:
         assert world.asset.getApproved(token) == ZERO
 
     @pytest.mark.parametrize("missing", MISSING)
+    def test_approve_of_an_invalid_nft(self, dropped: World, missing: int) -> None:
+        """approve: the same, where there is no "current NFT owner"."""
+        for approved in (ELSEWHERE, ZERO):
+            with ape.reverts():
+                dropped.asset.approve(approved, missing, sender=dropped.holders[0])
+
+    @pytest.mark.parametrize("missing", MISSING)
     def test_get_approved_of_an_invalid_nft(self, token: ContractInstance, missing: int) -> None:
         """getApproved: "Throws if `_tokenId` is not a valid NFT"."""
         with ape.reverts():
@@ -404,6 +362,11 @@ class TestErc721Receiver:
         self.give(dropped, receiver)
         assert (bytes(receiver.data()), receiver.calls()) == (b"", 1)
         assert receiver.operator() == dropped.holders[0]
+
+    def test_hears_it_from_the_contract(self, dropped: World, receiver: ContractInstance) -> None:
+        """onERC721Received: "Note: the contract address is always the message sender"."""
+        self.give(dropped, receiver, b"data")
+        assert receiver.caller() == dropped.asset.address
 
     def test_is_asked_after_the_transfer(self, dropped: World, receiver: ContractInstance) -> None:
         """onERC721Received: "The ERC721 smart contract calls this function on the recipient after
@@ -506,10 +469,13 @@ class TestErc721Payable:
 
 class TestErc2981:
     def test_is_supported_by_assets(self, world: World) -> None:
-        """ERC-2981, "ERC-165 lookup": `bytes4(keccak256("royaltyInfo(uint256,uint256)")) ==
-        0x2a55205a`."""
+        """ERC-2981, Specification: "Implementers of this standard MUST have all of the following
+        functions": `bytes4(keccak256("royaltyInfo(uint256,uint256)")) == 0x2a55205a`."""
         assert selector("royaltyInfo(uint256,uint256)").hex() == "2a55205a"
-        assert world.asset.supportsInterface("0x2a55205a")
+        for asset in (world.asset, world.soulbound):
+            assert asset.supportsInterface("0x2a55205a")
+            answer = ask(asset, "royaltyInfo(uint256,uint256)", "uint256,uint256", 0, 10**18)
+            assert answer == bytes(64)
         assert not world.registry.supportsInterface("0x2a55205a")
 
     @pytest.mark.parametrize("price", [1, 99, 10**6, 10**30])
@@ -534,6 +500,15 @@ class TestErc2981:
             1000,
             123_456_789,
         ]
+
+    def test_compares_no_price_with_anything(self, world: World) -> None:
+        """Specification: "implementers MUST NOT determine the `royaltyAmount` based on comparing
+        the `_salePrice` with constant numbers"; a product that does not fit is no amount."""
+        asset = world.deploy_asset(asset_id=keccak(text="royalty"), royalty=Royalty(ELSEWHERE, 250))
+        for price in (2**power for power in range(0, 248, 13)):
+            assert asset.royaltyInfo(1, price)[1] == price * 250 // 10_000
+        with ape.reverts():
+            asset.royaltyInfo(1, 2**256 - 1)
 
     def test_may_be_zero(self, world: World) -> None:
         """Specification: marketplaces act "if the `royaltyAmount` returned is `0`"."""
@@ -560,9 +535,11 @@ class TestErc4906:
         assert topics_of(receipt, world.registry) == [([event], word(3)), ([event], word(9))]
 
     def test_a_design_changed(self, world: World) -> None:
+        """BatchMetadataUpdate(uint256 _fromTokenId, uint256 _toTokenId), not indexed: any pass may
+        have the design."""
         receipt = world.registry.set_design(1, "ipfs://gold", sender=world.issuer)
-        found = [topics[0] for topics, _ in topics_of(receipt, world.registry)]
-        assert topic("BatchMetadataUpdate(uint256,uint256)") in found
+        expected = ([topic("BatchMetadataUpdate(uint256,uint256)")], word(0) + "f" * 64)
+        assert topics_of(receipt, world.registry)[1:] == [expected]
 
     def test_is_not_said_of_burns(self, dropped: World, token: ContractInstance) -> None:
         """It says: "Not emitting `MetadataUpdate` event is RECOMMENDED when a token is burned"."""
@@ -641,24 +618,23 @@ class TestEip712:
         values = [kind, name, version, ape.chain.chain_id, token.address]
         assert token.DOMAIN_SEPARATOR() == keccak(encode(types, values))
 
-    @pytest.mark.parametrize("kind", ["TransferPermit", "ReissuePermit"])
-    def test_digest(self, dropped: World, kind: str) -> None:
+    def test_digest(self, dropped: World, token: ContractInstance) -> None:
         """Specification: `encode(domainSeparator, message) = "\\x19\\x01" ‖ domainSeparator ‖
         hashStruct(message)`, `hashStruct(s) = keccak256(typeHash ‖ encodeData(s))`."""
         one, two = dropped.holders[:2]
-        contract = dropped.asset if kind == "TransferPermit" else dropped.soulbound
-        token, deadline = dropped.token_of(one), 2**40
+        id, deadline = dropped.index_of(one), 2**40
+        kind = "TransferPermit" if token == dropped.asset else "ReissuePermit"
         fields = "address from,address to,uint256 tokenId,uint256 nonce,uint256 deadline"
         types = ["bytes32", "address", "address", "uint256", "uint256", "uint256"]
-        values = [keccak(text=f"{kind}({fields})"), one.address, two.address, token, 0, deadline]
+        values = [keccak(text=f"{kind}({fields})"), one.address, two.address, id, 0, deadline]
         message = keccak(encode(types, values))
-        digest = keccak(b"\x19\x01" + contract.DOMAIN_SEPARATOR() + message)
+        digest = keccak(b"\x19\x01" + token.DOMAIN_SEPARATOR() + message)
         signature = one.sign_raw_msghash(digest).encode_rsv()
-        if kind == "TransferPermit":
-            contract.transferWithPermit(one, two, token, deadline, signature, sender=two)
+        if token == dropped.asset:
+            token.transferWithPermit(one, two, id, deadline, signature, sender=two)
         else:
-            contract.reissue(token, two, deadline, signature, sender=dropped.minter)
-        assert contract.ownerOf(token) == two
+            token.reissue(id, two, deadline, signature, sender=dropped.minter)
+        assert token.ownerOf(id) == two
 
 
 class TestErc1271:

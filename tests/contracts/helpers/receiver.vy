@@ -11,6 +11,7 @@ interface Tokens:
     def transferFrom(sender: address, receiver: address, token_id: uint256): nonpayable
 
 behaviour: String[32]
+caller: public(address)
 operator: public(address)
 sender: public(address)
 token_id: public(uint256)
@@ -27,6 +28,7 @@ def behave(behaviour: String[32]):
 @external
 @raw_return
 def onERC721Received(operator: address, sender: address, token_id: uint256, data: Bytes[1024]) -> Bytes[64]:
+    self.caller = msg.sender
     self.operator = operator
     self.sender = sender
     self.token_id = token_id
