@@ -133,9 +133,14 @@ def _step_sends(place: Workplace, client: ChainClient) -> None:
     )
 
 
+def lane_of(session: Session, chain: Chain) -> NonceLane:
+    """The merchant's relayer on the chain."""
+    return session.scalars(select(NonceLane).where(NonceLane.chain_id == chain.id)).one()
+
+
 def _plan_due(session: Session, chain: Chain) -> None:
     at = utc_now()
-    lane = session.scalars(select(NonceLane).where(NonceLane.chain_id == chain.id)).one()
+    lane = lane_of(session, chain)
     assets.advance_deployments(session, lane, at=at)
     passes.freeze_due(session, at=at)
 

@@ -21,6 +21,7 @@ class Node:
     """A chain of this process's own, which signs for any account."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
     def call(self, method: str, *params: Any) -> Any:
@@ -31,9 +32,11 @@ class Node:
             raise RuntimeError(f"{method}: {answer['error']}")
         return answer["result"]
 
-    def send(self, data: bytes, to: ChecksumAddress | None = None) -> dict[str, Any]:
+    def send(
+        self, data: bytes, to: ChecksumAddress | None = None, *, sender: ChecksumAddress = SENDER
+    ) -> dict[str, Any]:
         """The receipt of a transaction that succeeded."""
-        transaction = {"from": SENDER, "data": "0x" + data.hex(), "gas": hex(GAS_CAP)}
+        transaction = {"from": sender, "data": "0x" + data.hex(), "gas": hex(GAS_CAP)}
         tx_hash = self.call("eth_sendTransaction", transaction | ({"to": to} if to else {}))
         self.call("evm_mine")
         receipt: dict[str, Any] = self.call("eth_getTransactionReceipt", tx_hash)
@@ -47,13 +50,19 @@ class Node:
 
 
 @contextmanager
-def node() -> Iterator[Node]:
-    """A fresh chain with the rules of Osaka, gone afterwards."""
+def node(*, mines: bool = False) -> Iterator[Node]:
+    """A fresh chain with the rules of Osaka, gone afterwards.
+
+    Args:
+        mines: every transaction is mined when it arrives; otherwise when somebody says so.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     rules = ["--hardfork", "osaka", "--enable-tx-gas-limit"]
-    quiet = ["--accounts", "0", "--no-mining", "--prune-history", "64", "--silent"]
+    quiet = ["--accounts", "0", "--prune-history", "64", "--silent"]
+    if not mines:
+        quiet.append("--no-mining")
     with subprocess.Popen([str(anvil_path()), "--port", str(port), *rules, *quiet]) as process:
         try:
             chain = Node(f"http://127.0.0.1:{port}")
