@@ -14,7 +14,18 @@ from functools import cache
 from typing import Any
 
 import structlog
-from sqlalchemy import BigInteger, DateTime, Engine, ForeignKey, MetaData, create_engine, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Engine,
+    Executable,
+    ForeignKey,
+    Function,
+    MetaData,
+    create_engine,
+    func,
+    text,
+)
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.engine import Connection
@@ -74,6 +85,17 @@ class TenantMixin:
         server_default=text(f"({TENANT_VALUE})"),
         info={"tenant": True},
     )
+
+
+def sql_id() -> Function[uuid.UUID]:
+    """A new identifier, made by the database for each row of a set (`core.ids.new_id`)."""
+    return func.cohort_new_id(type_=UUID(as_uuid=True))
+
+
+def change(session: Session, statement: Executable) -> int:
+    """How many rows the statement inserted or changed."""
+    done = session.execute(statement, execution_options={"preserve_rowcount": True})
+    return int(getattr(done, "rowcount", 0))
 
 
 class VersionMixin:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint, insert, text
+from sqlalchemy import Index, PrimaryKeyConstraint, Select, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from core.db import Base, TenantMixin
+from core.db import Base, TenantMixin, change, sql_id
 from core.ids import new_id
 from core.types import EventId, UserId
 
@@ -89,3 +89,20 @@ def emit_many(
             for user_id, data in facts
         ],
     )
+
+
+def emit_each(
+    session: Session, kind: str, facts: Select[UserId, dict[str, Any]], *, at: datetime
+) -> int:
+    """Write one event of this kind for each row of a query; the rows never leave the database.
+
+    Args:
+        facts: rows of user and data; it may end in a statement that changes rows and returns them.
+
+    Returns:
+        How many events were written.
+    """
+    user, data = facts.subquery().c
+    rows = select(sql_id(), literal(at), literal(kind), user, literal(session.info["actor"]), data)
+    columns = ["id", "occurred_at", "type", "user_id", "actor", "data"]
+    return change(session, insert(Event).from_select(columns, rows, include_defaults=False))

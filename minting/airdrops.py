@@ -5,25 +5,37 @@ bit that was set before, so no member gets a round twice whatever is repeated. A
 batches is minted to by its address, under a number that the contract refuses to repeat.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Select,
+    cast,
+    column,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+    values,
+)
 from sqlalchemy.orm import Session
 
 from chain.bindings import digital_asset as binding
-from core.ids import new_id
-from core.types import AssetId, BatchId, GrantId, TokenRowId, UserId
-from minting import planner, plans
-from minting.costs import Ground, PassPlaces
+from core.db import change, sql_id
+from core.types import AssetId, GrantId, TokenRowId, UserId
+from minting import costs, planner, plans
+from minting.costs import Ground
 from minting.errors import SupplyExhaustedError
 from minting.models import (
     SINGLES,
+    Batch,
     DigitalAsset,
     MembershipPass,
     PassState,
@@ -32,7 +44,7 @@ from minting.models import (
     Token,
     TokenState,
 )
-from minting.passes import MAX_BATCH, batch_sizes
+from minting.passes import MAX_BATCH, pass_places
 from minting.planner import DropCall
 from minting.plans import FrozenBatch, Target
 
@@ -53,35 +65,35 @@ def request_tokens(
     asset_id: AssetId,
     *,
     round_number: int,
-    grants: Sequence[tuple[GrantId, UserId]],
+    grants: Select[GrantId, UserId],
     at: datetime,
-) -> None:
+) -> int:
     """One queued token for each grant; they count against the supply from now on.
 
+    Args:
+        grants: rows of grant and member; it may end in a statement that makes the grants.
+
+    Returns:
+        How many tokens are new.
+
     Raises:
-        SupplyExhaustedError: the edition has fewer tokens left; nothing was queued.
+        SupplyExhaustedError: the edition has fewer tokens left; roll back.
 
     Locks: the asset.
     """
     asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
+    grant, user = grants.subquery().c
+    state = literal(TokenState.QUEUED, type_=Token.state.type)
+    rows = select(
+        sql_id(), literal(asset_id), grant, user, literal(round_number), state, literal(at)
+    )
+    columns = ["id", "asset_id", "grant_id", "user_id", "round", "state", "created_at"]
+    count = change(session, insert(Token).from_select(columns, rows, include_defaults=False))
     left = None if asset.max_supply is None else asset.max_supply - asset.minted_count
-    if left is not None and len(grants) > left:
-        raise SupplyExhaustedError(asset.title, wanted=len(grants), left=left)
-    asset.minted_count += len(grants)
-    rows = [
-        {
-            "id": TokenRowId(new_id()),
-            "asset_id": asset_id,
-            "grant_id": grant_id,
-            "user_id": user_id,
-            "round": round_number,
-            "state": TokenState.QUEUED,
-            "created_at": at,
-        }
-        for grant_id, user_id in grants
-    ]
-    if rows:
-        session.execute(insert(Token), rows)
+    if left is not None and count > left:
+        raise SupplyExhaustedError(asset.title, wanted=count, left=left)
+    asset.minted_count += count
+    return count
 
 
 def passes_missing(session: Session, asset_id: AssetId, round_number: int) -> int:
@@ -98,66 +110,97 @@ def passes_missing(session: Session, asset_id: AssetId, round_number: int) -> in
     return session.scalar(query) or 0
 
 
-@dataclass(frozen=True)
-class _Recipient:
-    """A queued token and its member's place in the registry."""
-
-    row: TokenRowId
-    batch_number: int
-    index: int
-    address: bytes
-
-    @property
-    def pass_id(self) -> int:
-        return self.batch_number << 16 | self.index
-
-
 def plan_drop(
     session: Session, asset_id: AssetId, *, round_number: int, subject_id: UUID, at: datetime
 ) -> Plan:
     """Every queued token of the round is in a frozen batch, at most one a member.
 
     Members of pass batches are reached by what costs least (`minting.planner`), members whose pass
-    was issued alone by their address.
+    was issued alone by their address. Places are read a pass batch at a time, and tokens bound by
+    one statement, so a million recipients never are a million objects.
 
     Args:
         subject_id: what the drop belongs to, an airdrop run.
 
-    Locks: the asset, which hands out the numbers of data contracts.
+    Locks: the asset, which hands out the numbers of data contracts; new tokens need it, too.
     """
     asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
     assert asset.chain_id is not None and asset.address is not None  # live assets only
-    inside: dict[int, list[_Recipient]] = defaultdict(list)
-    outside: list[_Recipient] = []
-    for recipient in _recipients(session, asset_id, round_number):
-        if recipient.batch_number < SINGLES:
-            inside[recipient.batch_number].append(recipient)
-        else:
-            outside.append(recipient)
-    calls = planner.plan_calls(_places(session, inside), ground_of(session, asset))
+    queued = _queued(asset_id, round_number)
+    places, _ = pass_places(session, select(Token.user_id).where(*queued))
+    calls = planner.plan_calls(places, ground_of(session, asset))
     frozen = [_freeze_call(asset, round_number, call) for call in calls]
-    outside.sort(key=lambda one: one.address)
-    mints = [outside[i : i + MAX_BATCH] for i in range(0, len(outside), MAX_BATCH)]
+    alone = _alone(session, queued)
+    mints = [alone[i : i + MAX_BATCH] for i in range(0, len(alone), MAX_BATCH)]
     first_nonce = asset.next_data_nonce
-    frozen += [_freeze_mint(asset, members) for members in mints]
+    frozen += [_freeze_mint(asset, [address for _, address, _ in mint]) for mint in mints]
     target = Target(asset.chain_id, asset.address)
     plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=subject_id, at=at)
-    rows = [
-        _bound(one, batch.id)
-        for batch, call in zip(plan.batches, calls, strict=False)
-        for part in call.parts
-        for one in inside[part.number]
+    inside, outside = plan.batches[: len(calls)], plan.batches[len(calls) :]
+    _bind_places(session, queued, list(zip(calls, inside, strict=True)))
+    _bind_alone(session, list(zip(count(first_nonce), mints, outside, strict=False)))
+    return plan
+
+
+_Alone = tuple[TokenRowId, bytes, int]
+"""A token of a member whose pass was issued alone: the address, and the number of the pass."""
+
+
+def _alone(session: Session, queued: Sequence[Any]) -> list[_Alone]:
+    """In the order of their addresses."""
+    rows = session.execute(
+        select(Token.id, MembershipPass.address, MembershipPass.batch_number, MembershipPass.index)
+        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(*queued, MembershipPass.batch_number >= SINGLES)
+    )
+    found = [
+        (row, bytes.fromhex(address[2:]), (number or 0) << 16 | (index or 0))
+        for row, address, number, index in rows
     ]
-    rows += [
-        _bound(one, batch.id) | {"mint_nonce": nonce, "mint_index": index}
-        for nonce, batch, members in zip(
-            count(first_nonce), plan.batches[len(calls) :], mints, strict=False
+    return sorted(found, key=lambda one: one[1])
+
+
+def _bind_places(
+    session: Session, queued: Sequence[Any], planned: Sequence[tuple[DropCall, Batch]]
+) -> None:
+    """The tokens of each pass batch are in the batch of its call."""
+    batch_of = [(part.number, batch.id) for call, batch in planned for part in call.parts]
+    if not batch_of:
+        return
+    numbers, batches = column("number", Integer), column("batch_id", Token.batch_id.type)
+    bound = values(numbers, batches, name="bound").data(batch_of)
+    number, index = MembershipPass.batch_number, MembershipPass.index
+    session.execute(
+        update(Token)
+        .where(
+            *queued,
+            MembershipPass.user_id == Token.user_id,
+            number == bound.c.number,
         )
-        for index, one in enumerate(members)
+        .values(
+            state=TokenState.MINTING,
+            batch_id=bound.c.batch_id,
+            pass_number=cast(number, BigInteger) * 2**16 + index,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _bind_alone(session: Session, planned: Sequence[tuple[int, Sequence[_Alone], Batch]]) -> None:
+    rows = [
+        {
+            "id": row,
+            "state": TokenState.MINTING,
+            "batch_id": batch.id,
+            "pass_number": pass_number,
+            "mint_nonce": nonce,
+            "mint_index": index,
+        }
+        for nonce, mint, batch in planned
+        for index, (row, _, pass_number) in enumerate(mint)
     ]
     if rows:
         session.execute(update(Token), rows)
-    return plan
 
 
 def ground_of(session: Session, asset: DigitalAsset) -> Ground:
@@ -174,28 +217,6 @@ def ground_of(session: Session, asset: DigitalAsset) -> Ground:
     return Ground(is_first=not is_dropped)
 
 
-def _recipients(session: Session, asset_id: AssetId, round_number: int) -> list[_Recipient]:
-    rows = session.execute(
-        select(Token.id, MembershipPass.batch_number, MembershipPass.index, MembershipPass.address)
-        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
-        .where(*_queued(asset_id, round_number))
-        .order_by(MembershipPass.batch_number, MembershipPass.index)
-    )
-    return [
-        # callers wait for active passes, which are numbered
-        _Recipient(row, number or 0, index or 0, bytes.fromhex(address[2:]))
-        for row, number, index, address in rows
-    ]
-
-
-def _places(session: Session, inside: Mapping[int, Sequence[_Recipient]]) -> list[PassPlaces]:
-    sizes = batch_sizes(session, list(inside))
-    return [
-        PassPlaces(number, sizes[number], tuple(one.index for one in members))
-        for number, members in inside.items()
-    ]
-
-
 def _freeze_call(asset: DigitalAsset, round_number: int, call: DropCall) -> FrozenBatch:
     nonce = asset.next_data_nonce
     if call.has_data:
@@ -205,29 +226,20 @@ def _freeze_call(asset: DigitalAsset, round_number: int, call: DropCall) -> Froz
         chain_key=f"drop:{asset.id}:{round_number}:{call.form}:{numbers}",
         calldata=call.encode(round_number, nonce),
         recipient_count=sum(len(part.places) for part in call.parts),
+        gas=call.gas,
     )
 
 
-def _freeze_mint(asset: DigitalAsset, members: Sequence[_Recipient]) -> FrozenBatch:
+def _freeze_mint(asset: DigitalAsset, addresses: Sequence[bytes]) -> FrozenBatch:
     nonce = asset.next_data_nonce
     asset.next_data_nonce = nonce + 1
-    packed = b"".join(member.address for member in members)
+    calldata = binding.encode_mint(nonce, b"".join(addresses))
     return FrozenBatch(
         chain_key=f"mint:{asset.id}:{nonce}",
-        calldata=binding.encode_mint(nonce, packed),
-        recipient_count=len(members),
+        calldata=calldata,
+        recipient_count=len(addresses),
+        gas=costs.mint_gas(calldata, len(addresses), is_first=False),
     )
-
-
-def _bound(one: _Recipient, batch_id: BatchId) -> dict[str, Any]:
-    return {
-        "id": one.row,
-        "state": TokenState.MINTING,
-        "batch_id": batch_id,
-        "pass_number": one.pass_id,
-        "mint_nonce": None,
-        "mint_index": None,
-    }
 
 
 def _queued(asset_id: AssetId, round_number: int) -> tuple[Any, ...]:

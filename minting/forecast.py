@@ -4,7 +4,6 @@ The very calls that publishing would freeze are planned and counted by `minting.
 still wait for a pass are counted as if their batches were full of recipients evenly spread.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import Select, func, select
@@ -18,8 +17,8 @@ from core.types import Gas, UserId, Wei
 from minting import costs, planner
 from minting.airdrops import ground_of
 from minting.costs import PassPlaces
-from minting.models import SINGLES, DigitalAsset, MembershipPass, PassState
-from minting.passes import MAX_BATCH, batch_sizes, find_contract, is_cheaper_alone
+from minting.models import DigitalAsset, MembershipPass, PassState
+from minting.passes import MAX_BATCH, find_contract, is_cheaper_alone, pass_places
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def forecast_drop(
         ChainUnavailableError: the node does not answer.
     """
     issues, waiting = _issues(session, audience)
-    places, alone = _places(session, audience)
+    places, alone = pass_places(session, audience)
     calls = planner.plan_calls([*places, *waiting], ground_of(session, asset))
     alone += sum(count for count, _ in issues if is_cheaper_alone(count))
     mints = [_mint_gas(count) for count in _chunks(alone)]
@@ -83,27 +82,6 @@ def forecast_drop(
         gas_price=Wei(base_fee + chain_settings().priority_fee_per_gas_wei),
         balance=client.balance(lane.address),
     )
-
-
-def _places(session: Session, audience: Select[UserId]) -> tuple[list[PassPlaces], int]:
-    """Members with a number: their places in the batches, and how many have none because they
-    were issued alone."""
-    rows = session.execute(
-        select(MembershipPass.batch_number, MembershipPass.index)
-        .where(
-            MembershipPass.state.in_((PassState.ACTIVE, PassState.MINTING)),
-            MembershipPass.user_id.in_(audience.order_by(None)),
-        )
-        .order_by(MembershipPass.batch_number, MembershipPass.index)
-    )
-    places: dict[int, list[int]] = defaultdict(list)
-    for number, index in rows:
-        assert number is not None and index is not None  # planned passes are numbered
-        places[min(number, SINGLES)].append(index)
-    alone = len(places.pop(SINGLES, []))
-    sizes = batch_sizes(session, list(places))
-    found = [PassPlaces(number, sizes[number], tuple(at)) for number, at in places.items()]
-    return found, alone
 
 
 _Issues = list[tuple[int, tuple[int, int]]]

@@ -8,20 +8,28 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Identity,
     Index,
+    Numeric,
+    Text,
     UniqueConstraint,
+    case,
+    cast,
+    func,
+    literal,
     text,
 )
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from chain.bindings.digital_asset import outside_token_id
+from chain.bindings.digital_asset import OUTSIDE, outside_token_id
 from core.db import Base, TenantMixin, VersionMixin
 from core.types import (
     AssetId,
     BatchId,
+    Gas,
     GrantId,
     PassId,
     PlanId,
@@ -90,7 +98,8 @@ class Batch(TenantMixin, Base):
     """One transaction's worth of a plan: frozen calldata for the recipients first to last.
 
     `chain_key` names what the contract refuses to repeat (a pass batch, the bits of a round), so
-    two batches can never mean the same.
+    two batches can never mean the same. `gas` is the forecast, where there is one. `settled_at` is
+    when this package's rows followed the chain, `closed_at` when whoever asked for it took note.
     """
 
     __tablename__ = "batches"
@@ -99,6 +108,11 @@ class Batch(TenantMixin, Base):
         UniqueConstraint("chain_key"),
         UniqueConstraint("plan_id", "first_ordinal"),
         CheckConstraint("first_ordinal <= last_ordinal + 1", name="ordinals"),
+        Index(
+            "ix_batches_unclosed",
+            "merchant_id",
+            postgresql_where=text("settled_at IS NOT NULL AND closed_at IS NULL"),
+        ),
     )
 
     id: Mapped[BatchId] = mapped_column(primary_key=True)
@@ -111,6 +125,9 @@ class Batch(TenantMixin, Base):
     calldata: Mapped[bytes]
     state: Mapped[BatchState] = mapped_column(default=BatchState.PLANNED)
     held_reason: Mapped[str | None]
+    gas: Mapped[Gas | None]
+    settled_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
 
     plan: Mapped[Plan] = relationship(back_populates="batches")
 
@@ -171,6 +188,20 @@ def pass_number(batch_number: int, index: int) -> str:
     if batch_number < SINGLES:
         return f"{batch_number}-{index:04d}"
     return f"S-{(batch_number - SINGLES) << 16 | index:04d}"
+
+
+def sql_pass_number(
+    batch_number: ColumnElement[int | None], index: ColumnElement[int | None]
+) -> ColumnElement[str]:
+    """`pass_number` of columns."""
+    alone = (cast(batch_number, BigInteger) - SINGLES) * 2**16 + index
+    of_batch = func.concat(batch_number, "-", _at_least_four(index))
+    return case((batch_number < SINGLES, of_batch), else_=func.concat("S-", _at_least_four(alone)))
+
+
+def _at_least_four(number: ColumnElement[Any]) -> ColumnElement[str]:
+    text_of = cast(number, Text)
+    return func.lpad(text_of, func.greatest(4, func.length(text_of)), "0")
 
 
 def split_pass_number(text: str) -> tuple[int, int] | None:
@@ -292,11 +323,19 @@ class Token(TenantMixin, Base):
     __table_args__ = (
         UniqueConstraint("grant_id"),
         UniqueConstraint("asset_id", "round", "pass_number"),
-        UniqueConstraint("asset_id", "mint_nonce", "mint_index"),
+        Index(
+            "uq_tokens_mint",
+            "asset_id",
+            "mint_nonce",
+            "mint_index",
+            unique=True,
+            postgresql_where=text("mint_nonce IS NOT NULL"),
+        ),
         Index("ix_tokens_owner", "user_id", "asset_id"),
         Index("ix_tokens_batch", "batch_id"),
         CheckConstraint("(state = 'queued') = (batch_id IS NULL)", name="planned"),
         CheckConstraint("(mint_nonce IS NULL) = (mint_index IS NULL)", name="minted"),
+        {"postgresql_with": {"fillfactor": 85}},
     )
 
     id: Mapped[TokenRowId] = mapped_column(primary_key=True)
@@ -322,3 +361,10 @@ class Token(TenantMixin, Base):
         if self.pass_number is None:
             return None
         return self.round << 32 | self.pass_number
+
+
+def sql_token_id() -> ColumnElement[str]:
+    """The id on chain of a planned token, in decimals: `Token.token_id` of columns."""
+    dropped = cast(Token.round, Numeric) * 2**32 + Token.pass_number
+    minted = cast(Token.mint_nonce, Numeric) * 2**16 + Token.mint_index + literal(OUTSIDE, Numeric)
+    return cast(case((Token.mint_nonce.is_(None), dropped), else_=minted), Text)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from chain.bindings import membership_pass as binding
@@ -12,6 +12,7 @@ from chain.models import NonceLane
 from core.ids import new_id
 from core.types import AssetId, PassId, UserId
 from minting import costs, plans
+from minting.costs import PassPlaces
 from minting.errors import PassContractMissingError
 from minting.models import (
     SINGLES,
@@ -184,6 +185,7 @@ def _freeze_batch(
     members = sorted((bytes.fromhex(address[2:]), pass_id) for pass_id, address in queued)
     number = contract.next_batch
     contract.next_batch = number + 1
+    calldata = binding.encode_issue(number, b"".join(raw for raw, _ in members))
     plan = plans.freeze(
         session,
         PlanKind.PASSES,
@@ -191,8 +193,9 @@ def _freeze_batch(
         [
             FrozenBatch(
                 chain_key=f"issue:{contract.id}:{number}",
-                calldata=binding.encode_issue(number, b"".join(raw for raw, _ in members)),
+                calldata=calldata,
                 recipient_count=len(members),
+                gas=costs.issue_gas(calldata, len(members), is_first=number == 0),
             )
         ],
         subject_id=contract.id,
@@ -276,3 +279,31 @@ def batch_sizes(session: Session, numbers: Sequence[int]) -> dict[int, int]:
         .group_by(MembershipPass.batch_number)
     )
     return {number: count for number, count in rows if number is not None}
+
+
+def pass_places(session: Session, users: Select[UserId]) -> tuple[list[PassPlaces], int]:
+    """Where these members are in the registry, a pass batch at a time, and how many were issued
+    alone, outside the batches.
+
+    Args:
+        users: their ids.
+    """
+    rows = session.execute(
+        select(MembershipPass.batch_number, func.array_agg(MembershipPass.index))
+        .where(
+            MembershipPass.state.in_((PassState.ACTIVE, PassState.MINTING)),
+            MembershipPass.user_id.in_(users.order_by(None)),
+        )
+        .group_by(MembershipPass.batch_number)
+        .order_by(MembershipPass.batch_number)
+    )
+    found: dict[int, list[int]] = {}
+    alone = 0
+    for number, indices in rows:
+        assert number is not None  # planned passes are numbered
+        if number < SINGLES:
+            found[number] = sorted(index for index in indices if index is not None)
+        else:
+            alone += len(indices)
+    sizes = batch_sizes(session, list(found))
+    return [PassPlaces(number, sizes[number], tuple(at)) for number, at in found.items()], alone

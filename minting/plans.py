@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.ids import new_id
-from core.types import BatchId, PlanId
+from core.types import BatchId, Gas, PlanId
 from minting.models import Batch, Plan, PlanKind
 from wallets.addresses import ChecksumAddress
 
@@ -21,11 +21,13 @@ class FrozenBatch:
     Args:
         chain_key: what the contract refuses to repeat; unique for ever.
         recipient_count: members served; 0 for a deployment.
+        gas: the forecast; without one the gas is measured before it is sent.
     """
 
     chain_key: str
     calldata: bytes
     recipient_count: int = 0
+    gas: Gas | None = None
 
 
 @dataclass(frozen=True)
@@ -78,4 +80,5 @@ def _batch(frozen: FrozenBatch, *, index: int, first: int) -> Batch:
         content_hash=sha256(frozen.calldata).digest(),
         chain_key=frozen.chain_key,
         calldata=frozen.calldata,
+        gas=frozen.gas,
     )

@@ -1,8 +1,8 @@
 """Hands planned batches to the pipeline, one at a time and in order for each plan.
 
-The gas of a batch is measured against the chain as its predecessors left it, so a batch is sent
-once the one before it is in a block, and measured after that block: a node that lags behind must
-not make a refusal out of its ignorance. Numbered batches depend on that order anyway.
+The gas of a batch is looked at on the chain as its predecessors left it, so a batch is sent once
+the one before it is in a block, and looked at after that block: a node that lags behind must not
+make a refusal out of its ignorance. Numbered batches depend on that order anyway.
 """
 
 from dataclasses import dataclass
@@ -43,6 +43,7 @@ class _Ready:
     sender: ChecksumAddress
     to: ChecksumAddress | None
     calldata: bytes
+    gas: Gas | None
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
             .limit(lanes.room(session, lane.id))
         ).all()
         ready = [
-            _Ready(batch.id, plan.id, lane.id, lane.address, plan.contract, batch.calldata)
+            _Ready(
+                *(batch.id, plan.id, lane.id, lane.address),
+                *(plan.contract, batch.calldata, batch.gas),
+            )
             for batch, plan in rows
         ]
         newest = session.scalar(
@@ -164,21 +168,42 @@ def _assign(
     merchant: MerchantId, client: ChainClient, ready: _Ready, now: _Conditions, *, at: datetime
 ) -> int:
     try:
-        estimate = client.estimate_gas(ready.sender, ready.to, ready.calldata, block=now.block)
+        gas = _gas_limit(client, ready, now)
     except RpcError as error:
         if error.is_revert:
             _hold(merchant, ready.batch_id, error.reason)
         else:
             log.warning("gas_not_measured", batch=str(ready.batch_id), reason=error.reason)
         return 0
-    # The margin may pass the cap while the measured gas is below it.
-    gas = min(with_margin(estimate), Gas(MAX_GAS))
     balance = client.balance(ready.sender)
     try:
         with unit_of_work(merchant=merchant) as session:
             return _claim(session, ready, gas=gas, fees=now.fees, balance=balance, at=at)
     except (LanePausedError, LaneFullError):
         return 0
+
+
+def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:
+    """Gas that is enough: the forecast, if one call shows that it is, or else what is measured.
+
+    A measurement executes the call a dozen times, which for a full batch takes seconds.
+
+    Raises:
+        RpcError: the contract refuses, or the node cannot say.
+    """
+    if ready.gas is not None and ready.to is not None:
+        limit = min(with_margin(ready.gas), Gas(MAX_GAS))
+        try:
+            client.simulate(ready.sender, ready.to, ready.calldata, gas=limit, block=now.block)
+        except RpcError as error:
+            if error.is_revert:
+                raise
+            log.warning("forecast_too_low", batch=str(ready.batch_id), gas=limit)
+        else:
+            return limit
+    measured = client.estimate_gas(ready.sender, ready.to, ready.calldata, block=now.block)
+    # The margin may pass the cap while the measured gas is below it.
+    return min(with_margin(measured), Gas(MAX_GAS))
 
 
 def _claim(

@@ -3,17 +3,19 @@
 Level-triggered: it looks for batches whose transaction is final, so a crash only delays.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from chain.models import Outcome, Transaction, TransactionState
 from chain.networks import register_contract
-from core.events import emit_many
+from core.events import emit_each
+from core.types import BatchId
 from minting.models import (
     Batch,
     BatchState,
@@ -27,8 +29,11 @@ from minting.models import (
     PlanState,
     Token,
     TokenState,
-    pass_number,
+    sql_pass_number,
 )
+from minting.plans import Target
+
+_CLOSED_AT_ONCE = 16
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +82,7 @@ def _settle(
     session: Session, batch: Batch, plan: Plan, transaction: Transaction, *, at: datetime
 ) -> None:
     if transaction.outcome is Outcome.SUCCESS:
-        batch.state, batch.held_reason = BatchState.FINAL, None
+        batch.state, batch.held_reason, batch.settled_at = BatchState.FINAL, None, at
         effect = _EFFECTS.get(plan.kind)
         if effect is not None:
             effect(session, batch, plan, transaction, at)
@@ -86,6 +91,44 @@ def _settle(
         log.error("batch_held", batch=str(batch.id), reason=batch.held_reason)
     plan.state = _state_of(plan)
     session.flush()
+
+
+def take_unclosed(session: Session, kind: PlanKind) -> dict[Target, list[BatchId]]:
+    """Batches of this kind, by contract, that were settled since somebody last took note.
+
+    Locks: the batches, skipping those another process takes.
+    """
+    rows = session.execute(
+        select(Batch.id, Plan.chain_id, Plan.contract)
+        .join(Plan)
+        .where(Plan.kind == kind, Batch.settled_at.is_not(None), Batch.closed_at.is_(None))
+        .order_by(Batch.id)
+        .limit(_CLOSED_AT_ONCE)
+        .with_for_update(of=Batch, skip_locked=True)
+    )
+    found: dict[Target, list[BatchId]] = defaultdict(list)
+    for batch_id, chain_id, contract in rows:
+        found[Target(chain_id, contract)].append(batch_id)
+    return found
+
+
+def mark_closed(session: Session, batches: Sequence[BatchId], *, at: datetime) -> None:
+    """Somebody has taken note of these batches."""
+    session.execute(update(Batch).where(Batch.id.in_(batches)).values(closed_at=at))
+
+
+def is_closed(session: Session, plan: Plan) -> bool:
+    """Whether every batch of the plan was settled and taken note of."""
+    return not session.scalar(
+        select(exists().where(Batch.plan_id == plan.id, Batch.closed_at.is_(None)))
+    )
+
+
+def closed_recipients(session: Session, plan: Plan) -> int:
+    """How many recipients the batches of the plan have that were taken note of."""
+    served = func.sum(Batch.last_ordinal - Batch.first_ordinal + 1)
+    query = select(served).where(Batch.plan_id == plan.id, Batch.closed_at.is_not(None))
+    return int(session.scalar(query) or 0)
 
 
 def _held_reason(transaction: Transaction) -> str:
@@ -126,16 +169,15 @@ def _asset_live(
 def _passes_active(
     session: Session, batch: Batch, _plan: Plan, _transaction: Transaction, at: datetime
 ) -> None:
-    rows = session.execute(
+    done = (
         update(MembershipPass)
         .where(MembershipPass.batch_id == batch.id, MembershipPass.state == PassState.MINTING)
         .values(state=PassState.ACTIVE, active_at=at)
         .returning(MembershipPass.user_id, MembershipPass.batch_number, MembershipPass.index)
+        .cte("done")
     )
-    facts = [
-        (user, {"number": pass_number(number or 0, index or 0)}) for user, number, index in rows
-    ]
-    emit_many(session, "cohort.pass.issued", facts, at=at)
+    number = func.jsonb_build_object("number", sql_pass_number(done.c.batch_number, done.c.index))
+    emit_each(session, "cohort.pass.issued", select(done.c.user_id, number), at=at)
 
 
 def _tokens_owned(

@@ -1,35 +1,38 @@
 """Airdrop runs: from frozen grants to delivered tokens, advanced by a periodic sweep."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
-from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
+from app.rewards.models import GrantSource, RewardLine
 from app.rewards.service import find_line, grant_many
 from chain.models import Outcome, Transaction
 from core.events import emit
 from core.types import AssetId, Gas, UserId, Wei
-from minting import airdrops, passes, sending
+from minting import airdrops, passes, sending, settlement
 from minting.models import Batch, Plan, PlanKind
 
 _OPEN = (RunState.PREPARING, RunState.RUNNING)
 
 
-def prepare(
-    session: Session, run: AirdropRun, recipients: Sequence[UserId], *, at: datetime
-) -> None:
+def prepare(session: Session, run: AirdropRun, recipients: Select[UserId], *, at: datetime) -> int:
     """Every recipient has a grant and a queued token, and no pass waits for its window.
+
+    Returns:
+        How many recipients there are.
 
     Raises:
         StockExhaustedError, SupplyExhaustedError: fewer rewards are left.
     """
     line = _line(session, run)
-    grant_many(session, line, recipients, source=GrantSource.AIRDROP, source_id=run.id, at=at)
+    count = grant_many(
+        session, line, recipients, source=GrantSource.AIRDROP, source_id=run.id, at=at
+    )
     passes.freeze_queue(session, at=at)
+    return count
 
 
 def advance(session: Session, *, at: datetime) -> None:
@@ -68,23 +71,11 @@ def _follow(session: Session, run: AirdropRun, *, at: datetime) -> None:
     assert plan is not None  # planned when the run left PREPARING
     run.pause_reason = sending.blocking_reason(session, plan)
     run.state = RunState.RUNNING if run.pause_reason is None else RunState.PAUSED
-    if not _open_grants(session, run):
+    if settlement.is_closed(session, plan):
         run.state, run.completed_at = RunState.COMPLETED, at
         campaign = session.get_one(Campaign, run.campaign_id)
         campaign.state, campaign.ended_at = CampaignState.ENDED, at
         emit(session, "cohort.airdrop.completed", at=at, delivered=run.recipient_count)
-
-
-def _open_grants(session: Session, run: AirdropRun) -> int:
-    query = (
-        select(func.count())
-        .select_from(Grant)
-        .where(
-            Grant.source_id == run.id,
-            Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
-        )
-    )
-    return session.scalar(query) or 0
 
 
 def _line(session: Session, run: AirdropRun) -> RewardLine:
@@ -141,7 +132,7 @@ def progress(session: Session, run: AirdropRun, *, at: datetime) -> Progress:
     return Progress(
         state=run.state,
         total=run.recipient_count,
-        delivered=run.recipient_count - _open_grants(session, run),
+        delivered=0 if plan is None else settlement.closed_recipients(session, plan),
         waiting_for_pass=missing,
         transactions_total=total,
         transactions_final=final,

@@ -166,8 +166,7 @@ def publish(
     fields = failing_rules(session, campaign)
     if fields:
         raise CampaignNotPublishableError(fields)
-    recipients = session.scalars(audience(campaign)).all()
-    _check_fresh(campaign, preview, len(recipients), at=at)
+    _check_fresh(campaign, preview, audience_count(session, campaign), at=at)
     if preview.report["asset_id"] != str(find_line_asset(session, campaign)):
         raise PreviewStaleError("another reward was chosen since")
     run = AirdropRun(
@@ -175,14 +174,14 @@ def publish(
         campaign_id=campaign.id,
         preview_id=preview.id,
         state=RunState.PREPARING,
-        recipient_count=len(recipients),
+        recipient_count=0,
         created_at=at,
     )
     session.add(run)
     campaign.state, campaign.published_at = CampaignState.PUBLISHED, at
     session.flush()
-    prepare(session, run, recipients, at=at)
-    emit(session, "cohort.campaign.published", at=at, recipients=len(recipients))
+    run.recipient_count = prepare(session, run, audience(campaign), at=at)
+    emit(session, "cohort.campaign.published", at=at, recipients=run.recipient_count)
     return run
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -65,12 +65,8 @@ class Grant(TenantMixin, Base):
             name="uq_grants_natural",
         ),
         Index("ix_grants_user", "user_id"),
-        Index(
-            "ix_grants_open",
-            "merchant_id",
-            "source_id",
-            postgresql_where=text("state IN ('pending', 'delivering')"),
-        ),
+        # Closing a grant changes no index: the new row finds room beside the old one (HOT).
+        {"postgresql_with": {"fillfactor": 85}},
     )
 
     id: Mapped[GrantId] = mapped_column(primary_key=True)

@@ -5,19 +5,25 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import CTE, Select, Text, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.rewards.errors import RewardNotLiveError, StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
-from core.events import emit_many
+from core.db import sql_id
+from core.events import emit_each
 from core.ids import new_id
-from core.types import AssetId, CampaignId, GrantId, RewardLineId, UserId
-from minting import airdrops, assets
-from minting.models import ContractState, DigitalAsset, Token, TokenState
-
-_CHUNK = 5_000
+from core.types import AssetId, BatchId, CampaignId, RewardLineId, UserId
+from minting import airdrops, assets, settlement
+from minting.models import (
+    ContractState,
+    PlanKind,
+    Token,
+    TokenState,
+    sql_token_id,
+)
+from minting.plans import Target
 
 
 def set_line(session: Session, campaign_id: CampaignId, asset_id: AssetId) -> RewardLine:
@@ -47,7 +53,7 @@ def find_line(session: Session, campaign_id: CampaignId) -> RewardLine | None:
 def grant_many(
     session: Session,
     line: RewardLine,
-    users: Sequence[UserId],
+    users: Select[UserId],
     *,
     source: GrantSource,
     source_id: UUID,
@@ -55,58 +61,59 @@ def grant_many(
 ) -> int:
     """Each of these members has the line's reward from this source; repeats change nothing.
 
+    Grants and tokens are made by one statement: a million of them never leave the database.
+
+    Args:
+        users: their ids.
+
     Returns:
         How many grants are new.
 
     Raises:
-        StockExhaustedError: the line has fewer left; nothing was granted.
-        SupplyExhaustedError: the edition has fewer left; nothing was granted.
+        StockExhaustedError: the line has fewer left; roll back.
+        SupplyExhaustedError: the edition has fewer left; roll back.
 
     Locks: the reward line, then the asset.
     """
     session.refresh(line, with_for_update=True)
     if line.round is None:
         line.round = airdrops.open_round(session, line.asset_id)
-    created: list[tuple[GrantId, UserId]] = []
-    for start in range(0, len(users), _CHUNK):
-        part = users[start : start + _CHUNK]
-        created += _insert(session, line, part, source=source, source_id=source_id, at=at)
-    _take_stock(line, len(created))
-    airdrops.request_tokens(session, line.asset_id, round_number=line.round, grants=created, at=at)
+    granted = _granted(line, users, source=source, source_id=source_id, at=at)
+    count = airdrops.request_tokens(
+        session,
+        line.asset_id,
+        round_number=line.round,
+        grants=select(granted.c.id, granted.c.user_id),
+        at=at,
+    )
+    _take_stock(line, count)
     session.flush()
-    return len(created)
+    return count
 
 
-def _insert(
-    session: Session,
-    line: RewardLine,
-    users: Sequence[UserId],
-    *,
-    source: GrantSource,
-    source_id: UUID,
-    at: datetime,
-) -> list[tuple[GrantId, UserId]]:
-    rows: list[dict[str, Any]] = [
-        {
-            "id": GrantId(new_id()),
-            "source_type": source,
-            "source_id": source_id,
-            "reward_line_id": line.id,
-            "recipient_key": str(user),
-            "ordinal": 0,
-            "user_id": user,
-            "state": GrantState.PENDING,
-            "created_at": at,
-        }
-        for user in users
-    ]
-    statement = (
+def _granted(
+    line: RewardLine, users: Select[UserId], *, source: GrantSource, source_id: UUID, at: datetime
+) -> CTE:
+    """A statement that makes the grants that do not exist yet, and returns them."""
+    [user] = users.subquery().c
+    facts: dict[InstrumentedAttribute[Any], Any] = {
+        Grant.id: sql_id(),
+        Grant.source_type: literal(source, type_=Grant.source_type.type),
+        Grant.source_id: literal(source_id),
+        Grant.reward_line_id: literal(line.id),
+        Grant.recipient_key: cast(user, Text),
+        Grant.ordinal: literal(0),
+        Grant.user_id: user,
+        Grant.state: literal(GrantState.PENDING, type_=Grant.state.type),
+        Grant.created_at: literal(at),
+    }
+    return (
         insert(Grant)
-        .values(rows)
+        .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
         .on_conflict_do_nothing(constraint="uq_grants_natural")
         .returning(Grant.id, Grant.user_id)
+        .cte("granted")
     )
-    return list(session.execute(statement))
 
 
 def _take_stock(line: RewardLine, count: int) -> None:
@@ -122,32 +129,31 @@ def close_delivered(session: Session, *, at: datetime) -> int:
     Returns:
         How many grants were closed.
     """
-    delivered = session.execute(
+    count = 0
+    for target, batches in settlement.take_unclosed(session, PlanKind.DROP).items():
+        closed = _closed(target, batches, at=at)
+        facts = select(closed.c.user_id, closed.c.data)
+        count += emit_each(session, "cohort.digital-asset.received", facts, at=at)
+        settlement.mark_closed(session, batches, at=at)
+    return count
+
+
+def _closed(target: Target, batches: Sequence[BatchId], *, at: datetime) -> CTE:
+    """A statement that closes the grants of these batches, and returns what to tell of each."""
+    token = func.jsonb_build_object(
+        *("tokenId", sql_token_id()),
+        *("contract", cast(literal(target.contract), Text)),
+        *("chainId", literal(target.chain_id)),
+    )
+    return (
         update(Grant)
         .where(
-            Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
-            Token.grant_id == Grant.id,
+            Token.batch_id.in_(batches),
             Token.state == TokenState.OWNED,
-            DigitalAsset.id == Token.asset_id,
+            Token.grant_id == Grant.id,
+            Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
         )
         .values(state=GrantState.DELIVERED, delivered_at=at)
-        .returning(
-            Grant.user_id,
-            Token,
-            DigitalAsset.address,
-            DigitalAsset.chain_id,
-        )
-    ).all()
-    facts: list[tuple[UserId | None, dict[str, Any]]] = [
-        (
-            user,
-            {
-                "tokenId": str(token.token_id),
-                "contract": address,
-                "chainId": chain_id,
-            },
-        )
-        for user, token, address, chain_id in delivered
-    ]
-    emit_many(session, "cohort.digital-asset.received", facts, at=at)
-    return len(delivered)
+        .returning(Grant.user_id, token.label("data"))
+        .cte("closed")
+    )

@@ -191,6 +191,17 @@ class FakeChain:
         """Whether it is on the canonical chain; hidden receipts are hidden here, too."""
         return self.receipt(tx_hash) is not None
 
+    def simulate(
+        self, sender: ChecksumAddress, to: ChecksumAddress, data: bytes, *, gas: Gas, block: int
+    ) -> None:
+        """The refusal the test chose; so is too little gas."""
+        self._check_up()
+        assert block < len(self.blocks)
+        if self.refusal is not None:
+            raise self.refusal
+        if gas < self.gas_estimate:
+            raise RpcError("eth_call", -32000, "out of gas")
+
     def estimate_gas(
         self,
         sender: ChecksumAddress,

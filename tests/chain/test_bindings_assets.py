@@ -77,7 +77,11 @@ class TestNeedsDataContract:
 
 
 class TestEncodeDrop:
-    @given(rounds, st.lists(st.tuples(batches, bits), min_size=1, max_size=64), st.integers(0, 99))
+    @given(
+        rounds,
+        st.lists(st.tuples(batches, bits), min_size=1, max_size=digital_asset.MAX_BATCHES_A_CALL),
+        st.integers(0, 99),
+    )
     def test_is_what_the_abi_says(
         self, round: int, chosen: list[tuple[int, digital_asset.Bits]], nonce: int
     ) -> None:

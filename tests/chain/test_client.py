@@ -259,8 +259,9 @@ class TestWitnesses:
         ("other", "confirmed"),
         [
             ({}, True),
-            ({"eth_getTransactionReceipt": None}, False),
-            ({"eth_getTransactionReceipt": {**RECEIPT, "blockHash": "0x" + "33" * 32}}, False),
+            ({"eth_getTransactionByHash": None}, False),
+            ({"eth_getTransactionByHash": {"blockHash": None}}, False),
+            ({"eth_getTransactionByHash": {"blockHash": "0x" + "33" * 32}}, False),
             ({"eth_getBlockByNumber": {**BLOCK, "hash": "0x" + "33" * 32}}, False),
             ({"eth_getBlockByNumber": None}, False),
             ({"eth_getBlockByNumber": HTML}, False),
@@ -269,7 +270,11 @@ class TestWitnesses:
     def test_a_receipt_needs_two_that_have_it_in_the_same_block(
         self, other: dict[str, Any], confirmed: bool
     ) -> None:
-        answers = {"eth_getBlockByNumber": BLOCK, "eth_getTransactionReceipt": RECEIPT}
+        answers = {
+            "eth_getBlockByNumber": BLOCK,
+            "eth_getTransactionReceipt": RECEIPT,
+            "eth_getTransactionByHash": {"blockHash": BLOCK["hash"]},
+        }
         with node(**answers) as one, node(**{**answers, **other}) as two:
             asked = client(one, two)
             receipt = asked.receipt(HASH)

@@ -13,12 +13,12 @@ from app.campaigns.models import Campaign
 from app.rewards import service
 from app.rewards.errors import RewardNotLiveError, StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
+from app.users.models import User
 from core.db import unit_of_work
 from core.events import Event
 from core.types import RewardLineId, UserId
 from minting.errors import AssetNotFoundError, SupplyExhaustedError
-from minting.models import ContractState, DigitalAsset, Token, TokenState
-from minting.passes import freeze_queue
+from minting.models import BatchState, ContractState, DigitalAsset, Token, TokenState
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import (
     make_asset,
@@ -26,8 +26,8 @@ from tests.factories.brand import (
     make_line,
     make_members,
     make_other_merchant,
-    make_pass_contract,
 )
+from tests.factories.minting import make_plan
 
 SOURCE = UUID(int=1)
 
@@ -59,8 +59,9 @@ def line(session: Session, campaign: Campaign, asset: DigitalAsset) -> RewardLin
 def grant(
     session: Session, line: RewardLine, users: list[UserId], *, source_id: UUID = SOURCE
 ) -> int:
+    chosen = select(User.id).where(User.id.in_(users))
     return service.grant_many(
-        session, line, users, source=GrantSource.AIRDROP, source_id=source_id, at=NOW
+        session, line, chosen, source=GrantSource.AIRDROP, source_id=source_id, at=NOW
     )
 
 
@@ -205,11 +206,13 @@ class TestCloseDelivered:
     def test_a_token_on_the_chain_closes_its_grant_once(
         self, session: Session, line: RewardLine, users: list[UserId], asset: DigitalAsset
     ) -> None:
-        make_pass_contract(session)
-        [plan] = freeze_queue(session, at=NOW)
         grant(session, line, users)
+        [batch] = make_plan(session, b"\x01", contract=asset.address).batches
         token = session.scalars(select(Token).where(Token.user_id == users[0])).one()
-        token.state, token.pass_number, token.batch_id = TokenState.OWNED, 7, plan.batches[0].id
+        token.state, token.pass_number, token.batch_id = TokenState.OWNED, 7, batch.id
+        session.flush()
+        assert service.close_delivered(session, at=NOW) == 0
+        batch.state, batch.settled_at = BatchState.FINAL, NOW
         session.flush()
         assert service.close_delivered(session, at=NOW) == 1
         assert service.close_delivered(session, at=NOW) == 0
