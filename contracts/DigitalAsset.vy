@@ -1,5 +1,5 @@
 # pragma version 0.4.3
-# pragma optimize codesize
+# pragma optimize gas
 # pragma evm-version prague
 """
 @title DigitalAsset
@@ -22,10 +22,12 @@ from .interfaces import IERC721Receiver
 from .modules import arguments
 from .modules import creation
 from .modules import drops
+from .modules import errors
 from .modules import members
 from .modules import metadata
 from .modules import mints
 from .modules import permits
+from .modules import places
 from .modules import roles
 
 initializes: arguments
@@ -114,7 +116,9 @@ def drop(
                  costs less for one or two members. Looked at only if a batch is dropped in part.
     """
     terms: uint256 = self._minting_terms()
-    self._check_lengths(len(batches) == len(bits) and len(batches) != 0)
+    if len(batches) != len(bits) or len(batches) == 0:
+        self._refuse_lengths()
+    registry: address = arguments.registry_in(terms)
     counts: uint256 = self._counts
     had_words: bool = counts & WORDS_USED != 0 and drops.has_words(round)
     words_used: bool = had_words
@@ -124,14 +128,14 @@ def drop(
     changed: uint256 = 0
     for place: uint256 in range(len(batches), bound=drops.MAX_BATCHES):
         batch: uint256 = batches[place]
-        data: address = members.data_of(arguments.registry_in(terms), batch)
+        data: address = creation.address_of(registry, unsafe_add(batch, 1))
         size: uint256 = self._size_of(batch, data)
         chosen: uint256[5] = bits[place]
         if batch >> 8 != looked_at:
             looked_at = batch >> 8
-            changed = self._changed_batches(arguments.registry_in(terms), looked_at)
+            changed = self._changed_batches(registry, looked_at)
         if (changed >> (batch & 255)) & 1 != 0:
-            self._check_unchanged(arguments.registry_in(terms), batch, chosen)
+            self._check_unchanged(registry, batch, chosen)
         is_whole: bool = self._is_whole(chosen, size)
         how: drops.Kept = drops.keep(round, batch, chosen, is_whole, len(kept), nonce, words_used)
         if how == drops.Kept.DATA:
@@ -139,7 +143,7 @@ def drop(
         elif how == drops.Kept.WORDS:
             words_used = True
         minted = unsafe_add(minted, size if is_whole else self._count(chosen))
-        self._announce(data, chosen, (round << 32) | (batch << 16))
+        mints.announce_chosen(data, chosen, (round << 32) | (batch << 16))
     if len(kept) != 0:
         counts = self._take_nonce(counts, nonce)
         drops.store(kept)
@@ -159,67 +163,75 @@ def drop_lists(round: uint256, heads: Bytes[2 * drops.MAX_LISTED], lists: Bytes[
     @param nonce The number of the data contract that this drop makes (`next_nonce`).
     """
     terms: uint256 = self._minting_terms()
-    self._check_lengths(len(heads) != 0 and len(heads) % 2 == 0)
+    if len(heads) == 0 or len(heads) % 2 != 0:
+        self._refuse_lengths()
     registry: address = arguments.registry_in(terms)
     counts: uint256 = self._take_nonce(self._counts, nonce)
     words_used: bool = counts & WORDS_USED != 0 and drops.has_words(round)
-    padded: Bytes[drops.MAX_LISTS + 31] = concat(lists, empty(bytes31))  # the last word is read whole
-    nothing: Bytes[1] = b""
-    minted: uint256 = 0
-    at: uint256 = 0
-    slot: uint256 = max_value(uint256)
+    # 31 zeros behind the last list: readers take a word
+    code: Bytes[drops.MAX_LISTS + 43] = concat(places.CREATION, lists, empty(bytes31))
+    at: uint256 = unsafe_add(places.CREATION_SIZE, 1)
+    end: uint256 = unsafe_add(at, len(lists))
+    group: uint256 = max_value(uint256)
+    slot: uint256 = 0
     entries: uint256 = 0
     looked_at: uint256 = max_value(uint256)
     changed: uint256 = 0
+    checked: uint256 = 0  # `changed`, or every batch when storage words may be set
     for number: uint256 in range(unsafe_div(len(heads), 2), bound=drops.MAX_LISTED):
         batch: uint256 = convert(slice(heads, unsafe_mul(2, number), 2), uint256)
-        if drops.slot_of(round, batch) != slot:
-            if slot != max_value(uint256):
+        if unsafe_div(batch, drops.GROUP) != group:
+            if group != max_value(uint256):
                 drops.set_entries(slot, entries)
+            group = unsafe_div(batch, drops.GROUP)
             slot = drops.slot_of(round, batch)
             entries = drops.entries_for_lists(slot, nonce)
-        entries = drops.with_list(entries, batch, at)
+        entries = drops.with_list(entries, batch, unsafe_sub(at, places.CREATION_SIZE))
         if batch >> 8 != looked_at:
             looked_at = batch >> 8
             changed = self._changed_batches(registry, looked_at)
-        has_changed: bool = (changed >> (batch & 255)) & 1 != 0
-        is_checked: bool = words_used or has_changed
+            checked = max_value(uint256) if words_used else changed
+        is_checked: bool = (checked >> (batch & 255)) & 1 != 0
         chosen: uint256[5] = empty(uint256[5])
-        data: address = members.data_of(registry, batch)
+        data: address = creation.address_of(registry, unsafe_add(batch, 1))
         size: uint256 = self._size_of(batch, data)
-        first_id: uint256 = (round << 32) | (batch << 16)
-        self._check_lengths(at < len(lists))
-        word: uint256 = convert(extract32(padded, at), uint256)  # the count and fifteen places, then sixteen places a word
-        count: uint256 = word >> 248
-        word = word << 8
-        at = unsafe_add(at, 1)
-        self._check_lengths(unsafe_add(at, unsafe_mul(2, count)) <= len(lists))
-        past: uint256 = 0  # 20 times the place behind the last one
-        is_ascending: bool = True
-        for listed: uint256 in range(count, bound=drops.LIST_LIMIT):
-            if listed & 15 == 15:
-                word = convert(extract32(padded, unsafe_add(at, unsafe_mul(2, listed))), uint256)
-            index: uint256 = word >> 240
-            word = word << 16
-            start: uint256 = unsafe_mul(20, index)
-            if start < past:
-                is_ascending = False
-            past = unsafe_add(start, 20)
+        if at >= end:
+            self._refuse_lengths()
+        word: uint256 = convert(extract32(code, at), uint256)
+        rest: uint256 = word >> 248
+        behind: uint256 = unsafe_add(unsafe_add(at, 1), unsafe_mul(2, rest))
+        if behind > end:
+            self._refuse_lengths()
+        if rest == 0:
+            errors.refuse("asset: not ascending")
+        least: uint256 = 0
+        for _: uint256 in range(places.MAX_WORDS):
+            lanes: uint256 = word << 8
+            count: uint256 = rest
+            if rest > places.PLACES:
+                count = places.PLACES
             if is_checked:
-                chosen[min(index >> 8, 4)] |= 1 << (index & 255)  # one beyond the batch is refused below
-            member: uint256 = members.word_at(data, start)
-            raw_log([mints.TRANSFER, mints.NOBODY, convert(member, bytes32), convert(first_id | index, bytes32)], nothing)
-        assert is_ascending and count != 0, "asset: not ascending"
-        assert past <= unsafe_mul(20, size), "asset: beyond the batch"
-        if has_changed:
-            self._check_unchanged(registry, batch, chosen)
-        if words_used:
-            drops.check_words(round, batch, chosen)
-        minted = unsafe_add(minted, count)
-        at = unsafe_add(at, unsafe_mul(2, count))
-    self._check_lengths(at == len(lists))
+                chosen = places.with_places(chosen, lanes, count)
+            least = places.announce(data, lanes, count, least, (round << 32) | (batch << 16))
+            rest = unsafe_sub(rest, count)
+            if rest == 0:
+                break
+            at = unsafe_add(at, 2 * places.PLACES)
+            word = convert(extract32(code, at), uint256)
+        if least > size:
+            errors.refuse("asset: beyond the batch")
+        if is_checked:
+            if (changed >> (batch & 255)) & 1 != 0:
+                self._check_unchanged(registry, batch, chosen)
+            if words_used:
+                drops.check_words(round, batch, chosen)
+        at = behind
+    if at != end:
+        self._refuse_lengths()
     drops.set_entries(slot, entries)
-    drops.store_lists(padded)
+    data: address = raw_create(code)
+    # all of them were read: a byte a batch and two a member
+    minted: uint256 = unsafe_div(unsafe_sub(len(lists), unsafe_div(len(heads), 2)), 2)
     self._counts = self._with_minted(terms, self._with_round(counts, round), minted)
 
 
@@ -231,7 +243,8 @@ def mint(nonce: uint256, packed: Bytes[members.MAX_PACKED]):
     @param packed 1 to 1,228 addresses of 20 bytes in strictly increasing order.
     """
     terms: uint256 = self._minting_terms()
-    self._check_lengths(len(packed) != 0 and len(packed) % 20 == 0)
+    if len(packed) == 0 or len(packed) % 20 != 0:
+        self._refuse_lengths()
     count: uint256 = unsafe_div(len(packed), 20)
     counts: uint256 = self._take_nonce(self._counts, nonce)
     self._counts = self._with_minted(terms, counts, count)
@@ -246,7 +259,8 @@ def mint(nonce: uint256, packed: Bytes[members.MAX_PACKED]):
     for number: uint256 in range(count, bound=members.MAX_BATCH):
         member: uint256 = convert(extract32(code, at), uint256) & ADDRESS
         at = unsafe_add(at, 20)
-        assert member > previous, "asset: not ascending"
+        if member <= previous:
+            errors.refuse("asset: not ascending")
         previous = member
         raw_log([mints.TRANSFER, mints.NOBODY, convert(member, bytes32), convert(first_id | number, bytes32)], nothing)
 
@@ -254,14 +268,15 @@ def mint(nonce: uint256, packed: Bytes[members.MAX_PACKED]):
 @internal
 @view
 def _minting_terms() -> uint256:
-    assert roles.is_minter(arguments.minter(), msg.sender), "asset: not a minter"
+    if not roles.is_minter(arguments.minter(), msg.sender):
+        errors.refuse("asset: not a minter")
     return arguments.terms()
 
 
 @internal
 @pure
-def _check_lengths(fit: bool):
-    assert fit, "asset: lengths"
+def _refuse_lengths():
+    errors.refuse("asset: lengths")
 
 
 @internal
@@ -270,8 +285,9 @@ def _size_of(batch: uint256, data: address) -> uint256:
     """
     @dev Members of a pass batch, which must be there.
     """
-    size: uint256 = members.count(data)
-    assert batch < members.MAX_BATCHES and size != 0, "asset: no such batch"
+    size: uint256 = unsafe_div(data.codesize, 20)  # `members.count` written out: 40 gas a batch
+    if batch >= members.MAX_BATCHES or size == 0:
+        errors.refuse("asset: no such batch")
     return size
 
 
@@ -281,8 +297,10 @@ def _take_nonce(counts: uint256, nonce: uint256) -> uint256:
     """
     @dev A data contract is about to be made, and the caller named its number.
     """
-    assert nonce == unsafe_add(1, counts >> 240), "asset: wrong nonce"
-    assert nonce <= drops.MAX_DATA, "asset: no nonce left"
+    if nonce != unsafe_add(1, counts >> 240):
+        errors.refuse("asset: wrong nonce")
+    if nonce > drops.MAX_DATA:
+        errors.refuse("asset: no nonce left")
     return unsafe_add(counts, ONE_DATA)
 
 
@@ -290,7 +308,8 @@ def _take_nonce(counts: uint256, nonce: uint256) -> uint256:
 @pure
 def _with_round(counts: uint256, round: uint256) -> uint256:
     rounds: uint256 = (counts >> 192) & LOW_47
-    assert round <= rounds, "asset: round skipped"
+    if round > rounds:
+        errors.refuse("asset: round skipped")
     return unsafe_add(counts, ONE_ROUND) if round == rounds else counts
 
 
@@ -299,7 +318,8 @@ def _with_round(counts: uint256, round: uint256) -> uint256:
 def _with_minted(terms: uint256, counts: uint256, minted: uint256) -> uint256:
     later: uint256 = unsafe_add(counts, minted)
     most: uint256 = self._max_supply_in(terms, counts)
-    assert most == 0 or later & LOW_64 <= most, "asset: above the maximum supply"
+    if most != 0 and later & LOW_64 > most:
+        errors.refuse("asset: above the maximum supply")
     return later
 
 
@@ -321,7 +341,8 @@ def _changed_batches(registry: address, word: uint256) -> uint256:
 def _check_unchanged(registry: address, batch: uint256, chosen: uint256[5]):
     changed: uint256[5] = staticcall Registry(registry).changed_members(batch)
     for word: uint256 in range(5):
-        assert chosen[word] & changed[word] == 0, "asset: pass changed"
+        if chosen[word] & changed[word] != 0:
+            errors.refuse("asset: pass changed")
 
 
 @internal
@@ -335,7 +356,8 @@ def _is_whole(chosen: uint256[5], size: uint256) -> bool:
     for word: uint256 in chosen:
         here: uint256 = min(rest, 256)
         everybody: uint256 = max_value(uint256) >> unsafe_sub(256, here)
-        assert word & ~everybody == 0, "asset: beyond the batch"
+        if word & ~everybody != 0:
+            errors.refuse("asset: beyond the batch")
         if word != everybody:
             whole = False
         rest = unsafe_sub(rest, here)
@@ -358,17 +380,9 @@ def _count(chosen: uint256[5]) -> uint256:
         x = unsafe_add(x & EVERY_4, (x >> 2) & EVERY_4)
         x = unsafe_add(x, x >> 4) & EVERY_8
         total = unsafe_add(total, unsafe_mul(x, ONES_8) >> 248)
-    assert total != 0, "asset: no bits"
+    if total == 0:
+        errors.refuse("asset: no bits")
     return total
-
-
-@internal
-def _announce(data: address, chosen: uint256[5], first_id: uint256):
-    number: uint256 = 0
-    for word: uint256 in chosen:
-        if word != 0:
-            mints.announce_chosen(data, number, word, unsafe_add(first_id, number << 8))
-        number = unsafe_add(number, 1)
 
 
 @external
@@ -430,7 +444,8 @@ def lower_max_supply(max_supply: uint64):
     counts: uint256 = self._counts
     before: uint256 = self._max_supply_in(arguments.terms(), counts)
     later: uint256 = convert(max_supply, uint256)
-    assert later != 0 and (before == 0 or later < before) and counts & LOW_64 <= later, "asset: not lower, or more minted"
+    if later == 0 or (before != 0 and later >= before) or counts & LOW_64 > later:
+        errors.refuse("asset: not lower, or more minted")
     self._counts = (counts & ~(LOW_64 << 128)) | (later << 128)
     log MaxSupplyLowered(max_supply=later)
 
@@ -463,7 +478,8 @@ def balanceOf(owner: address) -> uint256:
     @notice Tokens the account has: those it was given by transfer, and those dropped to its passes and never moved.
             Searches every batch and round: not for use inside transactions.
     """
-    assert owner != empty(address), "asset: zero address"
+    if owner == empty(address):
+        errors.refuse("asset: zero address")
     balance: uint256 = self._held[owner]
     registry: address = arguments.registry_in(arguments.terms())
     for batch: uint256 in range(members.MAX_BATCHES):
@@ -531,19 +547,20 @@ def _owner_in(terms: uint256, record: uint256, token_id: uint256) -> address:
     """
     @dev Whoever it moved to, or else whom it was minted to, whatever became of a pass since.
     """
-    owner: address = convert(record & ADDRESS, address)
-    if owner == empty(address) and record & BURNED == 0:
+    owner: uint256 = record & ADDRESS
+    if record & (ADDRESS | BURNED) == 0:
         number: uint256 = (token_id >> 16) & 65535
         index: uint256 = token_id & 65535
         if token_id >> 128 == 0:
             is_place: bool = number < members.MAX_BATCHES and index < members.MAX_BATCH
             if is_place and drops.includes(token_id >> 32, number, index):
                 data: address = creation.address_of(convert(terms >> 96, address), unsafe_add(number, 1))
-                owner = members.member_at(data, index)
+                owner = members.word_at(data, index)
         elif token_id >> 32 == OUTSIDE >> 32:
-            owner = members.member_at(self._minted_data(number), index)
-    assert owner != empty(address), "asset: no such token"
-    return owner
+            owner = convert(members.member_at(self._minted_data(number), index), uint256)
+    if owner == 0:
+        errors.refuse("asset: no such token")
+    return convert(owner, address)
 
 
 # ------------------------------------------------------------------------------------------------------------- transfers
@@ -566,7 +583,8 @@ def safeTransferFrom(sender: address, receiver: address, token_id: uint256, data
     self._transfer(sender, receiver, token_id)
     if receiver.is_contract:
         answer: bytes4 = extcall IERC721Receiver(receiver).onERC721Received(msg.sender, sender, token_id, data)
-        assert answer == 0x150b7a02, "asset: receiver refused"
+        if answer != 0x150b7a02:
+            errors.refuse("asset: receiver refused")
 
 
 @external
@@ -576,7 +594,8 @@ def approve(approved: address, token_id: uint256):
     """
     record: uint256 = self._moved[token_id]
     owner: address = self._owner_in(self._transferable_terms(), record, token_id)
-    self._check_allowed(msg.sender == owner or self.isApprovedForAll[owner][msg.sender])
+    if msg.sender != owner and not self.isApprovedForAll[owner][msg.sender]:
+        errors.refuse("asset: not allowed")
     self._approved[token_id] = approved
     self._moved[token_id] = (record & ~APPROVED) | (0 if approved == empty(address) else APPROVED)
     log Approval(owner=owner, approved=approved, token_id=token_id)
@@ -613,12 +632,6 @@ def locked(token_id: uint256) -> bool:
 
 
 @internal
-@pure
-def _check_allowed(allowed: bool):
-    assert allowed, "asset: not allowed"
-
-
-@internal
 def _transfer(sender: address, receiver: address, token_id: uint256):
     """
     @dev A token that moved says itself whether it is soulbound, so that later transfers need not read the arguments.
@@ -627,14 +640,17 @@ def _transfer(sender: address, receiver: address, token_id: uint256):
     owner: address = convert(record & ADDRESS, address)
     if owner == empty(address):
         terms: uint256 = arguments.read(arguments.TERMS)
-        self._check_movable(terms & arguments.SOULBOUND == 0)
+        if terms & arguments.SOULBOUND != 0:
+            self._refuse_soulbound()
         owner = self._owner_in(terms, record, token_id)
-    else:
-        self._check_movable(record & BOUND == 0)
-    assert owner == sender, "asset: not the owner"
+    elif record & BOUND != 0:
+        self._refuse_soulbound()
+    if owner != sender:
+        errors.refuse("asset: not the owner")
     if msg.sender != sender:
         is_approved: bool = record & APPROVED != 0 and msg.sender == self._approved[token_id]
-        self._check_allowed(is_approved or self.isApprovedForAll[sender][msg.sender])
+        if not is_approved and not self.isApprovedForAll[sender][msg.sender]:
+            errors.refuse("asset: not allowed")
     self._move(record, sender, receiver, token_id, 0)
 
 
@@ -642,20 +658,22 @@ def _transfer(sender: address, receiver: address, token_id: uint256):
 @view
 def _transferable_terms() -> uint256:
     terms: uint256 = arguments.terms()
-    self._check_movable(terms & arguments.SOULBOUND == 0)
+    if arguments.is_soulbound_in(terms):
+        self._refuse_soulbound()
     return terms
 
 
 @internal
 @pure
-def _check_movable(movable: bool):
-    assert movable, "asset: soulbound"
+def _refuse_soulbound():
+    errors.refuse("asset: soulbound")
 
 
 @internal
 @view
 def _check_owner(record: uint256, token_id: uint256, account: address):
-    assert self._owner_in(arguments.terms(), record, token_id) == account, "asset: not the owner"
+    if self._owner_in(arguments.terms(), record, token_id) != account:
+        errors.refuse("asset: not the owner")
 
 
 @internal
@@ -670,7 +688,8 @@ def _move(record: uint256, owner: address, receiver: address, token_id: uint256,
     if mark == BURNED:
         self._counts += ONE_BURNED
     else:
-        assert receiver != empty(address), "asset: zero address"
+        if receiver == empty(address):
+            errors.refuse("asset: zero address")
         self._held[receiver] += 1
     if record & ADDRESS != 0:
         self._held[owner] -= 1
@@ -710,7 +729,8 @@ def reissue(token_id: uint256, receiver: address, deadline: uint256, signature: 
     """
     if not roles.is_minter(arguments.minter(), msg.sender):
         roles.check_owner(arguments.owner())
-    assert arguments.is_soulbound_in(arguments.terms()), "asset: not soulbound"
+    if not arguments.is_soulbound_in(arguments.terms()):
+        errors.refuse("asset: not soulbound")
     self._move_agreed(permits.REISSUE, self._owner_of(token_id), receiver, token_id, deadline, signature)
 
 
@@ -723,13 +743,15 @@ def _move_agreed(
     deadline: uint256,
     signature: Bytes[permits.MAX_SIGNATURE],
 ):
-    assert block.timestamp <= deadline, "asset: permit expired"
+    if block.timestamp > deadline:
+        errors.refuse("asset: permit expired")
     record: uint256 = self._moved[token_id]
     self._check_owner(record, token_id, sender)
     agreed: bool = permits.is_agreed(
         kind, arguments.text(0), sender, receiver, token_id, self._times(record), deadline, signature
     )
-    assert agreed, "asset: permit invalid"
+    if not agreed:
+        errors.refuse("asset: permit invalid")
     self._move(record, sender, receiver, token_id, BOUND if kind == permits.REISSUE else 0)
 
 
@@ -750,7 +772,8 @@ def revoke(token_id: uint256):
     """
     roles.check_owner(arguments.owner())
     terms: uint256 = arguments.terms()
-    assert arguments.is_revocable_in(terms), "asset: not revocable"
+    if not arguments.is_revocable_in(terms):
+        errors.refuse("asset: not revocable")
     record: uint256 = self._moved[token_id]
     self._move(record, self._owner_in(terms, record, token_id), empty(address), token_id, BURNED)
 
@@ -804,7 +827,8 @@ def set_royalty(receiver: address, basis_points: uint256):
     @notice The owner asks for another share of every sale, 1,000 basis points at most; 0 for none.
     """
     roles.check_owner(arguments.owner())
-    assert basis_points <= MAX_ROYALTY and (receiver != empty(address) or basis_points == 0), "asset: royalty"
+    if basis_points > MAX_ROYALTY or (receiver == empty(address) and basis_points != 0):
+        errors.refuse("asset: royalty")
     self._royalty = DECIDED | (basis_points << 160) | convert(receiver, uint256)
     log RoyaltySet(receiver=receiver, basis_points=basis_points)
 

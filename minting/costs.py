@@ -31,10 +31,12 @@ _READER = 13
 _LIST_FRAME = 32
 _INIT = 23
 _WORD_MEMBERS = 256
-_WORDS_LOOK = 2_150
-_WORD_CHECK = 2_260
+_WORDS_LOOK = 2_300
+_WORD_CHECK = 2_200
 _TURN = 16
 """Members the contracts take at once from constant places."""
+_LIST_TURN = 15
+"""Places the contracts take at once from a list."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,10 @@ def issue_gas(calldata: bytes, count: int, *, is_first: bool) -> Gas:
     size = _READER + 20 * count
     code = _CREATE + _CODE_BYTE * size + _INIT_WORD * -(-(_INIT + 20 * count) // 32)
     work = (
-        16_013
+        14_543
         + 32_037 * (count // _TURN)
         + 2_332 * (count % _TURN)
-        + 2_195 * -(-count // _WORD_MEMBERS)
+        + 1_715 * -(-count // _WORD_MEMBERS)
     )
     return Gas(_calldata_gas(calldata) + _slot(is_fresh=is_first) + code + work)
 
@@ -113,7 +115,7 @@ def bits_gas(
         _slot(is_fresh=group not in ground.used_groups) for group in groups
     )
     code = _CREATE + _CODE_BYTE * (1 + 160 * len(kept)) if kept else 0
-    work = 15_408 + 1_066 * len(kept) + sum(_bits_work(part) for part in parts)
+    work = 15_262 + 1_438 * len(kept) + sum(_bits_work(part) for part in parts)
     work += _late_work(late, ground)
     if ground.has_words:
         work += _WORDS_LOOK + _WORD_CHECK * sum(len(p.words) for p in parts if p not in late)
@@ -126,21 +128,22 @@ def _late_work(late: Sequence[PassPlaces], ground: Ground) -> int:
         return 0
     mark = 1_250 if ground.has_words else _FRESH_SLOT
     words = sum(len(part.words) for part in late)
-    return mark + 2_940 * len(late) + words * (_FRESH_SLOT + 170)
+    return mark + 3_340 * len(late) + words * (_FRESH_SLOT + 170)
 
 
 def _bits_work(part: PassPlaces) -> int:
-    work = 6_680 + 2_355 * len(part.words)
+    work = 6_187 + 1_507 * len(part.words)
     for word in part.words.values():
         rest = word
         while rest:
             turn, rest = rest & (1 << _TURN) - 1, rest >> _TURN
             if turn == (1 << _TURN) - 1:
-                work += 31_167
+                work += 31_131
             elif turn:
-                work += 595 + 1_948 * turn.bit_count()
+                fours = sum(turn >> bit & 15 != 0 for bit in range(0, _TURN, 4))
+                work += 311 + 102 * fours + 1_937 * turn.bit_count()
             else:
-                work += 105
+                work += 207
     return work
 
 
@@ -148,21 +151,22 @@ def lists_gas(calldata: bytes, parts: Sequence[PassPlaces], ground: Ground) -> G
     """Gas of `drop_lists`."""
     members = sum(len(part.places) for part in parts)
     groups = {part.group for part in parts}
+    turns = sum(-(-len(part.places) // _LIST_TURN) for part in parts)
     size = len(parts) + 2 * members
     storage = _slot(is_fresh=ground.is_first) + sum(
         _slot(is_fresh=group not in ground.used_groups) for group in groups
     )
     work = (
-        24_910
-        + 4_145 * len(parts)
-        + 386 * len(groups)
-        + 2_431 * members
-        + 83 * sum(-(-len(part.places) // _TURN) for part in parts)
-        + 281 * size // 32
+        16_406
+        + 3_721 * len(parts)
+        + 466 * len(groups)
+        + 2_225 * members
+        + 666 * turns
+        + 255 * size // 32
     )
     if ground.has_words:
         words = sum(len(part.words) for part in parts)
-        work += _WORDS_LOOK + _WORD_CHECK * words + 35 * members
+        work += _WORDS_LOOK + _WORD_CHECK * words + 715 * len(parts) + 254 * turns + 192 * members
     return Gas(
         _calldata_gas(calldata) + storage + _CREATE + _CODE_BYTE * (_LIST_FRAME + size) + work
     )

@@ -14,6 +14,8 @@
      with it every function that needs one, and nobody can mint, own or approve anything on it.
 """
 
+from . import errors
+
 PROXY_SIZE: constant(uint256) = 45
 TERMS: constant(uint256) = PROXY_SIZE
 TEXTS: constant(uint256) = PROXY_SIZE + 80
@@ -135,6 +137,7 @@ def read(place: uint256) -> uint256:
     """
     @notice The word of code at this place.
     """
-    assert self != IMPLEMENTATION, "asset: not a clone"
+    if self == IMPLEMENTATION:
+        errors.refuse("asset: not a clone")
     me: address = self
     return convert(slice(me.code, place, 32), uint256)

@@ -24,14 +24,11 @@ def address_of(sender: address, nonce: uint256) -> address:
     @param nonce 1 to 65,535; the result means nothing outside.
     """
     list: uint256 = convert(sender, uint256) << 80
-    size: uint256 = 23
+    digest: bytes32 = empty(bytes32)
     if nonce < 128:
-        list = list | ONE_BYTE | (nonce << 72)
+        digest = keccak256(slice(convert(list | ONE_BYTE | (nonce << 72), bytes32), 0, 23))
     elif nonce < 256:
-        list = list | TWO_BYTES | (nonce << 64)
-        size = 24
+        digest = keccak256(slice(convert(list | TWO_BYTES | (nonce << 64), bytes32), 0, 24))
     else:
-        list = list | THREE_BYTES | (nonce << 56)
-        size = 25
-    digest: bytes32 = keccak256(slice(convert(list, bytes32), 0, size))
+        digest = keccak256(slice(convert(list | THREE_BYTES | (nonce << 56), bytes32), 0, 25))
     return convert(convert(digest, uint256) & ADDRESS, address)

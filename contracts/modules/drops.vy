@@ -15,6 +15,8 @@
 """
 
 from . import creation
+from . import errors
+from . import places
 
 GROUP: constant(uint256) = 15
 WHOLE: constant(uint256) = 65535
@@ -25,8 +27,6 @@ MAX_LISTED: constant(uint256) = 512  # batches of one call
 LIST_LIMIT: constant(uint256) = 255  # members of one list
 MAX_DATA: constant(uint256) = 65535  # a data contract's number has two bytes in the directory
 LANES: constant(uint256) = 16  # places of 2 bytes in a word
-ONES_16: constant(uint256) = max_value(uint256) // 65535  # 0x0001...: the lowest bit of each lane
-HIGHS_16: constant(uint256) = ONES_16 * 2**15  # 0x8000...: the highest
 
 _directory: HashMap[uint256, uint256]
 _words: HashMap[uint256, uint256]
@@ -52,19 +52,21 @@ def keep(
     """
     slot: uint256 = self.slot_of(round, batch)
     entries: uint256 = self._directory[slot]
-    entry: uint256 = (entries >> self._shift(batch)) & WHOLE
+    entry_at: uint256 = unsafe_mul(16, batch % GROUP)
+    entry: uint256 = (entries >> entry_at) & WHOLE
     other: uint256 = entries >> 240
     if entry != 0:
-        assert self._is_new(other, entry, chosen), "asset: already dropped"
+        if not self._is_new(other, entry, chosen):
+            self._refuse_again()
     if words_used:
         self.check_words(round, batch, chosen)
     if entry == 0:
         if is_whole:
-            self._directory[slot] = entries | (WHOLE << self._shift(batch))
+            self._directory[slot] = entries | (WHOLE << entry_at)
             return Kept.WHOLE
         if nonce != 0 and (other == 0 or other == nonce):
             offset: uint256 = unsafe_add(1, unsafe_mul(160, place))
-            self._directory[slot] = entries | (offset << self._shift(batch)) | (nonce << 240)
+            self._directory[slot] = entries | (offset << entry_at) | (nonce << 240)
             return Kept.DATA
     key: uint256 = self._key(round, batch)
     for word: uint256 in chosen:
@@ -72,6 +74,12 @@ def keep(
             self._words[key] |= word
         key = unsafe_add(key, 1)
     return Kept.WORDS
+
+
+@internal
+@pure
+def _refuse_again():
+    errors.refuse("asset: already dropped")
 
 
 @internal
@@ -99,22 +107,14 @@ def store(bits: DynArray[uint256[5], MAX_BATCHES]):
 
 
 @internal
-def store_lists(padded: Bytes[MAX_LISTS + 31]):
-    """
-    @notice Creates the data contract of these lists, which end in 31 zeros: readers take a word.
-    @dev PUSH1 11 CODESIZE SUB DUP1 PUSH1 11 PUSH0 CODECOPY PUSH0 RETURN, then what is returned: STOP and the lists.
-    """
-    data: address = raw_create(concat(x"600b380380600b5f395ff300", padded))
-
-
-@internal
 @view
 def entries_for_lists(slot: uint256, nonce: uint256) -> uint256:
     """
     @notice The directory slot, made to point to the data contract `nonce`; reverts if it points to another one.
     """
     entries: uint256 = self._directory[slot]
-    assert entries >> 240 == 0, "asset: group has data"
+    if entries >> 240 != 0:
+        errors.refuse("asset: group has data")
     return entries | (nonce << 240)
 
 
@@ -122,10 +122,12 @@ def entries_for_lists(slot: uint256, nonce: uint256) -> uint256:
 @pure
 def with_list(entries: uint256, batch: uint256, place: uint256) -> uint256:
     """
-    @notice The directory slot with the list of this batch, which begins at `place` of the lists.
+    @notice The directory slot with the list of this batch, which begins at `place` of the data contract.
     """
-    assert (entries >> self._shift(batch)) & WHOLE == 0, "asset: already dropped"
-    return entries | ((LIST | unsafe_add(place, 1)) << self._shift(batch))
+    entry_at: uint256 = unsafe_mul(16, batch % GROUP)
+    if (entries >> entry_at) & WHOLE != 0:
+        self._refuse_again()
+    return entries | ((LIST | place) << entry_at)
 
 
 @internal
@@ -140,7 +142,7 @@ def includes(round: uint256, batch: uint256, index: uint256) -> bool:
     @notice Whether this member was dropped to in this round; of a whole batch, that of any place.
     @param round Below 2 ** 96.
     @param index Below 1,228.
-    @dev `slot_of` and `_shift` are written out: calling them costs every reader of an owner 100 gas.
+    @dev `slot_of` is written out: calling it costs every reader of an owner 50 gas.
     """
     entries: uint256 = self._directory[(round << 13) | unsafe_div(batch, GROUP)]
     entry: uint256 = (entries >> unsafe_mul(16, batch % GROUP)) & WHOLE
@@ -186,8 +188,8 @@ def _is_listed(data: address, place: uint256, index: uint256) -> bool:
     start: uint256 = unsafe_add(unsafe_add(place, 1), unsafe_mul(2, low))
     word: uint256 = convert(slice(data.code, start, 32), uint256)
     others: uint256 = max_value(uint256) >> unsafe_mul(16, unsafe_sub(high, low))  # lanes behind the list
-    differ: uint256 = (word ^ unsafe_mul(index, ONES_16)) | others
-    return unsafe_sub(differ, ONES_16) & ~differ & HIGHS_16 != 0
+    differ: uint256 = (word ^ unsafe_mul(index, places.ONES)) | others
+    return unsafe_sub(differ, places.ONES) & ~differ & places.HIGHS != 0
 
 
 @internal
@@ -226,7 +228,8 @@ def check_words(round: uint256, batch: uint256, chosen: uint256[5]):
     key: uint256 = self._key(round, batch)
     for word: uint256 in chosen:
         if word != 0:
-            assert word & self._words[key] == 0, "asset: already dropped"
+            if word & self._words[key] != 0:
+                self._refuse_again()
         key = unsafe_add(key, 1)
 
 
@@ -243,12 +246,6 @@ def slot_of(round: uint256, batch: uint256) -> uint256:
     @notice Which directory slot holds the batch.
     """
     return (round << 13) | unsafe_div(batch, GROUP)
-
-
-@internal
-@pure
-def _shift(batch: uint256) -> uint256:
-    return unsafe_mul(16, batch % GROUP)
 
 
 @internal

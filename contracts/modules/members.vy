@@ -20,6 +20,7 @@ PUSH2: constant(bytes1) = 0x61
 CREATION: constant(bytes7) = 0x80600a5f395ff3  # DUP1 PUSH1 10 PUSH0 CODECOPY PUSH0 RETURN
 READER: constant(Bytes[13]) = x"6024356004355f396024355ff3"
 READER_SIZE: constant(uint256) = 13
+WORD_BEFORE: constant(uint256) = READER_SIZE - 12  # where the word begins that ends with the first member
 CREATION_SIZE: constant(uint256) = 10  # with the PUSH2 and the size in front
 MAX_BATCH: constant(uint256) = 1228
 MAX_PACKED: constant(uint256) = 20 * MAX_BATCH
@@ -60,12 +61,15 @@ def count(data: address) -> uint256:
 
 @internal
 @view
-def word_at(data: address, start: uint256) -> uint256:
+def word_at(data: address, index: uint256) -> uint256:
     """
-    @notice The address that begins at byte `start` of the members; unspecified beyond the last.
+    @notice The address of the member at this place of a batch that is there; zero beyond the last.
+    @dev Asks the reader, which puts zeros behind its code: 240 gas less than `member_at`.
     """
     # the twelve bytes in front of it fill the word
-    word: uint256 = staticcall Data(data).word(unsafe_add(unsafe_sub(READER_SIZE, 12), start), 32, skip_contract_check=True)
+    word: uint256 = staticcall Data(data).word(
+        unsafe_add(WORD_BEFORE, unsafe_mul(20, index)), 32, skip_contract_check=True
+    )
     return word & (2**160 - 1)
 
 

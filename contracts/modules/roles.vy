@@ -8,6 +8,8 @@
      passes them in as `first`: storage holds only what changed later (22,100 gas a slot, against 4,000 for 20 bytes).
 """
 
+from . import errors
+
 event OwnershipTransferStarted:
     previous_owner: indexed(address)
     new_owner: indexed(address)
@@ -45,7 +47,8 @@ def is_minter(first: address, account: address) -> bool:
 @internal
 @view
 def check_owner(first: address):
-    assert msg.sender == self.owner(first), "roles: not the owner"
+    if msg.sender != self.owner(first):
+        errors.refuse("roles: not the owner")
 
 
 @internal
@@ -63,7 +66,8 @@ def accept_ownership(first: address):
     """
     @notice The caller, who was offered the ownership, is the owner.
     """
-    assert msg.sender == self.pending_owner, "roles: not the pending owner"
+    if msg.sender != self.pending_owner:
+        errors.refuse("roles: not the pending owner")
     previous: address = self.owner(first)
     self.pending_owner = empty(address)
     self._later_owner = msg.sender

@@ -129,6 +129,22 @@ class TestRefusals:
         with ape.reverts("asset: not ascending"):
             drop_raw(world, b"\0\0", lists)
 
+    def test_each_place_that_is_no_more_than_the_one_before(self, world: World) -> None:
+        for place in range(1, 32):
+            places = list(range(100, 132))
+            places[place] = places[place - 1]
+            lists = bytes([len(places)]) + b"".join(i.to_bytes(2, "big") for i in places)
+            with ape.reverts("asset: not ascending"):
+                drop_raw(world, b"\0\0", lists)
+
+    @pytest.mark.parametrize("places", [[0x8001, 0], [1, 0x8002, 2], [0xFFFF, 0, 1]])
+    def test_a_place_far_beyond_the_batch_and_one_within(
+        self, world: World, places: list[int]
+    ) -> None:
+        lists = bytes([len(places)]) + b"".join(i.to_bytes(2, "big") for i in places)
+        with ape.reverts("asset: beyond the batch"):
+            drop_raw(world, b"\0\0", lists)
+
     def test_a_list_of_nobody(self, world: World) -> None:
         with ape.reverts("asset: not ascending"):
             drop_raw(world, b"\0\0", b"\0")
