@@ -242,7 +242,7 @@ class TestArtifacts:
             "name": "vyper",
             "version": "0.4.3",
             "evm_version": "prague",
-            "optimize": "codesize" if contract == "DigitalAsset" else "gas",
+            "optimize": "gas",
         }
         assert artifact["runtime_size"] < len(creation_code(contract)) <= 49_152  # EIP-3860
         assert artifact["runtime_size"] + 32 * IMMUTABLES[contract] <= 24_576  # EIP-170
