@@ -1,12 +1,13 @@
 """A run follows its drop: it pauses when a batch is held, and goes on when it is released."""
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.campaigns import runs, service
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
-from app.rewards.models import Grant, GrantState
-from minting.models import Batch, BatchState, Plan, PlanState
+from app.rewards.service import close_delivered
+from minting.models import Batch, BatchState, Plan, PlanState, Token, TokenState
 from tests.conftest import NOW
 from tests.factories.brand import (
     make_asset,
@@ -58,9 +59,14 @@ class TestAdvance:
         assert (run.state, run.pause_reason) == (RunState.RUNNING, None)
 
     def test_it_completes_once_everybody_is_served(self, run: AirdropRun, session: Session) -> None:
-        for grant in session.query(Grant):
-            grant.state = GrantState.DELIVERED
+        _, batch = drop(session, run)
+        batch.state, batch.settled_at = BatchState.FINAL, NOW
         session.flush()
+        runs.advance(session, at=NOW)
+        assert run.state is RunState.RUNNING
+        tokens = update(Token).where(Token.batch_id == batch.id).values(state=TokenState.OWNED)
+        session.execute(tokens)
+        assert close_delivered(session, at=NOW) == 3
         runs.advance(session, at=NOW)
         campaign = session.get_one(Campaign, run.campaign_id)
         assert (run.state, campaign.state) == (RunState.COMPLETED, CampaignState.ENDED)
