@@ -4,14 +4,14 @@
     row key    = HKDF-SHA256(data key, salt = the row's 16 random bytes, info = "wallet-key/v1")
 
 The associated data names the owner, so a row copied to somebody else does not open. Imported by
-`wallets.service` only.
+`wallets.sealed` only.
 
 References:
     NIST SP 800-38D (GCM), RFC 5869 (HKDF).
 """
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -27,8 +27,7 @@ _INFO = b"wallet-key/v1"
 _NONCE = slice(17, 29)
 
 
-@dataclass(frozen=True)
-class Binding:
+class Binding(NamedTuple):
     """What a sealed key belongs to; every field is authenticated."""
 
     environment: str
@@ -41,18 +40,24 @@ class Binding:
 
     def associated_data(self) -> bytes:
         """The fields, each behind its length, so that no two bindings read the same."""
-        fields = (
-            b"v1",
-            self.environment.encode(),
-            self.merchant_id.bytes,
-            self.owner_id.bytes if self.owner_id else b"",
-            self.wallet_id.bytes,
-            b"evm",
-            self.address.encode(),
-            self.data_key_id.bytes,
-            self.purpose.encode(),
+        owner = self.owner_id.bytes if self.owner_id else b""
+        return b"".join(
+            (
+                b"\0\2v1",
+                _sized(self.environment.encode()),
+                b"\0\x10" + self.merchant_id.bytes,
+                _sized(owner),
+                b"\0\x10" + self.wallet_id.bytes,
+                b"\0\3evm",
+                _sized(self.address.encode()),
+                b"\0\x10" + self.data_key_id.bytes,
+                _sized(self.purpose.encode()),
+            )
         )
-        return b"".join(len(field).to_bytes(2) + field for field in fields)
+
+
+def _sized(field: bytes) -> bytes:
+    return len(field).to_bytes(2) + field
 
 
 def seal(secret: bytes, *, data_key: bytes, salt: bytes, binding: Binding) -> bytes:

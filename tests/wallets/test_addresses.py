@@ -1,10 +1,14 @@
 """Addresses are 20 bytes in the table and spelled with their checksum in Python."""
 
 import pytest
+from eth_keys.datatypes import PrivateKey
+from eth_utils.address import to_checksum_address
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
 from tests.factories.wallets import CONTRACT
-from wallets.addresses import Address
+from wallets.addresses import Address, address_of, to_checksum
 
 DIALECT = postgresql.dialect()
 
@@ -28,3 +32,21 @@ class TestAddress:
     def test_what_is_no_hexadecimal_is_refused(self) -> None:
         with pytest.raises(ValueError, match="non-hexadecimal"):
             Address().process_bind_param("0x" + "zz" * 20, DIALECT)
+
+
+class TestToChecksum:
+    @given(raw=st.binary(min_size=20, max_size=20))
+    def test_it_is_the_spelling_of_the_reference_library(self, raw: bytes) -> None:
+        assert to_checksum(raw) == to_checksum_address(raw)
+
+
+class TestAddressOf:
+    @given(number=st.integers(min_value=1, max_value=2**200))
+    def test_it_is_the_account_of_the_reference_library(self, number: int) -> None:
+        secret = number.to_bytes(32)
+        assert address_of(secret) == PrivateKey(secret).public_key.to_canonical_address()
+
+    @pytest.mark.parametrize("secret", [bytes(32), b"\xff" * 32], ids=["zero", "above the order"])
+    def test_a_number_that_is_no_key_is_refused(self, secret: bytes) -> None:
+        with pytest.raises(ValueError, match="Invalid secret"):
+            address_of(secret)

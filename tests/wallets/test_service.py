@@ -17,7 +17,7 @@ from core.ids import new_id
 from core.types import MerchantId
 from tests.conftest import NOW, make_merchant
 from tests.factories.wallets import make_payload, make_wallet
-from wallets import service
+from wallets import data_keys, sealed
 from wallets.errors import CiphertextError, SigningRefusedError, WalletNotFoundError
 from wallets.models import DataKey, Wallet, WalletKind
 from wallets.service import create_wallets, sign_transaction
@@ -28,6 +28,10 @@ OTHER_KEY = bytes.fromhex("22" * 32)
 def count_wallets(merchant: MerchantId) -> int:
     with unit_of_work(merchant=merchant) as session:
         return session.scalar(select(func.count()).select_from(Wallet)) or 0
+
+
+def opened_shard(session: Session, wallet: Wallet) -> sealed.Shard:
+    return data_keys.shard_of(session.get_one(DataKey, wallet.data_key_id))
 
 
 def swap_rows(session: Session, one: Wallet, two: Wallet, *columns: str) -> None:
@@ -64,14 +68,23 @@ class TestCreateWallets:
         ):
             make_wallet(session, WalletKind.MEMBER, owner)
 
+    def test_more_wallets_than_a_statement_holds_are_stored_in_order(
+        self, session: Session
+    ) -> None:
+        owners = [new_id() for _ in range(2_500)]
+        addresses = create_wallets(session, WalletKind.MEMBER, owners=owners, at=NOW)
+        rows = session.execute(select(Wallet.owner_id, Wallet.address)).all()
+        assert dict(rows) == dict(zip(owners, addresses, strict=True))
+        assert len(set(addresses)) == 2_500
+
     def test_a_full_data_key_is_followed_by_another(self, session: Session) -> None:
         make_wallet(session)
         first = session.scalars(select(DataKey)).one()
-        first.wallet_count = service.WALLETS_A_DATA_KEY - 2
+        first.wallet_count = data_keys.WALLETS_A_DATA_KEY - 2
         owners = [new_id() for _ in range(5)]
         create_wallets(session, WalletKind.MEMBER, owners=owners, at=NOW)
         counts = session.scalars(select(DataKey.wallet_count).order_by(DataKey.id)).all()
-        assert counts == [service.WALLETS_A_DATA_KEY, 3]
+        assert counts == [data_keys.WALLETS_A_DATA_KEY, 3]
 
     def test_two_first_needs_at_once_end_in_one_wallet(self, committed: None) -> None:
         merchant, owner = make_merchant().id, new_id()
@@ -188,13 +201,8 @@ class TestSealedRows:
 
     def test_a_well_sealed_key_of_another_address_is_not_used(self, session: Session) -> None:
         wallet = make_wallet(session)
-        data_key = session.get_one(DataKey, wallet.data_key_id)
-        binding = service._binding(
-            wallet.merchant_id, wallet.kind, None, wallet.id, wallet.address, data_key.id
-        )
-        wallet.ciphertext = service.vault.seal(
-            OTHER_KEY, data_key=service._unwrap(data_key), salt=wallet.salt, binding=binding
-        )
+        shard = opened_shard(session, wallet)
+        wallet.ciphertext = sealed.seal(shard, sealed.owner_of(wallet), OTHER_KEY, salt=wallet.salt)
         with pytest.raises(CiphertextError):
             sign_transaction(session, wallet.address, make_payload())
 
@@ -215,10 +223,12 @@ class TestSecrecy:
         caplog.set_level(logging.DEBUG)
         wallet = make_wallet(session)
         signed = sign_transaction(session, wallet.address, make_payload())
-        secret = service._open_key(session, wallet)
-        data_key = service._unwrap(session.get_one(DataKey, wallet.data_key_id))
+        shard = opened_shard(session, wallet)
+        secret, data_key = sealed.open_key(shard, wallet), shard.data_key
         out, err = capsys.readouterr()
-        seen = "".join((repr(wallet), str(vars(wallet)), repr(signed), caplog.text, out, err))
+        seen = "".join(
+            (repr(wallet), str(vars(wallet)), repr(shard), repr(signed), caplog.text, out, err)
+        )
         for key in (secret, data_key):
             assert key.hex() not in seen
             assert repr(key)[2:-1] not in seen
@@ -226,6 +236,6 @@ class TestSecrecy:
 
     def test_the_stored_rows_do_not_show_the_key(self, session: Session) -> None:
         wallet = make_wallet(session)
-        secret = service._open_key(session, wallet)
+        secret = sealed.open_key(opened_shard(session, wallet), wallet)
         assert secret not in wallet.ciphertext
         assert secret not in session.get_one(DataKey, wallet.data_key_id).wrapped

@@ -1,0 +1,72 @@
+"""Data keys: made for a shard of wallets, opened by the key-encryption key, kept for minutes.
+
+A key-encryption key that does not answer stops new openings; what is already open may be used
+until it is forgotten.
+"""
+
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+from cachetools import TTLCache, cached
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.db import merchant_of
+from core.ids import new_id
+from core.types import DataKeyId, MerchantId
+from wallets.kek import key_provider
+from wallets.models import DataKey
+from wallets.sealed import Shard
+
+WALLETS_A_DATA_KEY = 10_000
+_CACHED_KEYS = 64
+_CACHED_SECONDS = 300
+_cache: TTLCache[Any, bytes] = TTLCache(maxsize=_CACHED_KEYS, ttl=_CACHED_SECONDS)
+
+
+def with_room(session: Session, *, at: datetime) -> tuple[DataKey, int]:
+    """A data key that seals more wallets, and how many; a new one when the newest is full.
+
+    Locks: the newest data key of the merchant.
+    """
+    newest = session.scalar(
+        select(DataKey)
+        .order_by(DataKey.id.desc())
+        .limit(1)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if newest is None or newest.wallet_count >= WALLETS_A_DATA_KEY:
+        newest = _new(session, at=at)
+    return newest, WALLETS_A_DATA_KEY - newest.wallet_count
+
+
+def shard_of(data_key: DataKey) -> Shard:
+    """The data key, open.
+
+    Raises:
+        KeyEncryptionKeyError: wrapped under another key or context, or changed.
+    """
+    return Shard(data_key.merchant_id, data_key.id, _unwrap(data_key))
+
+
+def _new(session: Session, *, at: datetime) -> DataKey:
+    key_id = DataKeyId(new_id())
+    _, wrapped = key_provider().generate_dek(_context(merchant_of(session), key_id))
+    data_key = DataKey(
+        id=key_id, kek_id=key_provider().id, wrapped=wrapped, wallet_count=0, created_at=at
+    )
+    session.add(data_key)
+    session.flush()
+    session.refresh(data_key)
+    return data_key
+
+
+def _context(merchant: MerchantId, key_id: DataKeyId) -> bytes:
+    return b"data-key/v1" + merchant.bytes + key_id.bytes
+
+
+@cached(_cache, key=lambda data_key: (data_key.merchant_id, data_key.id), lock=Lock())
+def _unwrap(data_key: DataKey) -> bytes:
+    return key_provider().unwrap(data_key.wrapped, _context(data_key.merchant_id, data_key.id))
