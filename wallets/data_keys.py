@@ -5,6 +5,7 @@ until it is forgotten.
 """
 
 from datetime import datetime
+from hmac import compare_digest
 from threading import Lock
 from typing import Any
 
@@ -14,8 +15,10 @@ from sqlalchemy.orm import Session
 
 from core.db import merchant_of
 from core.ids import new_id
-from core.types import DataKeyId, MerchantId
-from wallets.kek import key_provider
+from core.types import DataKeyId
+from wallets.errors import KekUnavailableError
+from wallets.kek import DekContext, WrappedDek
+from wallets.keyring import key_provider, provider_of
 from wallets.models import DataKey
 from wallets.sealed import Shard
 
@@ -46,16 +49,21 @@ def shard_of(data_key: DataKey) -> Shard:
     """The data key, open.
 
     Raises:
+        KekUnavailableError: the key-encryption key does not answer, and nobody remembers the key.
         KeyEncryptionKeyError: wrapped under another key or context, or changed.
     """
     return Shard(data_key.merchant_id, data_key.id, _unwrap(data_key))
 
 
 def _new(session: Session, *, at: datetime) -> DataKey:
-    key_id = DataKeyId(new_id())
-    _, wrapped = key_provider().generate_dek(_context(merchant_of(session), key_id))
+    context = DekContext(merchant_of(session), DataKeyId(new_id()))
+    wrapped = _generate(context)
     data_key = DataKey(
-        id=key_id, kek_id=key_provider().id, wrapped=wrapped, wallet_count=0, created_at=at
+        id=context.data_key_id,
+        kek_id=wrapped.kek_id,
+        wrapped=wrapped.blob,
+        wallet_count=0,
+        created_at=at,
     )
     session.add(data_key)
     session.flush()
@@ -63,10 +71,19 @@ def _new(session: Session, *, at: datetime) -> DataKey:
     return data_key
 
 
-def _context(merchant: MerchantId, key_id: DataKeyId) -> bytes:
-    return b"data-key/v1" + merchant.bytes + key_id.bytes
+def _generate(context: DekContext) -> WrappedDek:
+    """A wrapped data key that opens: whatever is sealed under it depends on that."""
+    provider = key_provider()
+    dek, wrapped = provider.generate_dek(context)
+    if not compare_digest(provider.unwrap(wrapped.blob, context), dek):
+        raise KekUnavailableError(provider.id, "a new data key does not open again")
+    return wrapped
+
+
+def _context(data_key: DataKey) -> DekContext:
+    return DekContext(data_key.merchant_id, data_key.id)
 
 
 @cached(_cache, key=lambda data_key: (data_key.merchant_id, data_key.id), lock=Lock())
 def _unwrap(data_key: DataKey) -> bytes:
-    return key_provider().unwrap(data_key.wrapped, _context(data_key.merchant_id, data_key.id))
+    return provider_of(data_key.kek_id).unwrap(data_key.wrapped, _context(data_key))

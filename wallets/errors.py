@@ -1,6 +1,12 @@
 """What can go wrong with keys; no message ever carries key material."""
 
-from core.errors import AppError, ForbiddenError, NotFoundError, SettingsError
+from core.errors import (
+    AppError,
+    ForbiddenError,
+    NotFoundError,
+    SettingsError,
+    UnavailableError,
+)
 
 
 class WalletNotFoundError(NotFoundError):
@@ -33,3 +39,20 @@ class CiphertextError(AppError):
 
 class KeyEncryptionKeyError(SettingsError):
     """The key-encryption key is missing, unsafe or another one than the data was sealed with."""
+
+
+class KekUnavailableError(UnavailableError):
+    """The key-encryption key did not answer in time, or its answer cannot be trusted.
+
+    Args:
+        reason: what happened; never anything of an answer.
+    """
+
+    def __init__(self, kek_id: str, reason: str) -> None:
+        super().__init__(
+            f"The key-encryption key {kek_id} cannot be used now: {reason}. Signing waits until it "
+            "can; nothing is lost.",
+            retry_after=30,
+        )
+        self.kek_id = kek_id
+        self.reason = reason

@@ -1,18 +1,39 @@
-"""Where the key-encryption key is."""
+"""Where the key-encryption key is, and how it is reached."""
 
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class WalletSettings(BaseSettings):
-    """Settings of custody, prefix `WALLETS_`."""
+    """Settings of custody, prefix `WALLETS_`.
+
+    A key-encryption key is named `file`, `file:PATH`, `aws-kms:KEY-ARN` or `vault:MOUNT/KEY`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="WALLETS_", extra="ignore", env_ignore_empty=True)
 
+    kek: str = "file"
+    previous_keks: Annotated[list[str], NoDecode] = []
+    kek_timeout_seconds: float = Field(default=5, gt=0, le=60)
     kek_file: Path | None = None
     allow_kek_file_in_production: bool = False
+    aws_kms_endpoint_url: str | None = None
+    vault_url: str | None = None
+    vault_token: SecretStr | None = None
+    vault_token_file: Path | None = None
+    vault_namespace: str | None = None
+    vault_ca_file: Path | None = None
+
+    @field_validator("previous_keks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return value
 
 
 @cache
