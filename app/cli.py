@@ -1,4 +1,4 @@
-"""Operator commands: `cohort up`, `cohort smoke`, `cohort migrate`.
+"""Operator commands: `cohort up`, `cohort smoke`, `cohort migrate`, `cohort wallets`.
 
 Errors the product knows end with their sentence and exit code 1; nothing half-done is left.
 """
@@ -7,8 +7,10 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from threading import Event
@@ -17,6 +19,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.panel import Panel
+from rich.progress import Progress
 from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401 - the mappers need every table
@@ -24,6 +27,9 @@ from app import database, example, local
 from core.errors import AppError, SettingsError
 from core.log import configure_logging
 from core.settings import core_settings
+from core.types import utc_now
+from wallets import inspection, rotation
+from wallets.keyring import key_provider
 
 _console = Console(stderr=True)
 _serving = Event()
@@ -99,6 +105,80 @@ def migrate() -> None:
         settings.database_owner_url.get_secret_value(), settings.database_url.get_secret_value()
     )
     _console.print("The database is up to date.")
+
+
+@main.group()
+def wallets() -> None:
+    """Custody: rotate keys and check that every wallet can still sign."""
+
+
+@wallets.command("rotate-kek")
+@click.option("--all", "every", is_flag=True, help="Also what the newest version wraps already.")
+@_sentences
+def rotate_kek(every: bool) -> None:
+    """Wrap every data key by the newest version of the key in WALLETS_KEK."""
+    local.reach_database()
+    with _progress("Data keys") as progress:
+        report = rotation.rotate_kek(every=every, progress=progress)
+    click.echo(json.dumps(asdict(report)))
+    if report.left:
+        raise SettingsError(f"{report.left} data keys are left. Run the command again.")
+
+
+@wallets.command("rotate-data-keys")
+@click.option(
+    "--older-than",
+    type=click.IntRange(min=0),
+    default=24,
+    show_default=True,
+    help="Hours; so that a command that was killed goes on instead of beginning anew.",
+)
+@_sentences
+def rotate_data_keys(older_than: int) -> None:
+    """Seal wallets under new data keys and destroy the old ones."""
+    local.reach_database()
+    now = utc_now()
+    with _progress("Wallets") as progress:
+        report = rotation.rotate_data_keys(
+            created_before=now - timedelta(hours=older_than), at=now, progress=progress
+        )
+    click.echo(json.dumps(asdict(report)))
+    if report.kept:
+        raise SettingsError(
+            f"{report.kept} old data keys still seal wallets and were kept. Run the command again; "
+            "if wallets are damaged, restore them from a backup first."
+        )
+
+
+@wallets.command()
+@click.option(
+    "--share",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Percent of the wallets of every data key, chosen at random.",
+)
+@_sentences
+def check(share: int) -> None:
+    """Open a share of the keys, derive their addresses again, and count."""
+    local.reach_database()
+    health = key_provider().health()
+    with _progress("Data keys") as progress:
+        report = inspection.check_wallets(share_percent=share, progress=progress)
+    click.echo(json.dumps({"kek": health, **asdict(report)}))
+    if not report.is_sound:
+        raise SettingsError(
+            f"{report.unreadable} wallets and {len(report.closed_data_keys)} data keys do not "
+            "open. Put the key-encryption key back, or restore the rows from a backup."
+        )
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for people, on the error output; nothing where nobody looks."""
+    with Progress(console=_console, disable=not _console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _stop_on_signals() -> None:

@@ -76,6 +76,31 @@ class PortTakenError(SettingsError):
         )
 
 
+class DatabaseAsleepError(SettingsError):
+    """An operator command needs the embedded database, which runs only beside `cohort up`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"The embedded database in {folder} is not running. Start `cohort up` (or `make run`) "
+            "beside this command, or set COHORT_DATABASE_URL."
+        )
+
+
+def reach_database() -> None:
+    """This process works on the installation's database while everything else runs.
+
+    Raises:
+        DatabaseAsleepError: it is the embedded one, and nobody started it.
+    """
+    if core_settings().database_url is not None:
+        return
+    folder = core_settings().data_dir.resolve()
+    postgres = EmbeddedPostgres(folder / "postgres")
+    if not database.answers(postgres.owner_url):
+        raise DatabaseAsleepError(folder)
+    _set_environment(COHORT_DATA_DIR=str(folder), COHORT_DATABASE_URL=postgres.login_url)
+
+
 @contextmanager
 def running(console: Console) -> Iterator[Processes]:
     """Everything runs inside the block: database, chain, worker, web.

@@ -4,8 +4,8 @@ A key-encryption key that does not answer stops new openings; what is already op
 until it is forgotten.
 """
 
+import hmac
 from datetime import datetime
-from hmac import compare_digest
 from threading import Lock
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.db import merchant_of
 from core.ids import new_id
-from core.types import DataKeyId
+from core.types import DataKeyId, MerchantId
 from wallets.errors import KekUnavailableError
 from wallets.kek import DekContext, WrappedDek
 from wallets.keyring import key_provider, provider_of
@@ -25,24 +25,64 @@ from wallets.sealed import Shard
 WALLETS_A_DATA_KEY = 10_000
 _CACHED_KEYS = 64
 _CACHED_SECONDS = 300
+_FINGERPRINT = b"data-key/v1 fingerprint"
+_FINGERPRINT_BYTES = 16
 _cache: TTLCache[Any, bytes] = TTLCache(maxsize=_CACHED_KEYS, ttl=_CACHED_SECONDS)
 
 
 def with_room(session: Session, *, at: datetime) -> tuple[DataKey, int]:
-    """A data key that seals more wallets, and how many; a new one when the newest is full.
+    """A data key that seals more wallets, and how many; a new one when all are full.
 
-    Locks: the newest data key of the merchant.
+    Raises:
+        KekUnavailableError: a new one is needed, and the key-encryption key does not answer.
+
+    Locks: the newest data key of the merchant that has room.
     """
-    newest = session.scalar(
+    # Asked twice: whoever was waited for may have filled or replaced the one, and made another.
+    found = _find_with_room(session) or _find_with_room(session) or _add_new(session, at=at)
+    return found, WALLETS_A_DATA_KEY - found.wallet_count
+
+
+def _find_with_room(session: Session) -> DataKey | None:
+    return session.scalar(
         select(DataKey)
+        .where(DataKey.replaced_by_id.is_(None), DataKey.wallet_count < WALLETS_A_DATA_KEY)
         .order_by(DataKey.id.desc())
         .limit(1)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    if newest is None or newest.wallet_count >= WALLETS_A_DATA_KEY:
-        newest = _new(session, at=at)
-    return newest, WALLETS_A_DATA_KEY - newest.wallet_count
+
+
+def _add_new(session: Session, *, at: datetime) -> DataKey:
+    data_key = generate(merchant_of(session), at=at)
+    session.add(data_key)
+    session.flush()
+    return data_key
+
+
+def generate(merchant: MerchantId, *, at: datetime, wallet_count: int = 0) -> DataKey:
+    """A data key that is not stored yet.
+
+    It was opened once: whatever is sealed under it will depend on that.
+
+    Raises:
+        KekUnavailableError: the key-encryption key does not answer, or answers nonsense.
+        KeyEncryptionKeyError: the key-encryption key refuses.
+    """
+    provider, context = key_provider(), DekContext(merchant, DataKeyId(new_id()))
+    dek, wrapped = provider.generate_dek(context)
+    if not hmac.compare_digest(provider.unwrap(wrapped.blob, context), dek):
+        raise KekUnavailableError(provider.id, "a new data key does not open again")
+    return DataKey(
+        id=context.data_key_id,
+        merchant_id=merchant,
+        kek_id=wrapped.kek_id,
+        wrapped=wrapped.blob,
+        fingerprint=fingerprint_of(dek),
+        wallet_count=wallet_count,
+        created_at=at,
+    )
 
 
 def shard_of(data_key: DataKey) -> Shard:
@@ -55,35 +95,47 @@ def shard_of(data_key: DataKey) -> Shard:
     return Shard(data_key.merchant_id, data_key.id, _unwrap(data_key))
 
 
-def _new(session: Session, *, at: datetime) -> DataKey:
-    context = DekContext(merchant_of(session), DataKeyId(new_id()))
-    wrapped = _generate(context)
-    data_key = DataKey(
-        id=context.data_key_id,
-        kek_id=wrapped.kek_id,
-        wrapped=wrapped.blob,
-        wallet_count=0,
-        created_at=at,
-    )
-    session.add(data_key)
-    session.flush()
-    session.refresh(data_key)
-    return data_key
+def wrap_anew(data_key: DataKey) -> tuple[WrappedDek, bytes]:
+    """The same data key under the newest version of the current key, and its fingerprint.
+
+    Raises:
+        KekUnavailableError: no answer, or one that would lose the data key.
+        KeyEncryptionKeyError: no key that the settings name opens it.
+    """
+    context, old, new = _context(data_key), provider_of(data_key.kek_id), key_provider()
+    if old is new:
+        wrapped = new.rewrap(data_key.wrapped, context)
+    else:
+        wrapped = new.wrap(old.unwrap(data_key.wrapped, context), context)
+    expected = data_key.fingerprint or fingerprint_of(old.unwrap(data_key.wrapped, context))
+    found = fingerprint_of(new.unwrap(wrapped.blob, context))
+    if not hmac.compare_digest(found, expected):
+        raise KekUnavailableError(new.id, "a data key wrapped anew does not open as the same")
+    return wrapped, found
 
 
-def _generate(context: DekContext) -> WrappedDek:
-    """A wrapped data key that opens: whatever is sealed under it depends on that."""
-    provider = key_provider()
-    dek, wrapped = provider.generate_dek(context)
-    if not compare_digest(provider.unwrap(wrapped.blob, context), dek):
-        raise KekUnavailableError(provider.id, "a new data key does not open again")
-    return wrapped
+def fingerprint_of(dek: bytes) -> bytes:
+    """What recognises an open data key and tells nothing about it."""
+    return hmac.digest(dek, _FINGERPRINT, "sha256")[:_FINGERPRINT_BYTES]
 
 
 def _context(data_key: DataKey) -> DekContext:
     return DekContext(data_key.merchant_id, data_key.id)
 
 
+# By id alone: wrapping a data key anew does not change it, so nobody has to open it again.
 @cached(_cache, key=lambda data_key: (data_key.merchant_id, data_key.id), lock=Lock())
 def _unwrap(data_key: DataKey) -> bytes:
-    return provider_of(data_key.kek_id).unwrap(data_key.wrapped, _context(data_key))
+    provider = provider_of(data_key.kek_id)
+    dek = provider.unwrap(data_key.wrapped, _context(data_key))
+    known = data_key.fingerprint
+    if known is not None and not hmac.compare_digest(fingerprint_of(dek), known):
+        raise KekUnavailableError(provider.id, "it opened another data key than was wrapped")
+    return dek
+
+
+def forget(data_key_id: DataKeyId | None = None) -> None:
+    """This process opens the data key anew at its next need, or every one."""
+    for key in list(_cache):
+        if data_key_id is None or key[1] == data_key_id:
+            _cache.pop(key, None)

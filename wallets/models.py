@@ -27,13 +27,20 @@ class WalletKind(StrEnum):
 
 
 class DataKey(TenantMixin, Base):
-    """One shard's data key, wrapped by the key-encryption key; seals at most 10 000 wallets."""
+    """One shard's data key, wrapped by the key-encryption key; seals at most 10 000 wallets.
+
+    `kek_id` names the key that wrapped it, and its version. `fingerprint` recognises the data key
+    once it is open; keys of the first releases have none until they are wrapped anew. A replaced
+    key seals nothing more, and its row is deleted once it seals nothing any more.
+    """
 
     __tablename__ = "data_keys"
 
     id: Mapped[DataKeyId] = mapped_column(primary_key=True)
     kek_id: Mapped[str]
     wrapped: Mapped[bytes]
+    fingerprint: Mapped[bytes | None]
+    replaced_by_id: Mapped[DataKeyId | None] = mapped_column(ForeignKey("data_keys.id"))
     wallet_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
 
@@ -55,7 +62,7 @@ class Wallet(TenantMixin, Base):
     kind: Mapped[WalletKind]
     owner_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))
     address: Mapped[ChecksumAddress] = mapped_column(Address)
-    data_key_id: Mapped[DataKeyId] = mapped_column(ForeignKey("data_keys.id"))
+    data_key_id: Mapped[DataKeyId] = mapped_column(ForeignKey("data_keys.id"), index=True)
     salt: Mapped[bytes] = mapped_column(LargeBinary(16))
     ciphertext: Mapped[bytes]
     created_at: Mapped[datetime]

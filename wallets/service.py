@@ -1,7 +1,7 @@
 """Custodial keys: made, sealed and used here; no function returns one."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from core.ids import new_id
 from core.types import WalletId
 from wallets import data_keys, policy, sealed
 from wallets.addresses import address_of, to_checksum
+from wallets.arrays import blobs, uuids
 from wallets.errors import SigningRefusedError, WalletNotFoundError
 from wallets.models import DataKey, SignedTransaction, TransactionPayload, Wallet, WalletKind
 from wallets.sealed import Owner, Shard
@@ -41,9 +42,10 @@ def create_wallets(
     shown to anybody before its key is stored.
 
     Raises:
+        KekUnavailableError: the key-encryption key does not answer, and a data key is not open.
         KeyEncryptionKeyError: the data key does not open.
 
-    Locks: the newest data key of the merchant.
+    Locks: the newest data key of the merchant that has room.
     """
     addresses: list[ChecksumAddress] = []
     while len(addresses) < len(owners):
@@ -95,20 +97,12 @@ def _make(shard: Shard, kind: WalletKind, owners: Sequence[UUID | None]) -> list
 def _columns(wallets: Sequence[_NewWallet]) -> dict[str, str]:
     """One array literal a column: a tenth of the time of a parameter a value."""
     return {
-        "ids": _uuids(owner.wallet_id for owner, _, _ in wallets),
-        "owners": _uuids(owner.owner_id for owner, _, _ in wallets),
-        "addresses": _blobs(owner.address[2:] for owner, _, _ in wallets),
-        "salts": _blobs(salt.hex() for _, salt, _ in wallets),
-        "ciphertexts": _blobs(ciphertext.hex() for _, _, ciphertext in wallets),
+        "ids": uuids(owner.wallet_id for owner, _, _ in wallets),
+        "owners": uuids(owner.owner_id for owner, _, _ in wallets),
+        "addresses": blobs(owner.address[2:] for owner, _, _ in wallets),
+        "salts": blobs(salt.hex() for _, salt, _ in wallets),
+        "ciphertexts": blobs(ciphertext.hex() for _, _, ciphertext in wallets),
     }
-
-
-def _uuids(values: Iterable[UUID | None]) -> str:
-    return "{" + ",".join([value.hex if value else "NULL" for value in values]) + "}"
-
-
-def _blobs(values: Iterable[str]) -> str:
-    return '{"\\\\x' + '","\\\\x'.join(values) + '"}'
 
 
 def sign_transaction(
@@ -120,6 +114,7 @@ def sign_transaction(
         WalletNotFoundError: no wallet of this merchant has the address.
         SigningRefusedError: the policy of its kind does not allow the payload.
         CiphertextError: the sealed key does not open.
+        KekUnavailableError: the key-encryption key does not answer, and the data key is not open.
         KeyEncryptionKeyError: the data key does not open.
     """
     # One statement: its row and its data key are of one moment, whatever a rotation does.

@@ -5,8 +5,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.wallets.kek_worlds import REMOTE, WORLDS, World
+from core.types import MerchantId
+from tests.conftest import make_merchant
+from tests.wallets.kek_worlds import REMOTE, WORLDS, VaultWorld, World, environment
 from tests.wallets.loopback import Front
+from tests.wallets.vault_double import TOKEN
+from wallets import data_keys
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +42,27 @@ def front(remote: World) -> Front:
     """The server between the product and the provider."""
     assert remote.front is not None
     return remote.front
+
+
+@pytest.fixture
+def merchant_id(committed: None) -> Iterator[MerchantId]:
+    """A merchant whose rows are really there."""
+    data_keys.forget()
+    yield make_merchant().id
+    data_keys.forget()
+
+
+@pytest.fixture
+def vault(worlds: dict[str, World]) -> Iterator[VaultWorld]:
+    """`WALLETS_KEK` names a transit key."""
+    world = worlds["vault"]
+    world.reset()
+    place = VaultWorld(world)
+    with environment(
+        WALLETS_KEK="vault:transit/cohort",
+        WALLETS_VAULT_URL=place.front.url,
+        WALLETS_VAULT_TOKEN=TOKEN,
+    ):
+        yield place
+        place.vault.sealed = False
+        place.vault.keys["cohort"].min_decryption_version = 1

@@ -1,5 +1,6 @@
 """Every provider of key-encryption keys, running, with a second key beside the first."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ from moto.server import create_backend_app
 from pydantic import SecretStr
 from pytest import MonkeyPatch
 
+from core.settings import core_settings
 from tests.wallets import vault_double
 from tests.wallets.loopback import Front, from_wsgi, serving
+from wallets import data_keys
 from wallets.kek import KekProvider
 from wallets.kek_aws import AwsKmsKek
 from wallets.kek_file import FileKek
 from wallets.kek_vault import VaultTransitKek
-from wallets.settings import WalletSettings
+from wallets.keyring import key_provider, previous_providers
+from wallets.settings import WalletSettings, wallet_settings
 
 REGION = "eu-west-1"
 AWS_VARIABLES = {
@@ -110,5 +114,39 @@ def vault_world(_folder: Path) -> Iterator[World]:
         )
 
 
+class VaultWorld:
+    """The installation's key is a transit key, reached through a server that can fail."""
+
+    def __init__(self, world: World) -> None:
+        assert world.vault is not None
+        assert world.front is not None
+        self.vault: vault_double.Vault = world.vault
+        self.front = world.front
+        self.rotate = world.rotate
+
+
 WORLDS = {"file": file_world, "aws-kms": aws_world, "vault": vault_world}
 REMOTE = [name for name in WORLDS if name != "file"]
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """These variables are what the settings are read from, inside the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    _forget()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _forget()
+
+
+def _forget() -> None:
+    data_keys.forget()
+    for cached in (core_settings, wallet_settings, key_provider, previous_providers):
+        cached.cache_clear()

@@ -7,9 +7,8 @@ from uuid import UUID
 import pytest
 
 from core.types import DataKeyId, MerchantId
-from tests.wallets.kek_worlds import vault_settings, vault_world
+from tests.wallets.kek_worlds import environment, vault_settings, vault_world
 from tests.wallets.loopback import Front
-from tests.wallets.test_keyring import environment
 from tests.wallets.vault_double import TOKEN, Key, Vault
 from wallets.errors import KekUnavailableError, KeyEncryptionKeyError
 from wallets.kek import DekContext

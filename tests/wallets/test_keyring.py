@@ -1,49 +1,22 @@
 """The settings choose the key that wraps, and name those that still open."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from core.settings import core_settings
 from core.types import DataKeyId, MerchantId
-from tests.wallets.kek_worlds import AWS_VARIABLES, vault_world
+from tests.wallets.kek_worlds import AWS_VARIABLES, environment, vault_world
 from tests.wallets.vault_double import TOKEN
 from wallets.errors import KeyEncryptionKeyError
 from wallets.kek import DekContext
 from wallets.kek_aws import AwsKmsKek
 from wallets.kek_file import FileKek
 from wallets.kek_vault import VaultTransitKek
-from wallets.keyring import key_provider, previous_providers, provider_of
-from wallets.settings import wallet_settings
+from wallets.keyring import key_provider, provider_of
 
 CONTEXT = DekContext(MerchantId(UUID(int=1)), DataKeyId(UUID(int=2)))
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/0d990263-018e-4e65-a703-eff731de951e"
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """These variables are what the settings are read from, inside the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    _forget()
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        _forget()
-
-
-def _forget() -> None:
-    for cached in (core_settings, wallet_settings, key_provider, previous_providers):
-        cached.cache_clear()
 
 
 class TestKeyProvider:
