@@ -86,9 +86,10 @@ def _made_ahead(
 def _make(shard: Shard, kind: WalletKind, owners: Sequence[UUID | None]) -> list[_NewWallet]:
     made = []
     secrets = os.urandom(len(owners) * _SECRET_BYTES)
+    salts = os.urandom(len(owners) * sealed.SALT_BYTES)
     for number, owner_id in enumerate(owners):
         secret = secrets[number * _SECRET_BYTES : (number + 1) * _SECRET_BYTES]
-        salt = os.urandom(sealed.SALT_BYTES)
+        salt = salts[number * sealed.SALT_BYTES : (number + 1) * sealed.SALT_BYTES]
         owner = Owner(WalletId(new_id()), kind, owner_id, to_checksum(address_of(secret)))
         made.append((owner, salt, sealed.seal(shard, owner, secret, salt=salt)))
     return made

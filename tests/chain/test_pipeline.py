@@ -1,6 +1,7 @@
 """Store, send, watch, finalise: only receipts on the canonical chain decide."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from eth_account.typed_transactions import TypedTransaction
@@ -34,8 +35,12 @@ from tests.chain.fakes import (
 from tests.conftest import NOW
 from tests.factories.chain import CHAIN_ID, FEES, Desk, make_desk, make_intent
 from tests.factories.wallets import CONTRACT
-from wallets.errors import SigningRefusedError
+from tests.wallets.kek_worlds import environment, vault_world
+from tests.wallets.vault_double import TOKEN
+from wallets import data_keys
+from wallets.errors import KekUnavailableError, SigningRefusedError
 from wallets.models import TransactionPayload
+from wallets.rotation import rotate_kek
 from wallets.service import sign_transaction
 
 LATER = timedelta(minutes=1)
@@ -100,6 +105,28 @@ class TestEnqueue:
         with pytest.raises(SigningRefusedError, match="gas limit"):
             desk.enqueue(gas=20_000)
         assert desk.lane().next_nonce == 0
+
+    def test_a_key_encryption_key_that_is_down_takes_no_nonce(
+        self, desk: Desk, tmp_path: Path
+    ) -> None:
+        with (
+            vault_world(tmp_path) as world,
+            environment(
+                WALLETS_KEK="vault:transit/cohort",
+                WALLETS_PREVIOUS_KEKS="file",
+                WALLETS_VAULT_URL=world.front.url if world.front else "",
+                WALLETS_VAULT_TOKEN=TOKEN,
+            ),
+        ):
+            assert world.vault is not None
+            rotate_kek()
+            data_keys.forget()
+            world.vault.sealed = True
+            with pytest.raises(KekUnavailableError, match="Signing waits until it can"):
+                desk.enqueue()
+            assert (desk.lane().next_nonce, desk.attempts()) == (0, [])
+            world.vault.sealed = False
+            assert desk.transaction(desk.enqueue()).nonce == 0
 
     def test_a_paused_lane_refuses(self, committed: None, desk: Desk) -> None:
         paused = make_desk(desk.merchant, state=LaneState.PAUSED, state_reason="no money")
