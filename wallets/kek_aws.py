@@ -121,7 +121,10 @@ class AwsKmsKek:
             DestinationKeyId=self._arn,
             DestinationEncryptionContext=context.named(),
         )
-        return self._wrapped(answer, answer.get("DestinationKeyMaterialId"))
+        wrapped = self._wrapped(answer, answer.get("DestinationKeyMaterialId"))
+        if answer.get("SourceKeyId") != self._arn:
+            raise self._wrong_bytes()
+        return wrapped
 
     def health(self) -> str:
         """The key and its newest material, when AWS lets it wrap.
@@ -169,16 +172,19 @@ class AwsKmsKek:
     def _refusal(self, error: ClientError) -> KeyEncryptionKeyError | KekUnavailableError:
         code = str(error.response.get("Error", {}).get("Code", "?"))
         if code in _WRONG_BYTES:
-            return KeyEncryptionKeyError(
-                f"The AWS KMS key {self._arn} does not open this data key: it was wrapped under "
-                "another key or for another shard, or was changed. Restore it from a backup."
-            )
+            return self._wrong_bytes()
         if code in _NOT_ALLOWED:
             return KeyEncryptionKeyError(
                 f"AWS KMS refuses to work with {self._arn}: {code}. Check the key's state and "
                 "policy, and the credentials of this process."
             )
         return KekUnavailableError(self.id, f"AWS answered {code[:64]}")
+
+    def _wrong_bytes(self) -> KeyEncryptionKeyError:
+        return KeyEncryptionKeyError(
+            f"The AWS KMS key {self._arn} does not open this data key: it was wrapped under "
+            "another key or for another shard, or was changed. Restore it from a backup."
+        )
 
     def _dek(self, answer: dict[str, Any]) -> bytes:
         dek = answer.get("Plaintext")

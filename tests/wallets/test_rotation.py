@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -24,7 +25,7 @@ from core.types import DataKeyId, MerchantId
 from tests.conftest import NOW
 from tests.factories.wallets import make_payload
 from tests.wallets.kek_worlds import VaultWorld, environment
-from tests.wallets.loopback import Answer
+from tests.wallets.loopback import Answer, Request
 from wallets import data_keys
 from wallets.errors import KekUnavailableError, KeyEncryptionKeyError
 from wallets.inspection import check_wallets
@@ -234,24 +235,26 @@ class TestRotateKek:
     def test_what_does_not_open_as_the_same_key_is_not_stored(
         self, merchant_id: MerchantId, vault: VaultWorld
     ) -> None:
-        make_shards(merchant_id, 1, 1)
-        first, second = keys_of(merchant_id).values()
-        right, blob = vault.front.app, second.wrapped.decode()
+        make(merchant_id, 2)
+        [before] = keys_of(merchant_id).values()
         vault.rotate()
+        right = vault.front.app
 
-        def swapped(request: Any) -> Any:
+        def another(request: Request) -> Answer:
             if "/rewrap/" not in request.path:
                 return right(request)
-            body = json.dumps({"data": {"ciphertext": blob}})
-            return Answer(200, body.encode())
+            context = b64decode(json.loads(request.body)["context"])
+            blob = vault.vault.keys["cohort"].encrypt(b"w" * 32, context)
+            return Answer(200, json.dumps({"data": {"ciphertext": blob}}).encode())
 
-        vault.front.app = swapped
+        vault.front.app = another
         try:
-            with pytest.raises((KekUnavailableError, KeyEncryptionKeyError)):
+            with pytest.raises(KekUnavailableError, match="does not open as the same"):
                 rotate_kek()
         finally:
             vault.front.app = right
-        assert keys_of(merchant_id)[first.id].wrapped == first.wrapped
+        [after] = keys_of(merchant_id).values()
+        assert (after.wrapped, after.kek_id) == (before.wrapped, before.kek_id)
         assert_all_open(merchant_id, 2)
 
 
