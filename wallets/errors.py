@@ -44,14 +44,16 @@ class KeyEncryptionKeyError(SettingsError):
 class KekUnavailableError(UnavailableError):
     """The key-encryption key did not answer in time, or its answer cannot be trusted.
 
+    The sentence says what kind of key it is, and not which: clients read it.
+
     Args:
         reason: what happened; never anything of an answer.
     """
 
     def __init__(self, kek_id: str, reason: str) -> None:
         super().__init__(
-            f"The key-encryption key {kek_id} cannot be used now: {reason}. Signing waits until it "
-            "can; nothing is lost.",
+            f"The key-encryption key ({kek_id.partition(':')[0]}) cannot be used now: {reason}. "
+            "Signing waits until it can; nothing is lost.",
             retry_after=30,
         )
         self.kek_id = kek_id

@@ -71,9 +71,7 @@ class DataKeyRotation:
     kept: int = 0
 
 
-def rotate_kek(
-    *, every: bool = False, progress: Progress = lambda _done, _all: None
-) -> KekRotation:
+def rotate_kek(*, every: bool = False, progress: Progress = _silent) -> KekRotation:
     """Every data key of the installation is wrapped by the newest version of the current key.
 
     Wallets are not touched: the data keys stay what they are. Repeating does what is left.

@@ -165,6 +165,7 @@ class TestOutage:
             ASKING[name](kek, blob)
         assert isinstance(caught.value, UnavailableError)
         assert caught.value.retryable
+        assert kek.id not in str(caught.value)
         return caught.value, seen_in(caught.value, caplog)
 
     @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
