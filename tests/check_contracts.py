@@ -63,8 +63,8 @@ ANSWERS = (
     Answer(
         "NTX4",
         "modules/drops.vy",
-        frozenset({"store", "store_lists"}),
-        "not marked as view: they create contracts",
+        frozenset({"store"}),
+        "not marked as view: it creates a contract",
     ),
 )
 
