@@ -8,6 +8,7 @@ import re
 from enum import StrEnum
 
 from core.errors import AppError, ConflictError, NotFoundError, SettingsError, UnavailableError
+from core.types import TransactionId
 
 
 class SendAnswer(StrEnum):
@@ -200,6 +201,34 @@ class UnknownChainError(NotFoundError):
 
     def __init__(self, chain_id: int) -> None:
         super().__init__(f"This installation does not use chain {chain_id}.")
+
+
+class TransactionNotFoundError(NotFoundError):
+    """This merchant has no such transaction."""
+
+    def __init__(self, transaction_id: TransactionId) -> None:
+        super().__init__("There is no such transaction here. Go back to the list of operations.")
+        self.transaction_id = transaction_id
+
+
+class TransactionMinedError(ConflictError):
+    """The transaction is in a block: nothing can take its place any more."""
+
+    def __init__(self, transaction_id: TransactionId) -> None:
+        super().__init__(
+            "This transaction is in a block already, so it can be neither sped up nor cancelled."
+        )
+        self.transaction_id = transaction_id
+
+
+class FeeCapReachedError(ConflictError):
+    """A higher fee would pass what this installation pays at the most."""
+
+    def __init__(self, cap: int) -> None:
+        super().__init__(
+            f"A higher fee would pass the cap of {cap} wei per gas. Raise "
+            "CHAIN_MAX_FEE_PER_GAS_WEI, or wait until the network is cheaper."
+        )
 
 
 class LanePausedError(ConflictError):

@@ -4,11 +4,12 @@ Every change is made under the lane's row lock.
 """
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from chain.models import Attempt, LaneState, NonceLane, Transaction, TransactionState
 from chain.settings import chain_settings
+from core.db import change
 from core.types import LaneId, Wei
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,18 @@ def resume(session: Session, lane_id: LaneId) -> None:
     lane = get_locked(session, lane_id)
     if lane.state is LaneState.PAUSED:
         lane.state, lane.state_reason = LaneState.ACTIVE, None
+
+
+def resync(session: Session, lane_id: LaneId) -> int:
+    """Everything on its way is sent again at the next step, to every node.
+
+    Returns:
+        How many transactions that are.
+    """
+    found = update(Transaction).where(
+        Transaction.lane_id == lane_id, Transaction.state == TransactionState.SENT
+    )
+    return change(session, found.values(state=TransactionState.SIGNED))
 
 
 def quarantine(session: Session, lane_id: LaneId, reason: str) -> None:

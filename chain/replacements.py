@@ -17,10 +17,11 @@ from hexbytes import HexBytes
 from sqlalchemy.orm import Session
 
 from chain import lanes
+from chain.errors import FeeCapReachedError, TransactionMinedError, TransactionNotFoundError
 from chain.fees import Fees, raised
 from chain.models import Attempt, AttemptKind, Transaction
 from chain.settings import chain_settings
-from core.types import Gas, Wei
+from core.types import Gas, TransactionId, Wei
 from wallets.models import TransactionPayload
 from wallets.service import sign_transaction
 
@@ -91,6 +92,42 @@ def raise_fees(session: Session, row: Transaction, *, suggested: Fees | None, at
     sign(session, row, _with_fees(payload_of(newest.raw), fees), kind=kind, at=at)
     log.info("fees_raised", transaction=str(row.id), max_fee_per_gas=fees.max_fee_per_gas)
     return True
+
+
+def speed_up(session: Session, transaction_id: TransactionId, *, at: datetime) -> None:
+    """A person does not want to wait: the newest intent has an eighth more, whatever its age.
+
+    Raises:
+        TransactionNotFoundError: this merchant has none with the id.
+        TransactionMinedError: it is in a block.
+        FeeCapReachedError: nobody agreed to pay that much.
+
+    Locks: the transaction.
+    """
+    row = _get_unmined(session, transaction_id)
+    if not raise_fees(session, row, suggested=None, at=at):
+        raise FeeCapReachedError(chain_settings().max_fee_per_gas_wei or 0)
+
+
+def cancel_unmined(session: Session, transaction_id: TransactionId, *, at: datetime) -> None:
+    """A person wants the transaction not to happen: a no-op competes with it, and one of them wins.
+
+    Raises:
+        TransactionNotFoundError: this merchant has none with the id.
+        TransactionMinedError: it is in a block.
+
+    Locks: the transaction.
+    """
+    cancel(session, _get_unmined(session, transaction_id), at=at)
+
+
+def _get_unmined(session: Session, transaction_id: TransactionId) -> Transaction:
+    row = session.get(Transaction, transaction_id, with_for_update=True)
+    if row is None:
+        raise TransactionNotFoundError(transaction_id)
+    if row.state not in lanes.UNMINED:
+        raise TransactionMinedError(transaction_id)
+    return row
 
 
 def cancel(session: Session, row: Transaction, *, at: datetime) -> None:

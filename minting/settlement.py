@@ -136,6 +136,8 @@ def _held_reason(transaction: Transaction) -> str:
         case Outcome.REVERTED:
             return "the contract refused it"
         case Outcome.CANCELLED:
+            if transaction.attempts[0].accepted_at is not None:
+                return "it was cancelled before it got into a block"
             return f"no node took the transaction ({transaction.attempts[0].last_answer})"
         case _:
             return "something else used the relayer's key; whether it was delivered is not known"

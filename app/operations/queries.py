@@ -1,7 +1,7 @@
 """Reads for the team: what the pipeline is doing, what needs attention."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, exists, func, select
@@ -20,6 +20,8 @@ from chain.models import (
 )
 from core.types import LaneId
 from minting.models import Batch, BatchState, ContractState, DigitalAsset, Plan, Token, TokenState
+
+LATE = timedelta(minutes=5)
 
 
 def transactions(state: TransactionState | None = None) -> Select[Transaction]:
@@ -61,6 +63,10 @@ class Standing:
     oldest_open: datetime | None
     held_batches: list[HeldBatch]
     lanes: list[NonceLane]
+
+    def is_late(self, at: datetime) -> bool:
+        """True when something has been on its way for more than five minutes."""
+        return self.oldest_open is not None and at - self.oldest_open > LATE
 
 
 def standing(session: Session) -> Standing:

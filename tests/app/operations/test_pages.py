@@ -6,16 +6,25 @@ from sqlalchemy import select
 from app.accounts import sessions
 from app.accounts.models import Merchant, TeamRole
 from app.accounts.service import add_member
-from chain.models import LaneState, NonceLane, Outcome
+from chain import pipeline
+from chain.models import (
+    Attempt,
+    AttemptKind,
+    LaneState,
+    NonceLane,
+    Outcome,
+    Transaction,
+    TransactionState,
+)
 from core.db import unit_of_work
 from core.ids import encode_id, new_id
-from core.types import BatchId, LaneId, MerchantId, utc_now
+from core.types import BatchId, LaneId, MerchantId, TransactionId, utc_now
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
 from tests.app.conftest import Browse
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import make_other_merchant
-from tests.factories.chain import CHAIN_ID, make_chain, make_lane
+from tests.factories.chain import CHAIN_ID, FEES, make_chain, make_intent, make_lane
 from tests.factories.minting import execute, make_plan
 
 REASON = "Execution reverted: BatchTaken()"
@@ -212,3 +221,76 @@ class TestLane:
         for lane in (theirs, LaneId(new_id())):
             assert press(admin, resume_of(lane)) == (404, None)
         assert self.lane(other)[0] is LaneState.PAUSED
+
+
+class TestUnmined:
+    """A transaction that is on its way, and what a person can do about it."""
+
+    @pytest.fixture
+    def row(self, merchant: Merchant) -> TransactionId:
+        with unit_of_work(merchant=merchant.id) as session:
+            lane = make_lane(session)
+            return pipeline.enqueue(session, lane.id, make_intent(), fees=FEES, at=NOW).id
+
+    def kinds(self, merchant: Merchant) -> list[AttemptKind]:
+        with unit_of_work(merchant=merchant.id) as session:
+            return list(session.scalars(select(Attempt.kind).order_by(Attempt.seq)))
+
+    def path(self, row: TransactionId, act: str) -> str:
+        return f"{PAGE}/transactions/{encode_id('txn', row)}/{act}"
+
+    @pytest.mark.parametrize(
+        ("act", "kind"), [("speed-up", AttemptKind.BUMP), ("cancel", AttemptKind.CANCEL)]
+    )
+    def test_is_sped_up_or_cancelled_by_one_attempt_more(
+        self, admin: TestClient, merchant: Merchant, row: TransactionId, act: str, kind: AttemptKind
+    ) -> None:
+        assert self.path(row, act) in admin.get(PAGE, headers=HTML).text
+        assert press(admin, self.path(row, act)) == (303, PAGE)
+        assert self.kinds(merchant) == [AttemptKind.FIRST, kind]
+
+    @pytest.mark.parametrize("act", ["speed-up", "cancel"])
+    def test_an_analyst_is_refused(
+        self, browse: Browse, merchant: Merchant, row: TransactionId, act: str
+    ) -> None:
+        client = browser_as(browse, merchant, TeamRole.ANALYST)
+        assert press(client, self.path(row, act)) == (403, None)
+        assert self.kinds(merchant) == [AttemptKind.FIRST]
+
+    @pytest.mark.parametrize("act", ["speed-up", "cancel"])
+    def test_what_is_in_a_block_is_left_alone(
+        self, admin: TestClient, merchant: Merchant, row: TransactionId, act: str
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            found = session.get_one(Transaction, row)
+            found.state, found.block_number = TransactionState.MINED, 1
+            found.block_hash = bytes(32)
+        assert self.path(row, act) not in admin.get(PAGE, headers=HTML).text
+        assert press(admin, self.path(row, act)) == (409, None)
+        assert self.kinds(merchant) == [AttemptKind.FIRST]
+
+    @pytest.mark.parametrize("act", ["speed-up", "cancel"])
+    def test_an_unknown_one_does_not_exist(
+        self, admin: TestClient, merchant: Merchant, act: str
+    ) -> None:
+        assert press(admin, self.path(TransactionId(new_id()), act)) == (404, None)
+
+    def test_late_is_said_once_it_is_late(
+        self, admin: TestClient, merchant: Merchant, row: TransactionId
+    ) -> None:
+        assert "more than five minutes" in admin.get(PAGE, headers=HTML).text
+        with unit_of_work(merchant=merchant.id) as session:
+            session.get_one(Transaction, row).created_at = utc_now()
+        assert "more than five minutes" not in admin.get(PAGE, headers=HTML).text
+
+    def test_its_lane_is_paused_and_sent_again(
+        self, admin: TestClient, merchant: Merchant, row: TransactionId
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            found = session.get_one(Transaction, row)
+            found.state, lane = TransactionState.SENT, encode_id("lan", found.lane_id)
+        assert press(admin, f"{PAGE}/lanes/{lane}/pause") == (303, PAGE)
+        assert "Paused by hand" in admin.get(PAGE, headers=HTML).text
+        assert press(admin, f"{PAGE}/lanes/{lane}/resync") == (303, PAGE)
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(Transaction, row).state is TransactionState.SIGNED
