@@ -1,6 +1,8 @@
 """Every screen at 1440 and 390 pixels into `screenshots/`; run by `make screenshots`."""
 
+import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page
@@ -9,8 +11,13 @@ from sqlalchemy import create_engine, select
 import app.models  # noqa: F401 - the mappers need every table
 from app.accounts.service import first_merchant
 from app.postgres import EmbeddedPostgres
+from chain import pipeline
+from chain.fees import Fees
+from chain.models import NonceLane, TransactionKind
+from chain.pipeline import Intent
 from core.db import unit_of_work, use_bind
-from core.types import utc_now
+from core.settings import core_settings
+from core.types import Gas, Wei, utc_now
 from minting import plans
 from minting.models import BatchState, PassContract, PlanKind, PlanState
 from minting.plans import FrozenBatch, Target
@@ -120,8 +127,9 @@ def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
 
 
 def shoot_standstill(page: Page, site: Site) -> None:
-    """What the signed-in team sees while passes are held before they were signed."""
+    """What the signed-in team sees while passes are held and a transaction waits behind a gap."""
     hold_passes(site)
+    strand_transaction(site)
     camera = Camera(page, site, FOLDER / "held")
     camera.take("admin-home", "/admin")
     camera.take("operations", "/admin/operations")
@@ -143,6 +151,25 @@ def hold_passes(site: Site) -> None:
             plan.state = PlanState.HELD
             plan.batches[0].state = BatchState.HELD
             plan.batches[0].held_reason = "execution reverted: NotMinter()"
+    engine.dispose()
+
+
+def strand_transaction(site: Site) -> None:
+    """A transaction no node can mine, because the nonce before it was never used."""
+    os.environ["COHORT_DATA_DIR"] = str(site.folder / "data")  # where the key of keys is
+    core_settings.cache_clear()
+    engine = create_engine(EmbeddedPostgres(site.folder / "data" / "postgres").login_url)
+    with use_bind(engine):
+        with unit_of_work() as session:
+            merchant = first_merchant(session).id
+        with unit_of_work(merchant=merchant) as session:
+            lane = session.scalars(select(NonceLane)).one()
+            lane.next_nonce += 1
+            session.flush()
+            intent = Intent(TransactionKind.CALL, lane.address, b"", Gas(50_000))
+            fees = Fees(Wei(3_000_000_000), Wei(1_000_000_000))
+            long_ago = utc_now() - timedelta(minutes=12)
+            pipeline.enqueue(session, lane.id, intent, fees=fees, at=long_ago)
     engine.dispose()
 
 
