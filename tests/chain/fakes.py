@@ -136,6 +136,10 @@ class FakeChain:
         self._check_up()
         return _as_block(self.blocks[-1], self.base_fee)
 
+    def head_at(self, number: int) -> Block:
+        """The block at a height."""
+        return _as_block(self.blocks[number], self.base_fee)
+
     def finalized_number(self) -> int:
         """So many blocks below the head as the test chose."""
         self._check_up()

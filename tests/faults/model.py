@@ -1,0 +1,227 @@
+"""A model of a chain that speaks JSON-RPC, mines by itself, and lies as often as it is told to.
+
+Its pool has go-ethereum's rules, its blocks leave the chain now and then, and it executes whatever
+gets into a block: two transactions of the same batch are both executed, so nothing but the
+pipeline keeps a recipient from being served twice. `tests/chain/fakes.py` is what it is made of.
+"""
+
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+from typing import Any
+
+from chain.client import Receipt
+from chain.errors import RpcError, SendAnswer
+from chain.nodes import Block
+from tests.chain.fakes import FakeChain
+
+CHAIN_ID = 31337
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often what goes wrong, as shares of one; block time in seconds."""
+
+    lost_before: float = 0.0
+    lost_after: float = 0.0
+    nonsense: float = 0.0
+    duplicate: float = 0.0
+    false_null: float = 0.0
+    forgotten_pool: float = 0.0
+    reorg: float = 0.0
+    deepest: int = 10
+    block_seconds: float = 0.02
+
+
+@dataclass
+class Counts:
+    """What went wrong so far."""
+
+    reorgs: int = 0
+    deepest_reorg: int = 0
+    bad_sends: int = 0
+    false_nulls: int = 0
+    drops: int = 0
+    blocks: int = 0
+    executed: dict[str, int] = field(default_factory=dict)
+    """How often the calldata of each batch is on the canonical chain."""
+
+
+class Model:
+    """The chain and its faults; one lock, because requests come from many processes."""
+
+    def __init__(self, faults: Faults, seed: int) -> None:
+        self.chain = FakeChain()
+        self.faults = faults
+        self.counts = Counts()
+        self._random = Random(seed)
+        self._lock = threading.RLock()
+        self.port = 0
+
+    def answer(self, method: str, params: list[Any]) -> Any:
+        """The result of a request; None where a lie or the truth is null.
+
+        Raises:
+            ConnectionError: nothing is answered.
+            RpcError: the node refuses.
+        """
+        with self._lock:
+            handler = getattr(self, f"_{method}", None)
+            if handler is None:
+                raise RpcError(method, -32601, "the method does not exist")
+            return handler(*params)
+
+    def mine(self) -> None:
+        """One block more, or a reorganisation."""
+        with self._lock:
+            if self._happens(self.faults.reorg) and len(self.chain.blocks) > 20:
+                depth = self._random.randint(1, self.faults.deepest)
+                self.chain.reorganise(depth, keeps=self._random.random() < 0.5)
+                self.counts.reorgs += 1
+                self.counts.deepest_reorg = max(self.counts.deepest_reorg, depth)
+            if self._happens(self.faults.forgotten_pool):
+                self.chain.forget_pool()
+                self.counts.drops += 1
+            self.chain.mine()
+            self.counts.blocks += 1
+
+    def _happens(self, share: float) -> bool:
+        return self._random.random() < share
+
+    # --------------------------------------------------------------------------------- requests
+
+    def _eth_chainId(self) -> str:
+        return hex(CHAIN_ID)
+
+    def _eth_getBlockByNumber(self, tag: str, _full: bool) -> Any:
+        blocks = self.chain.blocks
+        number = len(blocks) - 1 if tag == "latest" else int(tag, 16)
+        return _block(self.chain, number) if number < len(blocks) else None
+
+    def _eth_getTransactionReceipt(self, tx_hash: str) -> Any:
+        if self._happens(self.faults.false_null):
+            self.counts.false_nulls += 1
+            return None
+        found = self.chain.receipt(bytes.fromhex(tx_hash[2:]))
+        return None if found is None else _receipt(found)
+
+    def _eth_getTransactionCount(self, address: str, _tag: str) -> str:
+        return hex(self.chain.transaction_count(address))  # type: ignore[arg-type]
+
+    def _eth_getBalance(self, _address: str, _tag: str) -> str:
+        return hex(10**24)
+
+    def _eth_estimateGas(self, _call: Any, _tag: str) -> str:
+        return hex(60_000)
+
+    def _eth_call(self, _call: Any, _tag: str) -> str:
+        return "0x"
+
+    def _eth_sendRawTransaction(self, text: str) -> str:
+        raw = bytes.fromhex(text[2:])
+        if self._happens(self.faults.lost_before):
+            self.counts.bad_sends += 1
+            raise ConnectionError
+        if self._happens(self.faults.lost_after):
+            self.counts.bad_sends += 1
+            self.chain.send_raw(raw)
+            raise ConnectionError
+        if self._happens(self.faults.nonsense):
+            self.counts.bad_sends += 1
+            self.chain.send_raw(raw)
+            raise RpcError("eth_sendRawTransaction", -32000, "internal error")
+        if self._happens(self.faults.duplicate):
+            self.counts.bad_sends += 1
+            self.chain.send_raw(raw)
+        result = self.chain.send_raw(raw)
+        if result.answer is not SendAnswer.ACCEPTED:
+            raise RpcError("eth_sendRawTransaction", -32000, result.text)
+        return "0x" + bytes(32).hex()
+
+    def _model_counts(self) -> dict[str, Any]:
+        times = Counter(signed.data.hex() for signed in self.chain.mined())
+        self.counts.executed = dict(times)
+        return asdict(self.counts)
+
+
+def serve(model: Model, ready: Any) -> None:
+    """Answers requests and mines, until the process ends.
+
+    Args:
+        ready: a pipe that is told the port.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # header and body in one segment: two would wait for each other's receipt
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                answer = {"result": model.answer(body["method"], body["params"])}
+            except ConnectionError:
+                self.close_connection = True
+                self.connection.close()
+                return
+            except RpcError as error:
+                answer = {"error": {"code": error.code_number, "message": error.reason}}
+            data = json.dumps({"jsonrpc": "2.0", "id": body["id"], **answer}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except OSError:  # the worker was killed while it asked
+                self.close_connection = True
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A connection that was closed on purpose is no news."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    ready.send(server.server_port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    while True:
+        time.sleep(model.faults.block_seconds)
+        model.mine()
+
+
+def _block(chain: FakeChain, number: int) -> dict[str, Any]:
+    block, header = chain.blocks[number], _header(chain, number)
+    return {
+        "number": hex(number),
+        "hash": "0x" + block.hash.hex(),
+        "parentHash": "0x" + block.parent_hash.hex(),
+        "timestamp": hex(header.timestamp),
+        "baseFeePerGas": hex(header.base_fee_per_gas),
+        "gasLimit": hex(header.gas_limit),
+    }
+
+
+def _header(chain: FakeChain, number: int) -> Block:
+    return chain.head_at(number)
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "transactionHash": "0x" + receipt.tx_hash.hex(),
+        "blockNumber": hex(receipt.block_number),
+        "blockHash": "0x" + receipt.block_hash.hex(),
+        "status": "0x1" if receipt.succeeded else "0x0",
+        "gasUsed": hex(receipt.gas_used),
+        "effectiveGasPrice": hex(receipt.effective_gas_price),
+        "logs": [],
+    }
