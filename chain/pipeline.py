@@ -80,7 +80,7 @@ def enqueue(
     lane, nonce = nonces.allocate(session, lane_id)
     transaction = Transaction(
         id=TransactionId(new_id()),
-        lane_id=lane.id,
+        lane=lane,
         nonce=nonce,
         batch_id=intent.batch_id,
         kind=intent.kind,
@@ -91,10 +91,11 @@ def enqueue(
         next_action_at=at,
         lease_epoch=lane.lease_epoch,
     )
-    session.add(transaction)
-    session.flush()
     payload = _payload(lane, nonce, intent, fees)
-    replacements.sign(session, transaction, payload, kind=AttemptKind.FIRST, at=at)
+    with session.no_autoflush:  # everything is written at once below
+        session.add(transaction)
+        replacements.sign(session, transaction, payload, kind=AttemptKind.FIRST, at=at)
+    session.flush()
     return transaction
 
 

@@ -52,7 +52,6 @@ def sign(
         signed_at=at,
     )
     transaction.attempts.append(attempt)
-    session.flush()
 
 
 def is_due(signed_at: datetime, *, attempts: int, at: datetime) -> bool:
