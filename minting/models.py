@@ -62,6 +62,8 @@ class PlanState(StrEnum):
 class Plan(TenantMixin, Base):
     """A frozen decision: batches, their order and their bytes never change again.
 
+    While it is paused no batch is signed; what was signed before finishes.
+
     `subject_id` is the pass contract, asset or airdrop round the plan belongs to. `ordinal` is the
     order of sending: taken from a counter of the database while the lock is held that numbers the
     plan's content, so that no clock can put a later pass batch or round first.
@@ -80,6 +82,7 @@ class Plan(TenantMixin, Base):
     contract: Mapped[ChecksumAddress | None] = mapped_column(Address)
     plan_hash: Mapped[bytes]
     state: Mapped[PlanState] = mapped_column(default=PlanState.RUNNING)
+    is_paused: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
 
     batches: Mapped[list["Batch"]] = relationship(back_populates="plan", order_by="Batch.index")

@@ -94,6 +94,7 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
             .where(
                 Plan.chain_id == chain_id,
                 Plan.state == PlanState.RUNNING,
+                Plan.is_paused.is_(False),
                 Batch.state == BatchState.PLANNED,
                 _no_unmined_predecessor(),
             )
@@ -146,8 +147,9 @@ def _stands_in_the_way(plan: type[Plan], batch: type[Batch]) -> ColumnElement[bo
 
 
 def blocking_reason(session: Session, plan: Plan) -> str | None:
-    """Why the plan cannot go on: its own held batch, or an earlier one of the same contract."""
-    return session.scalar(
+    """Why the plan cannot go on: its own held batch, or an earlier one of the same contract, held
+    or paused."""
+    held = session.scalar(
         select(Batch.held_reason)
         .join(Plan)
         .where(
@@ -162,6 +164,26 @@ def blocking_reason(session: Session, plan: Plan) -> str | None:
         .order_by(Plan.ordinal.desc())
         .limit(1)
     )
+    return held if held is not None else _paused_before(session, plan)
+
+
+def _paused_before(session: Session, plan: Plan) -> str | None:
+    is_waiting = (
+        Plan.is_paused & (Plan.contract == plan.contract) & (Plan.ordinal < plan.ordinal)
+    ) & (Plan.state != PlanState.DONE)
+    if not session.scalar(select(exists().where(is_waiting))):
+        return None
+    return "an earlier airdrop of the same collectible is paused"
+
+
+def set_paused(session: Session, plan: Plan, *, is_paused: bool) -> None:
+    """No batch of the plan is signed from now on, or they are again.
+
+    Locks: the plan.
+    """
+    session.refresh(plan, with_for_update=True)
+    plan.is_paused = is_paused
+    session.flush()
 
 
 def _assign(
@@ -211,8 +233,13 @@ def _claim(
 ) -> int:
     batch = session.scalar(
         select(Batch)
-        .where(Batch.id == ready.batch_id, Batch.state == BatchState.PLANNED)
-        .with_for_update(skip_locked=True)
+        .join(Plan)
+        .where(
+            Batch.id == ready.batch_id,
+            Batch.state == BatchState.PLANNED,
+            Plan.is_paused.is_(False),
+        )
+        .with_for_update(of=Batch, skip_locked=True)
     )
     if batch is None:
         return 0

@@ -186,6 +186,22 @@ def publish(
     return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
 
 
+@router.post("/{campaign_id}/pause")
+def pause(session: SessionDep, who: Editor, campaign_id: str) -> Response:
+    """Nothing new is signed for the airdrop."""
+    run = queries.get_run(session, _get(session, campaign_id).id)
+    runs.pause(session, run, by=who.member.email)
+    return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
+
+
+@router.post("/{campaign_id}/resume")
+def resume(session: SessionDep, _who: Editor, campaign_id: str) -> Response:
+    """The airdrop goes on."""
+    run = queries.get_run(session, _get(session, campaign_id).id)
+    runs.resume(session, run)
+    return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
+
+
 def _get(session: Session, text: str) -> Campaign:
     return service.get(session, CampaignId(decode_id("cmp", text)))
 

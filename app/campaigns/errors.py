@@ -35,3 +35,10 @@ class InvalidTransitionError(ConflictError):
 
     def __init__(self, state: str, action: str) -> None:
         super().__init__(f"A campaign that is {state} cannot be {action}.")
+
+
+class NotPublishedError(ConflictError):
+    """There is no run of the campaign yet."""
+
+    def __init__(self) -> None:
+        super().__init__("The campaign is not published, so there is nothing to pause or resume.")

@@ -89,7 +89,10 @@ class RunState(StrEnum):
 
 
 class AirdropRun(TenantMixin, Base):
-    """One execution of an airdrop campaign over the audience frozen at publish."""
+    """One execution of an airdrop campaign over the audience frozen at publish.
+
+    `paused_by` is the team member who paused it; a run that pauses by itself has a reason only.
+    """
 
     __tablename__ = "airdrop_runs"
     __table_args__ = (UniqueConstraint("campaign_id"),)
@@ -99,6 +102,7 @@ class AirdropRun(TenantMixin, Base):
     preview_id: Mapped[UUID] = mapped_column(ForeignKey("airdrop_previews.id"))
     state: Mapped[RunState] = mapped_column(default=RunState.PREPARING)
     pause_reason: Mapped[str | None]
+    paused_by: Mapped[str | None]
     recipient_count: Mapped[int]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from app.campaigns.errors import NotPublishedError
 from app.campaigns.models import AirdropRun, Campaign
 from app.rewards.models import RewardLine
 from core.types import CampaignId
@@ -40,6 +41,18 @@ def details_of(session: Session, campaign_ids: Sequence[CampaignId]) -> dict[Cam
 def find_run(session: Session, campaign_id: CampaignId) -> AirdropRun | None:
     """The campaign's run, or None before it is published."""
     return session.scalar(select(AirdropRun).where(AirdropRun.campaign_id == campaign_id))
+
+
+def get_run(session: Session, campaign_id: CampaignId) -> AirdropRun:
+    """The campaign's run.
+
+    Raises:
+        NotPublishedError: there is none yet.
+    """
+    run = find_run(session, campaign_id)
+    if run is None:
+        raise NotPublishedError
+    return run
 
 
 def reward_of(session: Session, campaign_id: CampaignId) -> DigitalAsset | None:

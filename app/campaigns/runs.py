@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from app.campaigns.errors import InvalidTransitionError
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from app.rewards.models import GrantSource, RewardLine
 from app.rewards.service import find_line, grant_many
@@ -16,6 +17,7 @@ from minting import airdrops, passes, sending, settlement
 from minting.models import Batch, Plan, PlanKind
 
 _OPEN = (RunState.PREPARING, RunState.RUNNING)
+_OVER = (RunState.COMPLETED, RunState.CANCELLED)
 
 
 def prepare(session: Session, run: AirdropRun, recipients: Select[UserId], *, at: datetime) -> int:
@@ -48,13 +50,15 @@ def advance(session: Session, *, at: datetime) -> None:
         .with_for_update(skip_locked=True)
     ).all()
     for run in runs:
-        if run.state is RunState.PREPARING:
+        if _plan(session, run) is None:
             _plan_when_ready(session, run, at=at)
         else:
             _follow(session, run, at=at)
 
 
 def _plan_when_ready(session: Session, run: AirdropRun, *, at: datetime) -> None:
+    if run.paused_by is not None:
+        return
     line = _line(session, run)
     assert line.round is not None  # taken when the grants were made
     if airdrops.passes_missing(session, line.asset_id, line.round):
@@ -70,12 +74,54 @@ def _follow(session: Session, run: AirdropRun, *, at: datetime) -> None:
     plan = _plan(session, run)
     assert plan is not None  # planned when the run left PREPARING
     run.pause_reason = sending.blocking_reason(session, plan)
-    run.state = RunState.RUNNING if run.pause_reason is None else RunState.PAUSED
+    is_paused = run.paused_by is not None or run.pause_reason is not None
+    run.state = RunState.PAUSED if is_paused else RunState.RUNNING
     if settlement.is_closed(session, plan):
         run.state, run.completed_at = RunState.COMPLETED, at
         campaign = session.get_one(Campaign, run.campaign_id)
         campaign.state, campaign.ended_at = CampaignState.ENDED, at
         emit(session, "cohort.airdrop.completed", at=at, delivered=run.recipient_count)
+
+
+def pause(session: Session, run: AirdropRun, *, by: str) -> None:
+    """Nothing new is signed for the run; what is on its way finishes. A repeat changes nothing.
+
+    Args:
+        by: who says so, for people to read.
+
+    Raises:
+        InvalidTransitionError: it is over.
+
+    Locks: the run, then its plan.
+    """
+    session.refresh(run, with_for_update=True)
+    if run.state in _OVER:
+        raise InvalidTransitionError(run.state, "paused")
+    run.paused_by, run.state = run.paused_by or by, RunState.PAUSED
+    _let_plan(session, run, is_paused=True)
+
+
+def resume(session: Session, run: AirdropRun) -> None:
+    """The run goes on, unless something else holds it up. A repeat changes nothing.
+
+    Raises:
+        InvalidTransitionError: it is over.
+
+    Locks: the run, then its plan.
+    """
+    session.refresh(run, with_for_update=True)
+    if run.state in _OVER:
+        raise InvalidTransitionError(run.state, "resumed")
+    run.paused_by = None
+    plan = _let_plan(session, run, is_paused=False)
+    run.state = RunState.PREPARING if plan is None else RunState.RUNNING
+
+
+def _let_plan(session: Session, run: AirdropRun, *, is_paused: bool) -> Plan | None:
+    plan = _plan(session, run)
+    if plan is not None:
+        sending.set_paused(session, plan, is_paused=is_paused)
+    return plan
 
 
 def _line(session: Session, run: AirdropRun) -> RewardLine:
@@ -108,11 +154,17 @@ class Progress:
     fee: Wei
     seconds: float
     pause_reason: str | None
+    paused_by: str | None
 
     @property
     def is_open(self) -> bool:
         """True while the numbers still move."""
         return self.state in _OPEN
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing will happen any more."""
+        return self.state in _OVER
 
     @property
     def gas_a_recipient(self) -> int | None:
@@ -140,6 +192,7 @@ def progress(session: Session, run: AirdropRun, *, at: datetime) -> Progress:
         fee=fee,
         seconds=(ended - run.created_at).total_seconds(),
         pause_reason=run.pause_reason,
+        paused_by=run.paused_by,
     )
 
 

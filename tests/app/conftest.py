@@ -7,12 +7,14 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from app.accounts import sessions
-from app.accounts.models import Merchant, TeamMember
+from app.accounts.models import Merchant, TeamMember, TeamRole
+from app.accounts.service import add_member
 from app.main import create_app
 from core.db import unit_of_work
 from core.settings import core_settings
 from core.types import utc_now
 from tests.app.web.client import TestClient
+from tests.conftest import NOW
 from tests.factories.brand import make_members
 
 LOOPBACK = "127.0.0.1"
@@ -84,4 +86,16 @@ def member(browse: Browse, merchant: Merchant) -> TestClient:
         token = sessions.open_space_session(session, merchant.id, user, at=utc_now())
     client = browse()
     client.cookies.set("cohort_space", token)
+    return client
+
+
+def browser_as(browse: Browse, merchant: Merchant, role: TeamRole) -> TestClient:
+    """A browser of a new team member with this role, signed in."""
+    with unit_of_work() as session:
+        found = session.get_one(Merchant, merchant.id)
+        email = f"{role}@example.com"
+        member = add_member(session, found.organisation, email, role=role, at=NOW)
+        token = sessions.open_team_session(session, member, at=utc_now())
+    client = browse()
+    client.cookies.set("cohort_admin", token)
     return client

@@ -323,3 +323,42 @@ class TestFunds:
         fake.money = Wei(2 * 66_000 * 3_000_000_000 - 1)
         assert assign(desk, fake) == 1
         assert desk.lane().state is LaneState.UNFUNDED
+
+
+class TestPausedPlans:
+    def set_paused(self, desk: Desk, calldata: bytes, *, is_paused: bool) -> None:
+        with unit_of_work(merchant=desk.merchant) as session:
+            batch = session.scalars(select(Batch).where(Batch.calldata == calldata)).one()
+            sending.set_paused(session, batch.plan, is_paused=is_paused)
+
+    def test_are_not_signed_until_they_go_on(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        self.set_paused(desk, b"\x01", is_paused=True)
+        fake = FakeChain()
+        assert assign(desk, fake) == 0
+        self.set_paused(desk, b"\x01", is_paused=False)
+        assert assign(desk, fake) == 1
+
+    def test_paused_in_the_middle_of_a_step_signs_nothing(self, desk: Desk) -> None:
+        test = self
+
+        class PausedMeanwhile(FakeChain):
+            """Somebody pauses while the gas is measured."""
+
+            def estimate_gas(self, *call: object, block: int | None = None) -> object:
+                test.set_paused(desk, b"\x01", is_paused=True)
+                return self.gas_estimate
+
+        add_plan(desk, b"\x01")
+        assert assign(desk, PausedMeanwhile()) == 0
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+
+    def test_later_ones_of_the_contract_wait_and_say_why(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", kind=PlanKind.DROP)
+        add_plan(desk, b"\x02", kind=PlanKind.DROP)
+        self.set_paused(desk, b"\x01", is_paused=True)
+        assert assign(desk, FakeChain()) == 0
+        with unit_of_work(merchant=desk.merchant) as session:
+            later = session.scalars(select(Batch).where(Batch.calldata == b"\x02")).one().plan
+            reason = sending.blocking_reason(session, later)
+        assert reason == "an earlier airdrop of the same collectible is paused"

@@ -3,13 +3,14 @@
 import pytest
 from sqlalchemy import select
 
-from app.accounts.models import Merchant
+from app.accounts.models import Merchant, TeamRole
 from app.campaigns import runs, service
 from app.campaigns.models import AirdropRun, RunState
 from core.db import unit_of_work
 from core.ids import encode_id
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
-from tests.app.web.client import HTML, TestClient
+from tests.app.conftest import Browse, browser_as
+from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import (
     make_asset,
@@ -75,3 +76,42 @@ class TestHeldPasses:
         advance(merchant, BatchState.HELD, REASON)
         assert advance(merchant, BatchState.PLANNED, None) == (RunState.PREPARING, None)
         assert REASON not in admin.get(page, headers=HTML).text
+
+
+def press(client: TestClient, page: str, act: str) -> tuple[int, str | None]:
+    """Status and target of a button on the page."""
+    token = token_in(client.get(page, headers=HTML).text)
+    headers = {"origin": ORIGIN, "x-csrf-token": token, **HTML}
+    answer = client.post(f"{page}/{act}", headers=headers)
+    return answer.status_code, answer.headers.get("location")
+
+
+class TestPause:
+    def test_a_person_pauses_and_resumes(self, admin: TestClient, page: str) -> None:
+        assert f'action="{page}/pause"' in admin.get(page, headers=HTML).text
+        assert press(admin, page, "pause") == (303, page)
+        text = admin.get(page, headers=HTML).text
+        assert PAUSED in text and "Paused by " in text
+        assert f'action="{page}/resume"' in text and f'action="{page}/pause"' not in text
+        assert press(admin, page, "resume") == (303, page)
+        assert PAUSED not in admin.get(page, headers=HTML).text
+
+    @pytest.mark.parametrize("act", ["pause", "resume"])
+    def test_an_analyst_is_refused(
+        self, browse: Browse, merchant: Merchant, page: str, act: str
+    ) -> None:
+        client = browser_as(browse, merchant, TeamRole.ANALYST)
+        assert press(client, page, act) == (403, None)
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(AirdropRun)).one().paused_by is None
+
+    @pytest.mark.parametrize("act", ["pause", "resume"])
+    def test_a_draft_has_nothing_to_pause(
+        self, admin: TestClient, merchant: Merchant, page: str, act: str
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            draft = service.create_airdrop(session, "Later", at=NOW)
+            path = f"/admin/campaigns/{encode_id('cmp', draft.id)}"
+        token = token_in(admin.get(page, headers=HTML).text)
+        headers = {"origin": ORIGIN, "x-csrf-token": token, **HTML}
+        assert admin.post(f"{path}/{act}", headers=headers).status_code == 409

@@ -3,9 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from app.accounts import sessions
 from app.accounts.models import Merchant, TeamRole
-from app.accounts.service import add_member
 from chain import pipeline
 from chain.models import (
     Attempt,
@@ -20,7 +18,7 @@ from core.db import unit_of_work
 from core.ids import encode_id, new_id
 from core.types import BatchId, LaneId, MerchantId, TransactionId, utc_now
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
-from tests.app.conftest import Browse
+from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import make_other_merchant
@@ -84,17 +82,6 @@ def theirs(merchant: Merchant, chain: None) -> tuple[MerchantId, BatchId]:
     """A held batch of another merchant."""
     other = make_other_merchant(merchant)
     return other, hold(other)
-
-
-def browser_as(browse: Browse, merchant: Merchant, role: TeamRole) -> TestClient:
-    with unit_of_work() as session:
-        found = session.get_one(Merchant, merchant.id)
-        email = f"{role}@example.com"
-        member = add_member(session, found.organisation, email, role=role, at=NOW)
-        token = sessions.open_team_session(session, member, at=utc_now())
-    client = browse()
-    client.cookies.set("cohort_admin", token)
-    return client
 
 
 class TestHeldBatch:
