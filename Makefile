@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/@foundry-rs/anvil-linux-a
 # Compiled modules make a start three times faster, so they are written whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run smoke test mutants faults coverage lock check bench screenshots setup setup-dev format artifacts migration clean
+.PHONY: run smoke test mutants faults fault-mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
 
 run: setup ## set everything up, run the example once, serve
 	@$(BIN)/python -m app.cli up
@@ -25,6 +25,9 @@ mutants: setup-dev ## sow faults into copies of the contracts; a test must fail 
 
 faults: setup-dev ## kill workers while a model chain lies: make faults LEVEL=pr|nightly [SIZE=n] [SEED=n]
 	@LEVEL="$(LEVEL)" SIZE="$(SIZE)" SEED="$(SEED)" $(BIN)/python -m tests.faults.campaign
+
+fault-mutants: setup-dev ## wrong pipelines in copies of the tree; a test or a campaign must fail for each
+	@$(BIN)/python -m tests.faults.mutants
 
 coverage: setup-dev ## branch coverage of what runs in the test process; fails below 90 %
 	@$(BIN)/python -m pytest --ignore=tests/e2e --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
