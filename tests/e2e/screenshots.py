@@ -2,14 +2,18 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, update
+from sqlalchemy.orm import Session
 
 import app.models  # noqa: F401 - the mappers need every table
 from app.accounts.service import first_merchant
+from app.campaigns.models import AirdropRun, RunState
 from app.postgres import EmbeddedPostgres
 from chain import pipeline
 from chain.fees import Fees
@@ -19,7 +23,7 @@ from core.db import unit_of_work, use_bind
 from core.settings import core_settings
 from core.types import Gas, Wei, utc_now
 from minting import plans
-from minting.models import BatchState, PassContract, PlanKind, PlanState
+from minting.models import Batch, BatchState, PassContract, PlanKind, PlanState
 from minting.plans import FrozenBatch, Target
 from tests.e2e.site import (
     ROOT,
@@ -133,44 +137,59 @@ def shoot_standstill(page: Page, site: Site) -> None:
     camera = Camera(page, site, FOLDER / "held")
     camera.take("admin-home", "/admin")
     camera.take("operations", "/admin/operations")
+    pause_airdrop(site)
+    page.goto(f"{site.base}/admin/campaigns")
+    done = page.locator("td.cell-main a", has_text="First Tide").first.get_attribute("href")
+    camera.take("campaign-paused", done)
 
 
-def hold_passes(site: Site) -> None:
-    """A batch of passes stands still, as after a contract's refusal."""
+@contextmanager
+def rows_of(site: Site) -> Iterator[Session]:
+    """A unit of work on the site's own database."""
     engine = create_engine(EmbeddedPostgres(site.folder / "data" / "postgres").login_url)
     with use_bind(engine):
         with unit_of_work() as session:
             merchant = first_merchant(session).id
         with unit_of_work(merchant=merchant) as session:
-            registry = session.scalars(select(PassContract)).one()
-            target = Target(registry.chain_id, registry.address)
-            frozen = FrozenBatch("screenshot", b"", recipient_count=1228)
-            plan = plans.freeze(
-                session, PlanKind.PASSES, target, [frozen], subject_id=None, at=utc_now()
-            )
-            plan.state = PlanState.HELD
-            plan.batches[0].state = BatchState.HELD
-            plan.batches[0].held_reason = "execution reverted: NotMinter()"
+            yield session
     engine.dispose()
+
+
+def hold_passes(site: Site) -> None:
+    """A batch of passes stands still, as after a contract's refusal."""
+    with rows_of(site) as session:
+        registry = session.scalars(select(PassContract)).one()
+        target = Target(registry.chain_id, registry.address)
+        frozen = FrozenBatch("screenshot", b"", recipient_count=1228)
+        plan = plans.freeze(
+            session, PlanKind.PASSES, target, [frozen], subject_id=None, at=utc_now()
+        )
+        plan.state = PlanState.HELD
+        plan.batches[0].state = BatchState.HELD
+        plan.batches[0].held_reason = "execution reverted: NotMinter()"
+
+
+def pause_airdrop(site: Site) -> None:
+    """The example's airdrop, as if somebody had paused it before it was settled."""
+    with rows_of(site) as session:
+        run = session.scalars(select(AirdropRun)).one()
+        run.state, run.completed_at, run.paused_by = RunState.PAUSED, None, "ana@example.com"
+        batches = update(Batch).where(Batch.closed_at.is_not(None))
+        session.execute(batches.values(settled_at=None, closed_at=None))
 
 
 def strand_transaction(site: Site) -> None:
     """A transaction no node can mine, because the nonce before it was never used."""
     os.environ["COHORT_DATA_DIR"] = str(site.folder / "data")  # where the key of keys is
     core_settings.cache_clear()
-    engine = create_engine(EmbeddedPostgres(site.folder / "data" / "postgres").login_url)
-    with use_bind(engine):
-        with unit_of_work() as session:
-            merchant = first_merchant(session).id
-        with unit_of_work(merchant=merchant) as session:
-            lane = session.scalars(select(NonceLane)).one()
-            lane.next_nonce += 1
-            session.flush()
-            intent = Intent(TransactionKind.CALL, lane.address, b"", Gas(50_000))
-            fees = Fees(Wei(3_000_000_000), Wei(1_000_000_000))
-            long_ago = utc_now() - timedelta(minutes=12)
-            pipeline.enqueue(session, lane.id, intent, fees=fees, at=long_ago)
-    engine.dispose()
+    with rows_of(site) as session:
+        lane = session.scalars(select(NonceLane)).one()
+        lane.next_nonce += 1
+        session.flush()
+        intent = Intent(TransactionKind.CALL, lane.address, b"", Gas(50_000))
+        fees = Fees(Wei(3_000_000_000), Wei(1_000_000_000))
+        long_ago = utc_now() - timedelta(minutes=12)
+        pipeline.enqueue(session, lane.id, intent, fees=fees, at=long_ago)
 
 
 def example_member() -> str:
