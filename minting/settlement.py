@@ -83,6 +83,8 @@ def _settle(
 ) -> None:
     if transaction.outcome is Outcome.SUCCESS:
         batch.state, batch.held_reason, batch.settled_at = BatchState.FINAL, None, at
+        if plan.kind is not PlanKind.DROP:
+            batch.closed_at = at  # nobody above waits for it
         effect = _EFFECTS.get(plan.kind)
         if effect is not None:
             effect(session, batch, plan, transaction, at)

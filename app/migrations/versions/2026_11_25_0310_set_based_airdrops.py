@@ -52,7 +52,11 @@ def upgrade() -> None:
     op.drop_index('ix_grants_open', 'grants')
     for table in ('grants', 'tokens'):
         op.execute(f'ALTER TABLE {table} SET (fillfactor = 85)')
-    op.execute("UPDATE batches SET settled_at = now() WHERE state = 'final'")
+    op.execute(
+        "UPDATE batches SET settled_at = now(),"
+        " closed_at = CASE WHEN kind <> 'drop' THEN now() END"
+        " FROM plans WHERE plans.id = plan_id AND batches.state = 'final'"
+    )
 
 
 def downgrade() -> None:
