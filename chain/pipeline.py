@@ -27,6 +27,7 @@ from chain.models import (
     OPEN_STATES,
     Attempt,
     AttemptKind,
+    LaneState,
     NonceLane,
     Outcome,
     Transaction,
@@ -272,7 +273,7 @@ def _store_answer(
             attempt.accepted_at = attempt.accepted_at or at
         if row.state is TransactionState.SIGNED:
             row.state = TransactionState.SENT
-        if result.answer is SendAnswer.ACCEPTED:
+        if result.answer is SendAnswer.ACCEPTED and row.lane.state is LaneState.UNFUNDED:
             lanes.set_funded(session, row.lane_id, is_funded=True)
         elif result.answer is SendAnswer.INSUFFICIENT_FUNDS:
             lanes.set_funded(session, row.lane_id, is_funded=False)
