@@ -30,15 +30,18 @@ def error(code: int, message: str, data: Any = None) -> dict[str, Any]:
 
 @contextmanager
 def node(**answers: Any) -> Iterator[Node]:
-    """A running node; keys are methods, values `bytes` as they are, or a result or error."""
+    """A running node; keys are methods, values `bytes` as they are, a result or error, or an HTTP
+    status to fail with."""
     asked: list[tuple[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append((body["method"], body["params"]))
-            data = _answer(answers[body["method"]], body["id"])
-            self.send_response(200)
+            answer = answers[body["method"]]
+            status = answer if isinstance(answer, int) else 200
+            data = b"busy" if isinstance(answer, int) else _answer(answer, body["id"])
+            self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

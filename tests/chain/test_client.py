@@ -396,6 +396,13 @@ class TestSendRaw:
             assert client(up).send_raw(RAW).answer is SendAnswer.UNKNOWN
             assert len(up.asked) == 1
 
+    @pytest.mark.parametrize("status", [429, 502, 503])
+    def test_a_failed_request_is_not_repeated(self, status: int) -> None:
+        """web3 would send the same bytes five times and report the last answer."""
+        with node(eth_sendRawTransaction=status) as up:
+            assert client(up).send_raw(RAW).answer is SendAnswer.UNKNOWN
+            assert len(up.asked) == 1
+
     def test_an_error_without_words_means_that_nothing_is_known(self) -> None:
         with node(eth_sendRawTransaction={"error": {"code": -32000}}) as up:
             assert client(up).send_raw(RAW).answer is SendAnswer.UNKNOWN
