@@ -35,7 +35,6 @@ from sqlalchemy.orm import (
     Session,
     declared_attr,
     mapped_column,
-    sessionmaker,
 )
 
 from core import types
@@ -158,7 +157,7 @@ def use_bind(bind: Engine | Connection) -> Iterator[None]:
 def _new_session() -> Session:
     bind = _bind if _bind is not None else _engine()
     mode: Any = "create_savepoint" if isinstance(bind, Connection) else "conditional_savepoint"
-    return sessionmaker(bind, expire_on_commit=False, join_transaction_mode=mode)()
+    return Session(bind, expire_on_commit=False, join_transaction_mode=mode)
 
 
 @contextmanager
