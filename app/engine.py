@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.campaigns import runs
+from app.campaigns import latecomers, runs
 from app.rewards.service import close_delivered
 from app.users.models import ImportState, UserImport
 from chain import local, pipeline
@@ -113,6 +113,7 @@ def _step(place: Workplace) -> None:
     )
     _in_unit(place.merchant, lambda session: settlement.settle(session, at=utc_now()))
     _in_unit(place.merchant, lambda session: close_delivered(session, at=utc_now()))
+    _in_unit(place.merchant, lambda session: latecomers.look(session, at=utc_now()))
     _in_unit(place.merchant, lambda session: runs.advance(session, at=utc_now()))
     _in_unit(place.merchant, lambda session: _plan_due(session, place.chain))
     sent = sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=utc_now())

@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
 from app.accounts.service import first_merchant
-from app.campaigns import previews, runs
+from app.campaigns import previews
 from app.campaigns import service as campaigns
 from app.campaigns.models import AirdropRun, AudienceKind, Campaign, RunState
+from app.campaigns.progress import progress
 from app.campaigns.queries import find_run, list_by_title
 from app.users import imports
 from app.users.models import ImportState, User, UserImport
@@ -277,6 +278,7 @@ def _draft_campaign(session: Session, asset: DigitalAsset, wanted: dict[str, Any
     campaigns.describe(session, campaign, title=wanted["title"], description=wanted["description"])
     campaigns.choose_audience(session, campaign, AudienceKind.ALL)
     campaigns.choose_reward(session, campaign, asset.id)
+    campaigns.choose_delivery(session, campaign, campaigns.Delivery(late_joiners=False))
     return campaign
 
 
@@ -284,7 +286,7 @@ def _delivered(session: Session, run_id: Any) -> int:
     run = session.get_one(AirdropRun, run_id)
     if run.state is RunState.PAUSED:
         raise ExampleFailedError(f"The airdrop paused: {run.pause_reason}.")
-    return runs.progress(session, run, at=utc_now()).delivered
+    return progress(session, run, at=utc_now()).delivered
 
 
 def _run_completed(session: Session, run_id: Any) -> bool:

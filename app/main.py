@@ -9,6 +9,7 @@ from app.accounts.errors import SignInRequiredError
 from app.assets import admin as assets_admin
 from app.assets import pages as assets_pages
 from app.campaigns import admin as campaigns_admin
+from app.campaigns import run_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.spaces import pages as spaces_pages
@@ -36,6 +37,7 @@ def create_app() -> FastAPI:
         users_admin.router,
         assets_admin.router,
         campaigns_admin.router,
+        run_admin.router,
         spaces_pages.public,
         spaces_pages.router,
         assets_pages.router,

@@ -50,6 +50,7 @@ def product(merchant_id: str) -> dict[str, Any]:
         campaigns.describe(session, campaign, title="Everybody", description="")
         campaigns.choose_audience(session, campaign, AudienceKind.ALL)
         campaigns.choose_reward(session, campaign, asset.id)
+        campaigns.choose_delivery(session, campaign, campaigns.Delivery(late_joiners=False))
         preview = previews.make(session, campaign, at=utc_now())
         campaign_id, preview_id, address = campaign.id, preview.id, asset.address
     started = time.monotonic()
@@ -151,9 +152,9 @@ def _write_floor(
         (merchant, source, line),
     )
     connection.execute(
-        "INSERT INTO tokens (id, merchant_id, asset_id, grant_id, user_id, round, pass_number,"
-        " state, batch_id, created_at, owned_at)"
-        " SELECT gen_random_uuid(), %s, %s, grants.id, grants.user_id, 0,"
+        "INSERT INTO tokens (id, merchant_id, asset_id, grant_id, user_id, drop_id, round,"
+        " pass_number, state, batch_id, created_at, owned_at)"
+        " SELECT gen_random_uuid(), %s, %s, grants.id, grants.user_id, reward_line_id, 0,"
         " (batch_number << 16 | index)::bigint, 'owned', (SELECT id FROM batches LIMIT 1), now(),"
         " now() FROM grants JOIN passes USING (user_id) WHERE source_id = %s",
         (merchant, asset, source),

@@ -226,8 +226,8 @@ class FeeCapReachedError(ConflictError):
 
     def __init__(self, cap: int) -> None:
         super().__init__(
-            f"A higher fee would pass the cap of {cap} wei per gas. Raise "
-            "CHAIN_MAX_FEE_PER_GAS_WEI, or wait until the network is cheaper."
+            f"A higher fee would pass the cap of {cap} wei per gas that was agreed to. Wait until "
+            "the network is cheaper; CHAIN_MAX_FEE_PER_GAS_WEI is the cap of this installation."
         )
 
 

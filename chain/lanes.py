@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 UNMINED = (TransactionState.SIGNED, TransactionState.SENT)
 REASON_LENGTH = 200
 
-_UNFUNDED = "the relayer's balance is too low; fund it, and work goes on by itself"
+UNFUNDED = "the relayer's balance is too low; fund it, and work goes on by itself"
 
 
 def room(session: Session, lane_id: LaneId) -> int:
@@ -102,5 +102,5 @@ def set_funded(session: Session, lane_id: LaneId, *, is_funded: bool) -> None:
         lane.state, lane.state_reason = LaneState.ACTIVE, None
         log.info("lane_funded", lane=str(lane_id))
     elif not is_funded and lane.state is LaneState.ACTIVE:
-        lane.state, lane.state_reason = LaneState.UNFUNDED, _UNFUNDED
+        lane.state, lane.state_reason = LaneState.UNFUNDED, UNFUNDED
         log.error("lane_unfunded", lane=str(lane_id))

@@ -115,6 +115,7 @@ OPEN_STATES = (TransactionState.SIGNED, TransactionState.SENT, TransactionState.
 class Transaction(TenantMixin, Base):
     """One intent (to, data, value) bound to one nonce of one lane, for ever.
 
+    `fee_cap` is the highest price per gas that whoever wants it agreed to, in wei.
     `foreign_use_at` is when every node said that other bytes than ours had used the nonce. The row
     stays open: should a receipt of ours appear after all, it decides.
     """
@@ -140,6 +141,7 @@ class Transaction(TenantMixin, Base):
     nonce: Mapped[int] = mapped_column(BigInteger)
     batch_id: Mapped[BatchId | None] = mapped_column(ForeignKey("batches.id"))
     kind: Mapped[TransactionKind]
+    fee_cap: Mapped[Wei | None]
     intent_hash: Mapped[bytes]
     to: Mapped[ChecksumAddress | None] = mapped_column(Address)
     contract_address: Mapped[ChecksumAddress | None] = mapped_column(Address)

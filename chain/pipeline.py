@@ -52,6 +52,7 @@ class Intent:
     Args:
         to: the contract called; None creates one.
         batch_id: the frozen batch it executes, so that no second live transaction can.
+        fee_cap: the highest price per gas it may ever have, in wei; None for the installation's.
     """
 
     kind: TransactionKind
@@ -59,6 +60,7 @@ class Intent:
     data: bytes
     gas: Gas
     batch_id: BatchId | None = None
+    fee_cap: Wei | None = None
 
     def digest(self) -> bytes:
         """Fingerprint of everything a replacement must keep."""
@@ -85,6 +87,7 @@ def enqueue(
         nonce=nonce,
         batch_id=intent.batch_id,
         kind=intent.kind,
+        fee_cap=intent.fee_cap,
         intent_hash=intent.digest(),
         to=intent.to,
         contract_address=create_address(lane.address, nonce) if intent.to is None else None,

@@ -78,15 +78,15 @@ def raise_fees(session: Session, row: Transaction, *, suggested: Fees | None, at
     """
     newest = row.attempts[-1]
     fees = raised(highest_fees(row))
-    cap = chain_settings().max_fee_per_gas_wei
+    cap = fee_cap(row)
     if cap is not None and fees.max_fee_per_gas > cap:
         log.error("fee_cap_reached", transaction=str(row.id), cap=cap)
         return False
     if suggested is not None:
-        fees = Fees(
-            max(fees.max_fee_per_gas, suggested.max_fee_per_gas),
-            max(fees.max_priority_fee_per_gas, suggested.max_priority_fee_per_gas),
-        )
+        highest = max(fees.max_fee_per_gas, suggested.max_fee_per_gas)
+        max_fee = Wei(highest if cap is None else min(highest, cap))
+        tip = max(fees.max_priority_fee_per_gas, suggested.max_priority_fee_per_gas)
+        fees = Fees(max_fee, Wei(min(tip, max_fee)))
     kind = AttemptKind.CANCEL if newest.kind is AttemptKind.CANCEL else AttemptKind.BUMP
     sign(session, row, _with_fees(payload_of(newest.raw), fees), kind=kind, at=at)
     log.info("fees_raised", transaction=str(row.id), max_fee_per_gas=fees.max_fee_per_gas)
@@ -105,7 +105,7 @@ def speed_up(session: Session, transaction_id: TransactionId, *, at: datetime) -
     """
     row = _get_unmined(session, transaction_id)
     if not raise_fees(session, row, suggested=None, at=at):
-        raise FeeCapReachedError(chain_settings().max_fee_per_gas_wei or 0)
+        raise FeeCapReachedError(fee_cap(row) or 0)
 
 
 def cancel_unmined(session: Session, transaction_id: TransactionId, *, at: datetime) -> None:
@@ -158,6 +158,12 @@ def give_up(session: Session, row: Transaction, text: str, *, at: datetime) -> N
         return
     cancel(session, row, at=at)
     log.error("transaction_given_up", transaction=str(row.id), reason=text)
+
+
+def fee_cap(row: Transaction) -> int | None:
+    """The highest price per gas that anybody agreed to for the transaction, in wei."""
+    caps = [cap for cap in (row.fee_cap, chain_settings().max_fee_per_gas_wei) if cap is not None]
+    return min(caps, default=None)
 
 
 def highest_fees(row: Transaction) -> Fees:

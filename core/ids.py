@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import datetime
 from uuid import UUID
 
 from core.errors import NotFoundError
@@ -32,6 +33,11 @@ def new_id() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+def first_id_of(moment: datetime) -> UUID:
+    """No identifier that was made at this moment or later is smaller."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def encode_id(prefix: str, identifier: UUID) -> str:

@@ -1,4 +1,10 @@
-"""Drops: the tokens of one round become calls over the pass registry.
+"""Drops: queued tokens become calls over the pass registry.
+
+A drop is what one reward line gives. All of it is in one round of the asset's contract, taken when
+the first of it is planned; whoever joins later is planned into the same round. The contract numbers
+rounds and data contracts without gaps, so an asset has one unfinished plan at a time, and numbers
+that nothing was signed for go back (`minting.withdrawal`).
+
 
 A token row is the recipient. Its pass decides its batch and its bit, and the contract refuses a
 bit that was set before, so no member gets a round twice whatever is repeated. A pass outside the
@@ -6,7 +12,9 @@ batches is minted to by its address, under a number that the contract refuses to
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -28,8 +36,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from chain.bindings import digital_asset as binding
+from chain.bindings.digital_asset import GROUP
 from core.db import change, sql_id
-from core.types import AssetId, GrantId, TokenRowId, UserId
+from core.types import AssetId, Gas, GrantId, TokenRowId, UserId, Wei
 from minting import costs, planner, plans
 from minting.costs import Ground
 from minting.errors import SupplyExhaustedError
@@ -41,20 +50,67 @@ from minting.models import (
     PassState,
     Plan,
     PlanKind,
+    PlanState,
     Token,
     TokenState,
 )
 from minting.passes import MAX_BATCH, pass_places
-from minting.planner import DropCall
+from minting.planner import GAS_CEILING, DropCall
 from minting.plans import FrozenBatch, Target
 
+_ANY_NONCE = 1
+"""Stands for the number of a data contract where only the members of a call matter."""
 
-def open_round(session: Session, asset_id: AssetId) -> int:
-    """The asset's next round, taken; each reward line drops into its own.
 
-    Locks: the asset.
+@dataclass(frozen=True)
+class Limits:
+    """What whoever wants a drop agreed to.
+
+    Args:
+        batch_gas: planned gas of one transaction.
+        max_fee_per_gas: wei per gas.
+        max_total: wei, over all transactions of the drop.
     """
-    asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
+
+    batch_gas: Gas = GAS_CEILING
+    max_fee_per_gas: Wei | None = None
+    max_total: Wei | None = None
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What one reward line gives of an asset.
+
+    Args:
+        id: of the reward line.
+        subject_id: what the plans belong to, an airdrop run.
+        round: the round of the contract, once it is taken.
+    """
+
+    id: UUID
+    asset_id: AssetId
+    subject_id: UUID
+    round: int | None
+    limits: Limits = Limits()
+
+
+def unfinished_plan(session: Session, asset_id: AssetId) -> Plan | None:
+    """The drop of the asset that is still on its way; nothing else of it is planned meanwhile."""
+    return session.scalar(
+        select(Plan)
+        .join(
+            DigitalAsset,
+            (DigitalAsset.chain_id == Plan.chain_id) & (DigitalAsset.address == Plan.contract),
+        )
+        .where(
+            DigitalAsset.id == asset_id,
+            Plan.kind == PlanKind.DROP,
+            Plan.state != PlanState.DONE,
+        )
+    )
+
+
+def _take_round(asset: DigitalAsset) -> int:
     number = asset.next_round
     asset.next_round = number + 1
     return number
@@ -64,7 +120,7 @@ def request_tokens(
     session: Session,
     asset_id: AssetId,
     *,
-    round_number: int,
+    drop_id: UUID,
     grants: Select[GrantId, UserId],
     at: datetime,
 ) -> int:
@@ -84,10 +140,8 @@ def request_tokens(
     asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
     grant, user = grants.subquery().c
     state = literal(TokenState.QUEUED, type_=Token.state.type)
-    rows = select(
-        sql_id(), literal(asset_id), grant, user, literal(round_number), state, literal(at)
-    )
-    columns = ["id", "asset_id", "grant_id", "user_id", "round", "state", "created_at"]
+    rows = select(sql_id(), literal(asset_id), grant, user, literal(drop_id), state, literal(at))
+    columns = ["id", "asset_id", "grant_id", "user_id", "drop_id", "state", "created_at"]
     count = change(session, insert(Token).from_select(columns, rows, include_defaults=False))
     left = None if asset.max_supply is None else asset.max_supply - asset.minted_count
     if left is not None and count > left:
@@ -96,62 +150,97 @@ def request_tokens(
     return count
 
 
-def passes_missing(session: Session, asset_id: AssetId, round_number: int) -> int:
-    """How many queued recipients of the round have no active pass yet."""
+@dataclass(frozen=True)
+class Queue:
+    """How many tokens of a drop are in no plan yet, by whether their members' passes are active."""
+
+    ready: int
+    without_pass: int
+
+
+def queue(session: Session, drop_id: UUID) -> Queue:
+    """How many recipients wait to be planned."""
     query = (
-        select(func.count())
+        select(func.count(MembershipPass.id), func.count())
         .select_from(Token)
         .outerjoin(
             MembershipPass,
             (MembershipPass.user_id == Token.user_id) & (MembershipPass.state == PassState.ACTIVE),
         )
-        .where(*_queued(asset_id, round_number), MembershipPass.id.is_(None))
+        .where(*queued(drop_id))
     )
-    return session.scalar(query) or 0
+    ready, everybody = session.execute(query).one()
+    return Queue(ready, everybody - ready)
 
 
-def plan_drop(
-    session: Session, asset_id: AssetId, *, round_number: int, subject_id: UUID, at: datetime
-) -> Plan:
-    """Every queued token of the round is in a frozen batch, at most one a member.
+@dataclass(frozen=True)
+class PlannedDrop:
+    """A frozen plan and the round of the contract it drops into."""
+
+    plan: Plan
+    round: int
+
+
+def plan_drop(session: Session, drop: Drop, *, at: datetime) -> PlannedDrop | None:
+    """Every queued token of the drop whose member's pass is active is in a frozen batch.
 
     Members of pass batches are reached by what costs least (`minting.planner`), members whose pass
     was issued alone by their address. Places are read a pass batch at a time, and tokens bound by
     one statement, so a million recipients never are a million objects.
 
-    Args:
-        subject_id: what the drop belongs to, an airdrop run.
+    Returns:
+        The plan, or None while an earlier one of the asset is still on its way.
 
-    Locks: the asset, which hands out the numbers of data contracts; new tokens need it, too.
+    Locks: the asset, which hands out the numbers of rounds and data contracts; new tokens need it,
+    too.
     """
-    asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
+    asset = session.get_one(
+        DigitalAsset, drop.asset_id, with_for_update=True, populate_existing=True
+    )
     assert asset.chain_id is not None and asset.address is not None  # live assets only
-    queued = _queued(asset_id, round_number)
-    places, _ = pass_places(session, select(Token.user_id).where(*queued))
-    calls = planner.plan_calls(places, ground_of(session, asset))
+    if unfinished_plan(session, asset.id) is not None:
+        return None
+    ground = ground_of(session, asset, drop.id)
+    round_number = _take_round(asset) if drop.round is None else drop.round
+    planned = queued(drop.id)
+    places, _ = pass_places(session, _ready_members(planned))
+    calls = planner.plan_calls(places, ground, ceiling=drop.limits.batch_gas)
     frozen = [_freeze_call(asset, round_number, call) for call in calls]
-    alone = _alone(session, queued)
+    alone = _alone(session, planned)
     mints = [alone[i : i + MAX_BATCH] for i in range(0, len(alone), MAX_BATCH)]
     first_nonce = asset.next_data_nonce
     frozen += [_freeze_mint(asset, [address for _, address, _ in mint]) for mint in mints]
     target = Target(asset.chain_id, asset.address)
-    plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=subject_id, at=at)
+    plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=drop.subject_id, at=at)
+    plan.max_fee_per_gas, plan.max_total = drop.limits.max_fee_per_gas, drop.limits.max_total
     inside, outside = plan.batches[: len(calls)], plan.batches[len(calls) :]
-    _bind_places(session, queued, list(zip(calls, inside, strict=True)))
-    _bind_alone(session, list(zip(count(first_nonce), mints, outside, strict=False)))
-    return plan
+    _bind_places(session, planned, round_number, list(zip(calls, inside, strict=True)))
+    _bind_alone(session, round_number, list(zip(count(first_nonce), mints, outside, strict=False)))
+    return PlannedDrop(plan, round_number)
+
+
+def _ready_members(planned: Sequence[Any]) -> Select[UserId]:
+    return (
+        select(Token.user_id)
+        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(*planned, MembershipPass.state == PassState.ACTIVE)
+    )
 
 
 _Alone = tuple[TokenRowId, bytes, int]
 """A token of a member whose pass was issued alone: the address, and the number of the pass."""
 
 
-def _alone(session: Session, queued: Sequence[Any]) -> list[_Alone]:
+def _alone(session: Session, planned: Sequence[Any]) -> list[_Alone]:
     """In the order of their addresses."""
     rows = session.execute(
         select(Token.id, MembershipPass.address, MembershipPass.batch_number, MembershipPass.index)
         .join(MembershipPass, MembershipPass.user_id == Token.user_id)
-        .where(*queued, MembershipPass.batch_number >= SINGLES)
+        .where(
+            *planned,
+            MembershipPass.batch_number >= SINGLES,
+            MembershipPass.state == PassState.ACTIVE,
+        )
     )
     found = [
         (row, bytes.fromhex(address[2:]), (number or 0) << 16 | (index or 0))
@@ -161,7 +250,10 @@ def _alone(session: Session, queued: Sequence[Any]) -> list[_Alone]:
 
 
 def _bind_places(
-    session: Session, queued: Sequence[Any], planned: Sequence[tuple[DropCall, Batch]]
+    session: Session,
+    tokens: Sequence[Any],
+    round_number: int,
+    planned: Sequence[tuple[DropCall, Batch]],
 ) -> None:
     """The tokens of each pass batch are in the batch of its call."""
     batch_of = [(part.number, batch.id) for call, batch in planned for part in call.parts]
@@ -173,12 +265,14 @@ def _bind_places(
     session.execute(
         update(Token)
         .where(
-            *queued,
+            *tokens,
             MembershipPass.user_id == Token.user_id,
+            MembershipPass.state == PassState.ACTIVE,
             number == bound.c.number,
         )
         .values(
             state=TokenState.MINTING,
+            round=round_number,
             batch_id=bound.c.batch_id,
             pass_number=cast(number, BigInteger) * 2**16 + index,
         )
@@ -186,11 +280,14 @@ def _bind_places(
     )
 
 
-def _bind_alone(session: Session, planned: Sequence[tuple[int, Sequence[_Alone], Batch]]) -> None:
+def _bind_alone(
+    session: Session, round_number: int, planned: Sequence[tuple[int, Sequence[_Alone], Batch]]
+) -> None:
     rows = [
         {
             "id": row,
             "state": TokenState.MINTING,
+            "round": round_number,
             "batch_id": batch.id,
             "pass_number": pass_number,
             "mint_nonce": nonce,
@@ -203,8 +300,13 @@ def _bind_alone(session: Session, planned: Sequence[tuple[int, Sequence[_Alone],
         session.execute(update(Token), rows)
 
 
-def ground_of(session: Session, asset: DigitalAsset) -> Ground:
-    """What a new round of the asset finds on the chain."""
+def ground_of(session: Session, asset: DigitalAsset, drop_id: UUID | None = None) -> Ground:
+    """What a new round of the asset finds on the chain, or what more of the drop finds.
+
+    Whether anybody of a round is in a storage word is not kept; of a round that is planned again it
+    is assumed, which costs nothing but a higher gas limit.
+    """
+    used = _used_groups(session, drop_id)
     is_dropped = session.scalar(
         select(
             exists().where(
@@ -214,19 +316,34 @@ def ground_of(session: Session, asset: DigitalAsset) -> Ground:
             )
         )
     )
-    return Ground(is_first=not is_dropped)
+    return Ground(is_first=not is_dropped, has_words=bool(used), used_groups=used)
+
+
+def _used_groups(session: Session, drop_id: UUID | None) -> frozenset[int]:
+    """The fifteens of pass batches that the drop has been planned to."""
+    query = (
+        select(func.div(Token.pass_number, GROUP * 2**16))
+        .where(
+            Token.drop_id == drop_id,
+            Token.pass_number.is_not(None),
+            Token.mint_nonce.is_(None),
+        )
+        .distinct()
+    )
+    return frozenset(int(group) for group in session.scalars(query))
 
 
 def _freeze_call(asset: DigitalAsset, round_number: int, call: DropCall) -> FrozenBatch:
     nonce = asset.next_data_nonce
     if call.has_data:
         asset.next_data_nonce = nonce + 1
-    numbers = f"{call.parts[0].number}-{call.parts[-1].number}"
+    members = sha256(call.encode(round_number, _ANY_NONCE)).hexdigest()
     return FrozenBatch(
-        chain_key=f"drop:{asset.id}:{round_number}:{call.form}:{numbers}",
+        chain_key=f"drop:{asset.id}:{round_number}:{members}",
         calldata=call.encode(round_number, nonce),
         recipient_count=sum(len(part.places) for part in call.parts),
         gas=call.gas,
+        data_nonce=nonce if call.has_data else None,
     )
 
 
@@ -239,12 +356,14 @@ def _freeze_mint(asset: DigitalAsset, addresses: Sequence[bytes]) -> FrozenBatch
         calldata=calldata,
         recipient_count=len(addresses),
         gas=costs.mint_gas(calldata, len(addresses), is_first=False),
+        data_nonce=nonce,
     )
 
 
-def _queued(asset_id: AssetId, round_number: int) -> tuple[Any, ...]:
+def queued(drop_id: UUID) -> tuple[Any, ...]:
+    """Which tokens of the drop are in no plan; those without a pass number are few, and indexed."""
     return (
-        Token.asset_id == asset_id,
-        Token.round == round_number,
+        Token.drop_id == drop_id,
+        Token.pass_number.is_(None),
         Token.state == TokenState.QUEUED,
     )

@@ -19,6 +19,7 @@ from minting.airdrops import ground_of
 from minting.costs import PassPlaces
 from minting.models import DigitalAsset, MembershipPass, PassState
 from minting.passes import MAX_BATCH, find_contract, is_cheaper_alone, pass_places
+from minting.planner import GAS_CEILING
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,21 @@ def forecast_drop(
     lane: NonceLane,
     asset: DigitalAsset,
     audience: Select[UserId],
+    *,
+    ceiling: Gas = GAS_CEILING,
 ) -> Forecast:
     """The forecast of one round of `asset` for these members.
+
+    Args:
+        ceiling: gas of one transaction.
 
     Raises:
         ChainUnavailableError: the node does not answer.
     """
     issues, waiting = _issues(session, audience)
     places, alone = pass_places(session, audience)
-    calls = planner.plan_calls([*places, *waiting], ground_of(session, asset))
+    ground = ground_of(session, asset)
+    calls = planner.plan_calls([*places, *waiting], ground, ceiling=ceiling)
     alone += sum(count for count, _ in issues if is_cheaper_alone(count))
     mints = [_mint_gas(count) for count in _chunks(alone)]
     base_fee = client.head().base_fee_per_gas

@@ -36,6 +36,7 @@ from core.types import (
     TokenRowId,
     UserId,
     WalletId,
+    Wei,
 )
 from wallets.addresses import Address, ChecksumAddress
 
@@ -62,9 +63,11 @@ class PlanState(StrEnum):
 class Plan(TenantMixin, Base):
     """A frozen decision: batches, their order and their bytes never change again.
 
-    While it is paused no batch is signed; what was signed before finishes.
+    While it is paused no batch is signed; what was signed before finishes. Its limits are wei per
+    gas and wei in all, over the plans of the subject; `waiting_reason` says which limit, or what
+    else of the relayer's, keeps the next batch back.
 
-    `subject_id` is the pass contract, asset or airdrop round the plan belongs to. `ordinal` is the
+    `subject_id` is the pass contract, asset or airdrop run the plan belongs to. `ordinal` is the
     order of sending: taken from a counter of the database while the lock is held that numbers the
     plan's content, so that no clock can put a later pass batch or round first.
     """
@@ -72,6 +75,7 @@ class Plan(TenantMixin, Base):
     __tablename__ = "plans"
     __table_args__ = (
         Index("ix_plans_running", "merchant_id", postgresql_where=text("state = 'running'")),
+        Index("ix_plans_subject", "subject_id"),
     )
 
     id: Mapped[PlanId] = mapped_column(primary_key=True)
@@ -83,26 +87,35 @@ class Plan(TenantMixin, Base):
     plan_hash: Mapped[bytes]
     state: Mapped[PlanState] = mapped_column(default=PlanState.RUNNING)
     is_paused: Mapped[bool] = mapped_column(default=False)
+    max_fee_per_gas: Mapped[Wei | None]
+    max_total: Mapped[Wei | None]
+    waiting_reason: Mapped[str | None]
     created_at: Mapped[datetime]
 
     batches: Mapped[list["Batch"]] = relationship(back_populates="plan", order_by="Batch.index")
 
 
 class BatchState(StrEnum):
-    """Where a batch is; only a transaction cancelled at finality takes it back to planned."""
+    """Where a batch is; only a transaction cancelled at finality takes it back to planned.
+
+    A cancelled batch was withdrawn before anything was signed for it, or after its transaction had
+    failed for good: it never happens.
+    """
 
     PLANNED = "planned"
     ASSIGNED = "assigned"
     FINAL = "final"
     HELD = "held"
+    CANCELLED = "cancelled"
 
 
 class Batch(TenantMixin, Base):
     """One transaction's worth of a plan: frozen calldata for the recipients first to last.
 
     `chain_key` names what the contract refuses to repeat (a pass batch, the bits of a round), so
-    two batches can never mean the same. `gas` is the forecast, where there is one. `settled_at` is
-    when this package's rows followed the chain, `closed_at` when whoever asked for it took note.
+    two batches can never mean the same. `gas` is the forecast, where there is one. `data_nonce` is
+    the number of the data contract it makes, if it makes one. `settled_at` is when this package's
+    rows followed the chain, `closed_at` when whoever asked for it took note.
     """
 
     __tablename__ = "batches"
@@ -129,6 +142,7 @@ class Batch(TenantMixin, Base):
     state: Mapped[BatchState] = mapped_column(default=BatchState.PLANNED)
     held_reason: Mapped[str | None]
     gas: Mapped[Gas | None]
+    data_nonce: Mapped[int | None]
     settled_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
 
@@ -318,14 +332,16 @@ class TokenState(StrEnum):
 class Token(TenantMixin, Base):
     """One collectible of one member; the row is the recipient in the plan of its drop.
 
-    The id on chain is `round << 32 | pass id`, kept as its parts; for a pass outside the batches,
-    which no bit can name, it is `1 << 128 | nonce << 16 | index` of the mint.
+    `drop_id` names what gives it, a reward line. All of a drop is in one round of the contract,
+    which is taken when the first of it is planned. The id on chain is `round << 32 | pass id`, kept
+    as its parts; for a pass outside the batches, which no bit can name, it is
+    `1 << 128 | nonce << 16 | index` of the mint.
     """
 
     __tablename__ = "tokens"
     __table_args__ = (
         UniqueConstraint("grant_id"),
-        UniqueConstraint("asset_id", "round", "pass_number"),
+        UniqueConstraint("drop_id", "pass_number"),
         Index(
             "uq_tokens_mint",
             "asset_id",
@@ -345,7 +361,8 @@ class Token(TenantMixin, Base):
     asset_id: Mapped[AssetId] = mapped_column(ForeignKey("digital_assets.id"))
     grant_id: Mapped[GrantId] = mapped_column(ForeignKey("grants.id"))
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
-    round: Mapped[int] = mapped_column(BigInteger)
+    drop_id: Mapped[UUID] = mapped_column(PG_UUID(as_uuid=True))
+    round: Mapped[int | None] = mapped_column(BigInteger)
     pass_number: Mapped[int | None] = mapped_column(BigInteger)
     mint_nonce: Mapped[int | None]
     mint_index: Mapped[int | None]
@@ -361,7 +378,7 @@ class Token(TenantMixin, Base):
         """The uint256 id on chain, once the token is planned."""
         if self.mint_nonce is not None and self.mint_index is not None:
             return outside_token_id(self.mint_nonce, self.mint_index)
-        if self.pass_number is None:
+        if self.round is None or self.pass_number is None:
             return None
         return self.round << 32 | self.pass_number
 

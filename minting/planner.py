@@ -67,24 +67,27 @@ class DropCall:
         )
 
 
-def plan_calls(parts: Iterable[PassPlaces], ground: Ground) -> list[DropCall]:
+def plan_calls(
+    parts: Iterable[PassPlaces], ground: Ground, *, ceiling: Gas = GAS_CEILING
+) -> list[DropCall]:
     """The calls that drop one round to these members, cheapest form first found, in order.
 
     Args:
         parts: each batch once.
         ground: what the round finds on the chain.
+        ceiling: gas of one transaction; a pass batch is in one, whatever it costs.
     """
     ordered = sorted(parts, key=lambda part: part.number)
     if not ordered:
         return []
-    calls = _with_data(ordered, ground)
-    words = _in_words(ordered, ground)
+    calls = _with_data(ordered, ground, ceiling)
+    words = _in_words(ordered, ground, ceiling)
     if words is not None and words.gas < sum(call.gas for call in calls):
         return [words]
     return calls
 
 
-def _with_data(parts: Sequence[PassPlaces], ground: Ground) -> list[DropCall]:
+def _with_data(parts: Sequence[PassPlaces], ground: Ground, ceiling: Gas) -> list[DropCall]:
     listed: list[PassPlaces] = []
     others: list[PassPlaces] = []
     for group, found in groupby(parts, key=lambda part: part.group):
@@ -95,10 +98,10 @@ def _with_data(parts: Sequence[PassPlaces], ground: Ground) -> list[DropCall]:
             others += [part for part in members if part.is_whole]
         else:
             others += members
-    calls = _cut(Form.BITS, others, ground)
+    calls = _cut(Form.BITS, others, ground, ceiling)
     marked = ground.used_groups | {part.group for part in others}
     after = replace(ground, is_first=ground.is_first and not calls, used_groups=marked)
-    return calls + _cut(Form.LISTS, listed, after)
+    return calls + _cut(Form.LISTS, listed, after, ceiling)
 
 
 def _is_cheaper_listed(partial: Sequence[PassPlaces], ground: Ground) -> bool:
@@ -108,16 +111,16 @@ def _is_cheaper_listed(partial: Sequence[PassPlaces], ground: Ground) -> bool:
     return lists.gas < bits.gas
 
 
-def _in_words(parts: Sequence[PassPlaces], ground: Ground) -> DropCall | None:
+def _in_words(parts: Sequence[PassPlaces], ground: Ground, ceiling: Gas) -> DropCall | None:
     """Everything in one call without a data contract, if it fits."""
     if len(parts) > binding.MAX_BATCHES_A_CALL:
         return None
     numbers = frozenset(part.number for part in parts if not part.is_whole)
     call = _call(Form.BITS, parts, ground, in_words=numbers)
-    return call if call.gas <= GAS_CEILING else None
+    return call if call.gas <= ceiling else None
 
 
-def _cut(form: Form, parts: Sequence[PassPlaces], ground: Ground) -> list[DropCall]:
+def _cut(form: Form, parts: Sequence[PassPlaces], ground: Ground, ceiling: Gas) -> list[DropCall]:
     """Neighbours together as far as the limits go.
 
     A group that does not fit into one transaction has its data contract in the first; what is left
@@ -128,20 +131,20 @@ def _cut(form: Form, parts: Sequence[PassPlaces], ground: Ground) -> list[DropCa
     rest = list(parts)
     while rest:
         now = replace(ground, is_first=ground.is_first and not calls, used_groups=frozenset(used))
-        call = _longest(form, rest, now)
+        call = _longest(form, rest, now, ceiling)
         calls.append(call)
         rest = rest[len(call.parts) :]
         used |= {part.group for part in call.parts}
     return calls
 
 
-def _longest(form: Form, parts: Sequence[PassPlaces], ground: Ground) -> DropCall:
+def _longest(form: Form, parts: Sequence[PassPlaces], ground: Ground, ceiling: Gas) -> DropCall:
     """The first of these parts, as many as one transaction takes; one at least."""
     limit = binding.MAX_BATCHES_A_CALL if form is Form.BITS else binding.MAX_LISTED_BATCHES
     low, high = 1, min(limit, len(parts))
     while low < high:
         middle = (low + high + 1) // 2
-        if _fits(form, parts[:middle], ground):
+        if _fits(form, parts[:middle], ground, ceiling):
             low = middle
         else:
             high = middle - 1
@@ -159,12 +162,12 @@ def _at_a_group(parts: Sequence[PassPlaces], count: int) -> int:
     return count
 
 
-def _fits(form: Form, parts: Sequence[PassPlaces], ground: Ground) -> bool:
+def _fits(form: Form, parts: Sequence[PassPlaces], ground: Ground, ceiling: Gas) -> bool:
     if form is Form.LISTS:
         size = len(parts) + 2 * sum(len(part.places) for part in parts)
         if size > binding.MAX_LISTS_SIZE:
             return False
-    return _call(form, parts, ground).gas <= GAS_CEILING
+    return _call(form, parts, ground).gas <= ceiling
 
 
 def _call(

@@ -22,12 +22,14 @@ class FrozenBatch:
         chain_key: what the contract refuses to repeat; unique for ever.
         recipient_count: members served; 0 for a deployment.
         gas: the forecast; without one the gas is measured before it is sent.
+        data_nonce: the number of the data contract it makes, if it makes one.
     """
 
     chain_key: str
     calldata: bytes
     recipient_count: int = 0
     gas: Gas | None = None
+    data_nonce: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,4 +83,5 @@ def _batch(frozen: FrozenBatch, *, index: int, first: int) -> Batch:
         chain_key=frozen.chain_key,
         calldata=frozen.calldata,
         gas=frozen.gas,
+        data_nonce=frozen.data_nonce,
     )

@@ -27,6 +27,7 @@ from chain.models import (
 from chain.pipeline import Intent
 from core.db import unit_of_work
 from core.types import BatchId, Gas, LaneId, MerchantId, PlanId, Wei
+from minting import limits
 from minting.errors import BatchNotFoundError
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
 from wallets.addresses import ChecksumAddress
@@ -51,6 +52,7 @@ class _Conditions:
     """What the chain offers now: the prices, and the block that gas is measured after."""
 
     fees: Fees
+    base_fee: Wei
     block: int
 
 
@@ -73,7 +75,7 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     if head.number < known_block:
         log.warning("node_lags_behind", head=head.number, known=known_block)
         return 0
-    now = _Conditions(current(head.base_fee_per_gas), head.number)
+    now = _Conditions(current(head.base_fee_per_gas), head.base_fee_per_gas, head.number)
     return sum(_assign(merchant, client, item, now, at=at) for item in ready)
 
 
@@ -147,8 +149,8 @@ def _stands_in_the_way(plan: type[Plan], batch: type[Batch]) -> ColumnElement[bo
 
 
 def blocking_reason(session: Session, plan: Plan) -> str | None:
-    """Why the plan cannot go on: its own held batch, or an earlier one of the same contract, held
-    or paused."""
+    """Why the plan cannot go on: its own held batch, an earlier one of the same contract, held or
+    paused, one of its limits, or the relayer's money."""
     held = session.scalar(
         select(Batch.held_reason)
         .join(Plan)
@@ -164,7 +166,7 @@ def blocking_reason(session: Session, plan: Plan) -> str | None:
         .order_by(Plan.ordinal.desc())
         .limit(1)
     )
-    return held if held is not None else _paused_before(session, plan)
+    return held or _paused_before(session, plan) or plan.waiting_reason
 
 
 def _paused_before(session: Session, plan: Plan) -> str | None:
@@ -200,7 +202,7 @@ def _assign(
     balance = client.balance(ready.sender)
     try:
         with unit_of_work(merchant=merchant) as session:
-            return _claim(session, ready, gas=gas, fees=now.fees, balance=balance, at=at)
+            return _claim(session, ready, gas, now, balance=balance, at=at)
     except (LanePausedError, LaneFullError):
         return 0
 
@@ -229,7 +231,7 @@ def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:
 
 
 def _claim(
-    session: Session, ready: _Ready, *, gas: Gas, fees: Fees, balance: Wei, at: datetime
+    session: Session, ready: _Ready, gas: Gas, now: _Conditions, *, balance: Wei, at: datetime
 ) -> int:
     batch = session.scalar(
         select(Batch)
@@ -243,22 +245,42 @@ def _claim(
     )
     if batch is None:
         return 0
-    worst = lanes.committed(session, ready.lane_id) + gas * fees.max_fee_per_gas
+    offer = limits.offer(session, batch.plan, gas, now.fees, base_fee=now.base_fee)
+    _wait(batch.plan, offer if isinstance(offer, str) else None)
+    if isinstance(offer, str):
+        return 0
+    worst = lanes.committed(session, ready.lane_id) + gas * offer.fees.max_fee_per_gas
     lanes.set_funded(session, ready.lane_id, is_funded=worst <= balance)
     if worst > balance:
+        _wait(batch.plan, lanes.UNFUNDED)
         return 0  # before a nonce is taken
-    kind = TransactionKind.DEPLOY if ready.to is None else TransactionKind.BATCH
-    intent = Intent(kind=kind, to=ready.to, data=batch.calldata, gas=gas, batch_id=batch.id)
-    pipeline.enqueue(session, ready.lane_id, intent, fees=fees, at=at)
+    intent = Intent(
+        kind=TransactionKind.DEPLOY if ready.to is None else TransactionKind.BATCH,
+        to=ready.to,
+        data=batch.calldata,
+        gas=gas,
+        batch_id=batch.id,
+        fee_cap=offer.cap,
+    )
+    pipeline.enqueue(session, ready.lane_id, intent, fees=offer.fees, at=at)
     batch.state = BatchState.ASSIGNED
     return 1
 
 
-def release(session: Session, batch_id: BatchId) -> None:
+def _wait(plan: Plan, reason: str | None) -> None:
+    """The plan says what keeps it back, written only when that changes."""
+    if plan.waiting_reason != reason:
+        plan.waiting_reason = reason
+
+
+def release(session: Session, batch_id: BatchId) -> bool:
     """A held batch of which no signed bytes can get into a block any more is tried again.
 
     Any other stays as it is. Its call is the same as before, so the contract still refuses whatever
     it has done.
+
+    Returns:
+        Whether it is tried again.
 
     Raises:
         BatchNotFoundError: this merchant has no such batch.
@@ -276,9 +298,11 @@ def release(session: Session, batch_id: BatchId) -> None:
             )
         )
     )
-    if batch.state is BatchState.HELD and not is_signed:
-        batch.state, batch.held_reason = BatchState.PLANNED, None
-        batch.plan.state = PlanState.RUNNING
+    if batch.state is not BatchState.HELD or is_signed:
+        return False
+    batch.state, batch.held_reason = BatchState.PLANNED, None
+    batch.plan.state = PlanState.RUNNING
+    return True
 
 
 def _hold(merchant: MerchantId, batch_id: BatchId, reason: str) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy import ColumnElement, exists, func, select, update
@@ -91,7 +92,7 @@ def _settle(
     else:
         batch.state, batch.held_reason = BatchState.HELD, _held_reason(transaction)
         log.error("batch_held", batch=str(batch.id), reason=batch.held_reason)
-    plan.state = _state_of(plan)
+    plan.state = state_of(plan)
     session.flush()
 
 
@@ -119,17 +120,21 @@ def mark_closed(session: Session, batches: Sequence[BatchId], *, at: datetime) -
     session.execute(update(Batch).where(Batch.id.in_(batches)).values(closed_at=at))
 
 
-def is_closed(session: Session, plan: Plan) -> bool:
-    """Whether every batch of the plan was settled and taken note of."""
-    return not session.scalar(
-        select(exists().where(Batch.plan_id == plan.id, Batch.closed_at.is_(None)))
-    )
+def is_closed(session: Session, subject_id: UUID) -> bool:
+    """Whether every batch of the subject's plans was settled and taken note of, or withdrawn."""
+    is_open = Batch.closed_at.is_(None) & (Batch.state != BatchState.CANCELLED)
+    of_subject = (Plan.subject_id == subject_id) & (Batch.plan_id == Plan.id)
+    return not session.scalar(select(exists().where(of_subject, is_open)))
 
 
-def closed_recipients(session: Session, plan: Plan) -> int:
-    """How many recipients the batches of the plan have that were taken note of."""
+def closed_recipients(session: Session, subject_id: UUID) -> int:
+    """How many recipients the batches of the subject's plans have that were taken note of."""
     served = func.sum(Batch.last_ordinal - Batch.first_ordinal + 1)
-    query = select(served).where(Batch.plan_id == plan.id, Batch.closed_at.is_not(None))
+    query = (
+        select(served)
+        .join(Plan, Plan.id == Batch.plan_id)
+        .where(Plan.subject_id == subject_id, Batch.closed_at.is_not(None))
+    )
     return int(session.scalar(query) or 0)
 
 
@@ -145,11 +150,13 @@ def _held_reason(transaction: Transaction) -> str:
             return "something else used the relayer's key; whether it was delivered is not known"
 
 
-def _state_of(plan: Plan) -> PlanState:
+def state_of(plan: Plan) -> PlanState:
+    """What the plan's batches make of it."""
     states = {batch.state for batch in plan.batches}
     if BatchState.HELD in states:
         return PlanState.HELD
-    return PlanState.DONE if states == {BatchState.FINAL} else PlanState.RUNNING
+    is_done = states <= {BatchState.FINAL, BatchState.CANCELLED}
+    return PlanState.DONE if is_done else PlanState.RUNNING
 
 
 def _pass_contract_live(

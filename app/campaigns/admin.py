@@ -1,5 +1,6 @@
 """Screens of campaigns: list, the creation flow of an airdrop, live progress."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -11,9 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Analyst, Editor
 from app.assets import queries as asset_queries
-from app.campaigns import previews, queries, runs, service
+from app.campaigns import previews, progress, queries, service
 from app.campaigns.errors import PreviewStaleError
 from app.campaigns.models import AudienceKind, Campaign, CampaignState
+from app.campaigns.schemas import DeliveryForm
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render, render_part
@@ -70,17 +72,17 @@ def show_campaign(
     run = queries.find_run(session, campaign.id)
     if run is None:
         return _to(campaign, "texts" if not campaign.title else "review")
-    progress = runs.progress(session, run, at=at)
+    numbers = progress.progress(session, run, at=at)
     return render_part(
         request,
         "campaigns/show.html",
         block="progress",
-        is_moving=progress.is_open,
+        is_moving=not numbers.is_over,
         campaign=campaign,
         campaign_id=campaign_id,
         asset=queries.reward_of(session, campaign.id),
         run=run,
-        progress=progress,
+        progress=numbers,
         encode_id=encode_id,
     )
 
@@ -154,6 +156,31 @@ def save_rewards(
         service.choose_reward(session, campaign, AssetId(decode_id("das", asset)))
     except InvalidError as error:
         return _step(request, session, campaign, "rewards", error=error)
+    return _to(campaign, "delivery")
+
+
+@router.get("/{campaign_id}/delivery")
+def edit_delivery(
+    request: Request, session: SessionDep, _who: Editor, campaign_id: str
+) -> Response:
+    """Step 4: late joiners and limits."""
+    return _step(request, session, _draft(session, campaign_id), "delivery")
+
+
+@router.post("/{campaign_id}/delivery")
+def save_delivery(
+    request: Request,
+    session: SessionDep,
+    _who: Editor,
+    campaign_id: str,
+    form: Annotated[DeliveryForm, Form()],
+) -> Response:
+    """The limits are saved, or come back as typed."""
+    campaign = _draft(session, campaign_id)
+    try:
+        service.choose_delivery(session, campaign, form.delivery())
+    except InvalidError as error:
+        return _step(request, session, campaign, "delivery", error=error, typed=form.typed())
     return _to(campaign, "review")
 
 
@@ -161,7 +188,7 @@ def save_rewards(
 def review(
     request: Request, session: SessionDep, at: AtDep, _who: Editor, campaign_id: str
 ) -> Response:
-    """Step 4: everything once more, with a fresh preview of recipients, gas and cost."""
+    """Step 5: everything once more, with a fresh preview of recipients, gas and cost."""
     return _review(request, session, _draft(session, campaign_id), at=at)
 
 
@@ -183,22 +210,6 @@ def publish(
         service.publish(session, campaign, found, at=at)
     except PreviewStaleError as error:
         return _review(request, session, campaign, at=at, error=error)
-    return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
-
-
-@router.post("/{campaign_id}/pause")
-def pause(session: SessionDep, who: Editor, campaign_id: str) -> Response:
-    """Nothing new is signed for the airdrop."""
-    run = queries.get_run(session, _get(session, campaign_id).id)
-    runs.pause(session, run, by=who.member.email)
-    return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
-
-
-@router.post("/{campaign_id}/resume")
-def resume(session: SessionDep, _who: Editor, campaign_id: str) -> Response:
-    """The airdrop goes on."""
-    run = queries.get_run(session, _get(session, campaign_id).id)
-    runs.resume(session, run)
     return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
 
 
@@ -227,7 +238,7 @@ def _step(
     step: str,
     *,
     error: AppError | None = None,
-    typed: dict[str, str] | None = None,
+    typed: Mapping[str, object] | None = None,
 ) -> Response:
     chosen = queries.reward_of(session, campaign.id)
     live = asset_queries.assets().where(DigitalAsset.state == ContractState.LIVE)
@@ -238,13 +249,18 @@ def _step(
         step=step,
         campaign=campaign,
         base=f"/admin/campaigns/{encode_id('cmp', campaign.id)}",
-        typed=typed or {"title": campaign.title, "description": campaign.description},
+        typed=typed or _as_typed(campaign),
         members=service.audience_count(session, campaign),
         assets=session.scalars(live.order_by(DigitalAsset.id.desc())).all(),
         chosen=chosen,
         error=error,
         encode_id=encode_id,
     )
+
+
+def _as_typed(campaign: Campaign) -> Mapping[str, object]:
+    texts = {"title": campaign.title, "description": campaign.description}
+    return {**texts, **DeliveryForm.of(campaign).typed()}
 
 
 def _review(

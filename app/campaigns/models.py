@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base, TenantMixin, VersionMixin
-from core.types import CampaignId, RunId
+from core.types import CampaignId, Gas, RunId, Wei
 
 PREVIEW_LIFETIME = timedelta(hours=24)
 
@@ -38,7 +38,11 @@ class AudienceKind(StrEnum):
 
 
 class Campaign(TenantMixin, VersionMixin, Base):
-    """Audience and reward lines, with the texts people see."""
+    """Audience and reward lines, with the texts people see.
+
+    Of an airdrop: whether members who join while it is published receive it too, the planned gas of
+    one transaction, and its limits in wei per gas and wei in all; empty for the installation's.
+    """
 
     __tablename__ = "campaigns"
     __table_args__ = (
@@ -55,6 +59,10 @@ class Campaign(TenantMixin, VersionMixin, Base):
     state: Mapped[CampaignState] = mapped_column(default=CampaignState.DRAFT)
     audience_kind: Mapped[AudienceKind | None]
     audience_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))
+    late_joiners: Mapped[bool] = mapped_column(default=True)
+    max_batch_gas: Mapped[Gas | None]
+    max_fee_per_gas: Mapped[Wei | None]
+    max_total: Mapped[Wei | None]
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -78,7 +86,7 @@ class AirdropPreview(TenantMixin, Base):
 
 
 class RunState(StrEnum):
-    """Where an airdrop run is."""
+    """Where an airdrop run is; in standby everybody is served and late joiners may come."""
 
     PREPARING = "preparing"
     RUNNING = "running"
@@ -92,6 +100,8 @@ class AirdropRun(TenantMixin, Base):
     """One execution of an airdrop campaign over the audience frozen at publish.
 
     `paused_by` is the team member who paused it; a run that pauses by itself has a reason only.
+    `looked_at` is when late joiners were last looked for; `refused_reason` is why some of them
+    receive nothing.
     """
 
     __tablename__ = "airdrop_runs"
@@ -103,6 +113,9 @@ class AirdropRun(TenantMixin, Base):
     state: Mapped[RunState] = mapped_column(default=RunState.PREPARING)
     pause_reason: Mapped[str | None]
     paused_by: Mapped[str | None]
+    cancelled_by: Mapped[str | None]
+    looked_at: Mapped[datetime | None]
+    refused_reason: Mapped[str | None]
     recipient_count: Mapped[int]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

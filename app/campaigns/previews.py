@@ -17,6 +17,7 @@ from core.ids import new_id
 from minting import assets
 from minting.forecast import Forecast, forecast_drop
 from minting.models import DigitalAsset
+from minting.planner import GAS_CEILING
 
 _SECONDS_TO_FINAL = 4
 
@@ -51,7 +52,8 @@ def _forecast(session: Session, campaign: Campaign, asset: DigitalAsset) -> Fore
     assert asset.chain_id is not None  # live assets only
     lane = session.scalars(select(NonceLane).where(NonceLane.chain_id == asset.chain_id)).one()
     client = client_for(get_chain(session, asset.chain_id))
-    return forecast_drop(session, client, lane, asset, audience(campaign))
+    ceiling = campaign.max_batch_gas or GAS_CEILING
+    return forecast_drop(session, client, lane, asset, audience(campaign), ceiling=ceiling)
 
 
 def _report(asset: DigitalAsset, count: int, forecast: Forecast) -> dict[str, Any]:

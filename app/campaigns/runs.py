@@ -1,23 +1,24 @@
 """Airdrop runs: from frozen grants to delivered tokens, advanced by a periodic sweep."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from app.campaigns.errors import InvalidTransitionError
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from app.rewards.models import GrantSource, RewardLine
-from app.rewards.service import find_line, grant_many
-from chain.models import Outcome, Transaction
+from app.rewards.service import cancel_withdrawn, find_line, grant_many
 from core.events import emit
-from core.types import AssetId, Gas, UserId, Wei
-from minting import airdrops, passes, sending, settlement
-from minting.models import Batch, Plan, PlanKind
+from core.types import UserId
+from minting import airdrops, passes, sending, settlement, withdrawal
+from minting.airdrops import Drop, Limits
+from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
+from minting.planner import GAS_CEILING
 
-_OPEN = (RunState.PREPARING, RunState.RUNNING)
-_OVER = (RunState.COMPLETED, RunState.CANCELLED)
+OVER = (RunState.COMPLETED, RunState.CANCELLED)
+
+CANCELLED_BY_MEMBER = "cancelled by the team"
 
 
 def prepare(session: Session, run: AirdropRun, recipients: Select[UserId], *, at: datetime) -> int:
@@ -29,58 +30,101 @@ def prepare(session: Session, run: AirdropRun, recipients: Select[UserId], *, at
     Raises:
         StockExhaustedError, SupplyExhaustedError: fewer rewards are left.
     """
-    line = _line(session, run)
-    count = grant_many(
-        session, line, recipients, source=GrantSource.AIRDROP, source_id=run.id, at=at
-    )
+    count = grant(session, run, recipients, at=at)
     passes.freeze_queue(session, at=at)
     return count
 
 
+def grant(session: Session, run: AirdropRun, recipients: Select[UserId], *, at: datetime) -> int:
+    """These recipients have a grant and a queued token of the run; a repeat changes nothing.
+
+    Returns:
+        How many are new.
+
+    Raises:
+        StockExhaustedError, SupplyExhaustedError: fewer rewards are left.
+    """
+    return grant_many(
+        session,
+        line_of(session, run),
+        recipients,
+        source=GrantSource.AIRDROP,
+        source_id=run.id,
+        at=at,
+    )
+
+
 def advance(session: Session, *, at: datetime) -> None:
-    """Every open run of the merchant is one step further, if it can be.
+    """Every unfinished run of the merchant is one step further, if it can be.
 
     Locks: the runs, skipping those another process advances.
     """
     runs = session.scalars(
         select(AirdropRun)
-        .where(AirdropRun.state.in_((*_OPEN, RunState.PAUSED)))
-        # Oldest first: an asset's rounds reach its contract in the order they were taken.
-        .order_by(AirdropRun.id)
+        .where(AirdropRun.completed_at.is_(None))
+        .order_by(AirdropRun.id)  # the oldest is planned first
         .with_for_update(skip_locked=True)
     ).all()
     for run in runs:
-        if _plan(session, run) is None:
-            _plan_when_ready(session, run, at=at)
+        line, campaign = line_of(session, run), session.get_one(Campaign, run.campaign_id)
+        if run.state is RunState.CANCELLED:
+            _withdraw(session, run, line)
         else:
-            _follow(session, run, at=at)
+            _plan_more(session, run, line, campaign, at=at)
+        _conclude(session, run, line, campaign, at=at)
 
 
-def _plan_when_ready(session: Session, run: AirdropRun, *, at: datetime) -> None:
-    if run.paused_by is not None:
+def _plan_more(
+    session: Session, run: AirdropRun, line: RewardLine, campaign: Campaign, *, at: datetime
+) -> None:
+    """Who can be planned is; at first everybody at once, so nobody's pass may be missing."""
+    plan = _unfinished_plan(session, run)
+    run.pause_reason = None if plan is None else sending.blocking_reason(session, plan)
+    if plan is not None or run.paused_by is not None:
         return
-    line = _line(session, run)
-    assert line.round is not None  # taken when the grants were made
-    if airdrops.passes_missing(session, line.asset_id, line.round):
+    queue = airdrops.queue(session, line.id)
+    if run.started_at is None and queue.without_pass:
         run.pause_reason = passes.held_reason(session)
         passes.freeze_queue(session, at=at)
-        return
-    run.pause_reason = None
-    airdrops.plan_drop(session, line.asset_id, round_number=line.round, subject_id=run.id, at=at)
-    run.state, run.started_at = RunState.RUNNING, at
+    elif queue.ready:
+        planned = airdrops.plan_drop(session, _drop(run, line, campaign), at=at)
+        if planned is None:
+            run.pause_reason = _behind(session, line)
+        else:
+            line.round, run.started_at = planned.round, run.started_at or at
 
 
-def _follow(session: Session, run: AirdropRun, *, at: datetime) -> None:
-    plan = _plan(session, run)
-    assert plan is not None  # planned when the run left PREPARING
-    run.pause_reason = sending.blocking_reason(session, plan)
-    is_paused = run.paused_by is not None or run.pause_reason is not None
-    run.state = RunState.PAUSED if is_paused else RunState.RUNNING
-    if settlement.is_closed(session, plan):
+def _behind(session: Session, line: RewardLine) -> str | None:
+    """What an earlier drop of the asset waits for; nothing while it just runs."""
+    plan = airdrops.unfinished_plan(session, line.asset_id)
+    if plan is None:
+        return None
+    if plan.is_paused:
+        return "an earlier airdrop of the same collectible is paused"
+    return sending.blocking_reason(session, plan)
+
+
+def _conclude(
+    session: Session, run: AirdropRun, line: RewardLine, campaign: Campaign, *, at: datetime
+) -> None:
+    """The run's state says where it is; the last of it ends the run."""
+    is_served = (
+        run.started_at is not None
+        and settlement.is_closed(session, run.id)
+        and airdrops.queue(session, line.id) == airdrops.Queue(0, 0)
+    )
+    if run.state is RunState.CANCELLED:
+        run.completed_at = at if settlement.is_closed(session, run.id) else None
+    elif is_served and not (campaign.late_joiners and campaign.state is CampaignState.PUBLISHED):
         run.state, run.completed_at = RunState.COMPLETED, at
-        campaign = session.get_one(Campaign, run.campaign_id)
-        campaign.state, campaign.ended_at = CampaignState.ENDED, at
+        campaign.state, campaign.ended_at = CampaignState.ENDED, campaign.ended_at or at
         emit(session, "cohort.airdrop.completed", at=at, delivered=run.recipient_count)
+    elif run.paused_by is not None or run.pause_reason is not None:
+        run.state = RunState.PAUSED
+    elif run.started_at is None:
+        run.state = RunState.PREPARING
+    else:
+        run.state = RunState.STANDBY if is_served else RunState.RUNNING
 
 
 def pause(session: Session, run: AirdropRun, *, by: str) -> None:
@@ -94,9 +138,7 @@ def pause(session: Session, run: AirdropRun, *, by: str) -> None:
 
     Locks: the run, then its plan.
     """
-    session.refresh(run, with_for_update=True)
-    if run.state in _OVER:
-        raise InvalidTransitionError(run.state, "paused")
+    _lock_open(session, run, "paused")
     run.paused_by, run.state = run.paused_by or by, RunState.PAUSED
     _let_plan(session, run, is_paused=True)
 
@@ -109,105 +151,93 @@ def resume(session: Session, run: AirdropRun) -> None:
 
     Locks: the run, then its plan.
     """
-    session.refresh(run, with_for_update=True)
-    if run.state in _OVER:
-        raise InvalidTransitionError(run.state, "resumed")
+    _lock_open(session, run, "resumed")
     run.paused_by = None
-    plan = _let_plan(session, run, is_paused=False)
-    run.state = RunState.PREPARING if plan is None else RunState.RUNNING
+    _let_plan(session, run, is_paused=False)
+    run.state = RunState.PREPARING if run.started_at is None else RunState.RUNNING
 
 
-def _let_plan(session: Session, run: AirdropRun, *, is_paused: bool) -> Plan | None:
-    plan = _plan(session, run)
+def cancel(session: Session, run: AirdropRun, *, by: str, at: datetime) -> None:
+    """Nobody more receives anything from the run, but for those whose transaction is signed.
+
+    Raises:
+        InvalidTransitionError: it is over.
+
+    Locks: the run, then the asset, its batches and plans, the reward line.
+    """
+    _lock_open(session, run, "cancelled")
+    campaign = session.get_one(Campaign, run.campaign_id)
+    campaign.state, campaign.ended_at = CampaignState.ENDED, at
+    run.state, run.cancelled_by, run.pause_reason = RunState.CANCELLED, by, None
+    line = line_of(session, run)
+    _withdraw(session, run, line)
+    _conclude(session, run, line, campaign, at=at)
+    emit(session, "cohort.campaign.ended", at=at)
+
+
+def retry(session: Session, run: AirdropRun) -> int:
+    """Every batch of the run that is held, and can be, is tried again with the same bytes.
+
+    Returns:
+        How many are tried again.
+
+    Raises:
+        InvalidTransitionError: it is over.
+
+    Locks: the run, then the batches.
+    """
+    _lock_open(session, run, "tried again")
+    held = session.scalars(
+        select(Batch.id)
+        .join(Plan)
+        .where(*plans_of(run), Batch.state == BatchState.HELD)
+        .order_by(Batch.index)
+    ).all()
+    return sum(sending.release(session, batch_id) for batch_id in held)
+
+
+def _lock_open(session: Session, run: AirdropRun, action: str) -> None:
+    session.refresh(run, with_for_update=True)
+    if run.state in OVER:
+        raise InvalidTransitionError(run.state, action)
+
+
+def _withdraw(session: Session, run: AirdropRun, line: RewardLine) -> None:
+    """What nothing was signed for, or has failed for good by now, does not happen."""
+    drop = _drop(run, line, session.get_one(Campaign, run.campaign_id))
+    if withdrawal.withdraw(session, drop):
+        cancel_withdrawn(session, line, reason=CANCELLED_BY_MEMBER)
+    if withdrawal.give_round_back(session, drop):
+        line.round = None
+        session.flush()
+
+
+def _drop(run: AirdropRun, line: RewardLine, campaign: Campaign) -> Drop:
+    limits = Limits(
+        batch_gas=campaign.max_batch_gas or GAS_CEILING,
+        max_fee_per_gas=campaign.max_fee_per_gas,
+        max_total=campaign.max_total,
+    )
+    return Drop(line.id, line.asset_id, run.id, line.round, limits)
+
+
+def _let_plan(session: Session, run: AirdropRun, *, is_paused: bool) -> None:
+    plan = _unfinished_plan(session, run)
     if plan is not None:
         sending.set_paused(session, plan, is_paused=is_paused)
-    return plan
 
 
-def _line(session: Session, run: AirdropRun) -> RewardLine:
+def line_of(session: Session, run: AirdropRun) -> RewardLine:
+    """What the run gives."""
     line = find_line(session, run.campaign_id)
     assert line is not None  # publish refused otherwise
     return line
 
 
-def _plan(session: Session, run: AirdropRun) -> Plan | None:
-    """The run's drop, once its members' passes are active."""
-    return session.scalar(select(Plan).where(Plan.kind == PlanKind.DROP, Plan.subject_id == run.id))
+def plans_of(run: AirdropRun) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Which plans are the run's: the first for everybody, the others for late joiners."""
+    return Plan.kind == PlanKind.DROP, Plan.subject_id == run.id
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is, in numbers people watch.
-
-    Args:
-        delivered: members whose collectible is final on chain.
-        gas: gas of the drop's transactions so far; `fee` what they cost in wei.
-    """
-
-    state: RunState
-    total: int
-    delivered: int
-    waiting_for_pass: int
-    transactions_total: int
-    transactions_final: int
-    gas: Gas
-    fee: Wei
-    seconds: float
-    pause_reason: str | None
-    paused_by: str | None
-
-    @property
-    def is_open(self) -> bool:
-        """True while the numbers still move."""
-        return self.state in _OPEN
-
-    @property
-    def is_over(self) -> bool:
-        """True when nothing will happen any more."""
-        return self.state in _OVER
-
-    @property
-    def gas_a_recipient(self) -> int | None:
-        """Gas of one delivered member, rounded down."""
-        return self.gas // self.delivered if self.delivered else None
-
-
-def progress(session: Session, run: AirdropRun, *, at: datetime) -> Progress:
-    """The numbers of a run as they are now."""
-    line = _line(session, run)
-    plan = _plan(session, run)
-    total, final, gas, fee = _transactions(session, plan)
-    missing = 0
-    if run.state is RunState.PREPARING and line.round is not None:
-        missing = airdrops.passes_missing(session, AssetId(line.asset_id), line.round)
-    ended = run.completed_at or at
-    return Progress(
-        state=run.state,
-        total=run.recipient_count,
-        delivered=0 if plan is None else settlement.closed_recipients(session, plan),
-        waiting_for_pass=missing,
-        transactions_total=total,
-        transactions_final=final,
-        gas=gas,
-        fee=fee,
-        seconds=(ended - run.created_at).total_seconds(),
-        pause_reason=run.pause_reason,
-        paused_by=run.paused_by,
-    )
-
-
-def _transactions(session: Session, plan: Plan | None) -> tuple[int, int, Gas, Wei]:
-    if plan is None:
-        return 0, 0, Gas(0), Wei(0)
-    total, final, gas, fee = session.execute(
-        select(
-            func.count(Batch.id.distinct()),
-            func.count(Transaction.id).filter(Transaction.outcome == Outcome.SUCCESS),
-            func.coalesce(func.sum(Transaction.gas_used), 0),
-            func.coalesce(func.sum(Transaction.gas_used * Transaction.effective_gas_price), 0),
-        )
-        .select_from(Batch)
-        .outerjoin(Transaction, Transaction.batch_id == Batch.id)
-        .where(Batch.plan_id == plan.id)
-    ).one()
-    return total, final, Gas(int(gas or 0)), Wei(int(fee or 0))
+def _unfinished_plan(session: Session, run: AirdropRun) -> Plan | None:
+    return session.scalar(select(Plan).where(*plans_of(run), Plan.state != PlanState.DONE))

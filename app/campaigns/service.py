@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Select, func, select
@@ -28,7 +29,11 @@ from app.users.models import User, UserState
 from core.errors import InvalidError
 from core.events import emit
 from core.ids import new_id
-from core.types import AssetId, CampaignId, RunId, UserId
+from core.types import AssetId, CampaignId, Gas, RunId, UserId, Wei
+from minting.planner import GAS_CEILING
+
+LEAST_BATCH_GAS = Gas(3_000_000)
+"""A whole pass batch is in one transaction, whatever the limit."""
 
 AUDIENCE_MISSING = "Choose who the airdrop is for."
 STALE_SHARE = 50
@@ -100,6 +105,81 @@ def choose_audience(session: Session, campaign: Campaign, kind: AudienceKind) ->
     must_be_draft(campaign, "edited")
     campaign.audience_kind = kind
     session.flush()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How an airdrop is delivered.
+
+    Args:
+        late_joiners: whether who joins while it is published receives it, too.
+        max_batch_gas: planned gas of one transaction.
+        max_fee_per_gas: wei per gas.
+        max_total: wei, over all its transactions.
+    """
+
+    late_joiners: bool = True
+    max_batch_gas: Gas | None = None
+    max_fee_per_gas: Wei | None = None
+    max_total: Wei | None = None
+
+
+def choose_delivery(session: Session, campaign: Campaign, delivery: Delivery) -> None:
+    """The draft is delivered within these limits.
+
+    Raises:
+        InvalidError: `fields` names what must change.
+        InvalidTransitionError: it is no draft any more.
+    """
+    must_be_draft(campaign, "edited")
+    fields = {}
+    gas = delivery.max_batch_gas
+    if gas is not None and not LEAST_BATCH_GAS <= gas <= GAS_CEILING:
+        fields["max_batch_gas"] = f"Between {LEAST_BATCH_GAS:,} and {GAS_CEILING:,}."
+    if delivery.max_fee_per_gas == 0:
+        fields["max_fee_per_gas"] = "More than 0, or empty."
+    if delivery.max_total == 0:
+        fields["max_total"] = "More than 0, or empty."
+    if fields:
+        raise InvalidError("The limits cannot be used.", fields=fields)
+    campaign.late_joiners = delivery.late_joiners
+    campaign.max_batch_gas = gas
+    campaign.max_fee_per_gas, campaign.max_total = delivery.max_fee_per_gas, delivery.max_total
+    session.flush()
+
+
+def end(session: Session, campaign: Campaign, *, title: str, at: datetime) -> None:
+    """Nobody joins any more; who was promised the reward still receives it.
+
+    Args:
+        title: the internal title as somebody typed it, to be sure.
+
+    Raises:
+        InvalidError: another title.
+        InvalidTransitionError: it is not published.
+
+    Locks: the campaign.
+    """
+    session.refresh(campaign, with_for_update=True)
+    if campaign.state is not CampaignState.PUBLISHED:
+        raise InvalidTransitionError(campaign.state, "ended")
+    check_typed(campaign, title)
+    campaign.state, campaign.ended_at = CampaignState.ENDED, at
+    session.flush()
+    emit(session, "cohort.campaign.ended", at=at)
+
+
+def check_typed(campaign: Campaign, title: str) -> None:
+    """Somebody typed the campaign's internal title, because what follows cannot be undone.
+
+    Raises:
+        InvalidError: it is another.
+    """
+    if title.strip() != campaign.internal_title:
+        raise InvalidError(
+            "The title does not match.",
+            fields={"title": f"Type “{campaign.internal_title}” exactly as it stands here."},
+        )
 
 
 def choose_reward(session: Session, campaign: Campaign, asset_id: AssetId) -> None:

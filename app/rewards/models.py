@@ -13,7 +13,9 @@ from core.types import AssetId, CampaignId, GrantId, RewardLineId, UserId
 
 
 class RewardLine(TenantMixin, Base):
-    """One reward in one campaign; `round` is its own round of the asset's contract."""
+    """One reward in one campaign; `round` is its own round of the asset's contract, taken when the
+    first of it is planned.
+    """
 
     __tablename__ = "reward_lines"
     __table_args__ = (
@@ -51,7 +53,10 @@ class GrantState(StrEnum):
 
 
 class Grant(TenantMixin, Base):
-    """This source gives this reward to this recipient, once: the natural key says so."""
+    """This source gives this reward to this recipient, once: the natural key says so.
+
+    `reason` says why one was cancelled.
+    """
 
     __tablename__ = "grants"
     __table_args__ = (
@@ -77,5 +82,6 @@ class Grant(TenantMixin, Base):
     ordinal: Mapped[int] = mapped_column(default=0)
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
     state: Mapped[GrantState] = mapped_column(default=GrantState.PENDING)
+    reason: Mapped[str | None]
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]

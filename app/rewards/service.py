@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Select, Text, cast, func, literal, select, update
+from sqlalchemy import CTE, Select, Text, cast, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.rewards.errors import RewardNotLiveError, StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
-from core.db import sql_id
+from core.db import change, sql_id
 from core.events import emit_each
 from core.ids import new_id
 from core.types import AssetId, BatchId, CampaignId, RewardLineId, UserId
@@ -76,13 +76,11 @@ def grant_many(
     Locks: the reward line, then the asset.
     """
     session.refresh(line, with_for_update=True)
-    if line.round is None:
-        line.round = airdrops.open_round(session, line.asset_id)
     granted = _granted(line, users, source=source, source_id=source_id, at=at)
     count = airdrops.request_tokens(
         session,
         line.asset_id,
-        round_number=line.round,
+        drop_id=line.id,
         grants=select(granted.c.id, granted.c.user_id),
         at=at,
     )
@@ -121,6 +119,31 @@ def _take_stock(line: RewardLine, count: int) -> None:
     if left is not None and count > left:
         raise StockExhaustedError(count, left)
     line.granted_count += count
+
+
+def cancel_withdrawn(session: Session, line: RewardLine, *, reason: str) -> int:
+    """Open grants of the line whose token was withdrawn are cancelled, and their stock is free.
+
+    Returns:
+        How many there were.
+
+    Locks: the reward line.
+    """
+    session.refresh(line, with_for_update=True)
+    open_grants = (
+        update(Grant)
+        .where(
+            Grant.reward_line_id == line.id,
+            Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
+            ~exists().where(Token.grant_id == Grant.id),
+        )
+        .values(state=GrantState.CANCELLED, reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+    count = change(session, open_grants)
+    line.granted_count -= count
+    session.flush()
+    return count
 
 
 def close_delivered(session: Session, *, at: datetime) -> int:

@@ -75,6 +75,7 @@ class Installation:
             campaigns.describe(session, campaign, title="Welcome", description="")
             campaigns.choose_audience(session, campaign, AudienceKind.ALL)
             campaigns.choose_reward(session, campaign, asset_id)
+            campaigns.choose_delivery(session, campaign, campaigns.Delivery(late_joiners=False))
             campaign_id = campaign.id
         self.publish(campaign_id)
         return campaign_id

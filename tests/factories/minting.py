@@ -17,7 +17,8 @@ from chain import pipeline
 from chain.models import Outcome, Transaction, TransactionState
 from core.ids import new_id
 from core.types import AssetId, LaneId, UserId
-from minting import passes, plans
+from minting import airdrops, passes, plans
+from minting.airdrops import Drop
 from minting.models import (
     Batch,
     BatchState,
@@ -28,6 +29,7 @@ from minting.models import (
     PassState,
     Plan,
     PlanKind,
+    PlanState,
     Transferability,
 )
 from minting.plans import FrozenBatch, Target
@@ -110,6 +112,24 @@ def grant(
     source = source_id or new_id()
     chosen = select(User.id).where(User.id.in_(users))
     return grant_many(session, line, chosen, source=GrantSource.AIRDROP, source_id=source, at=NOW)
+
+
+def plan_drop(session: Session, line: RewardLine, *, subject_id: UUID | None = None) -> Plan:
+    """Everybody of the line whose pass is active is planned."""
+    drop = Drop(line.id, line.asset_id, subject_id or new_id(), line.round)
+    planned = airdrops.plan_drop(session, drop, at=NOW)
+    assert planned is not None
+    line.round = planned.round
+    session.flush()
+    return planned.plan
+
+
+def finish(session: Session, plan: Plan) -> None:
+    """The plan is done, as if all of it were on the chain."""
+    for batch in plan.batches:
+        batch.state, batch.settled_at = BatchState.FINAL, NOW
+    plan.state = PlanState.DONE
+    session.flush()
 
 
 def make_plan(

@@ -4,28 +4,34 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.rewards.models import RewardLine
 from chain.bindings import digital_asset as binding
 from core.ids import new_id
 from core.types import UserId
-from minting import airdrops
+from minting import airdrops, passes
+from minting.airdrops import Drop, Queue
 from minting.errors import SupplyExhaustedError
-from minting.models import Batch, DigitalAsset, MembershipPass, Plan, Token, TokenState
+from minting.models import DigitalAsset, MembershipPass, Plan, Token, TokenState
 from tests.conftest import NOW
 from tests.factories.chain import make_chain
 from tests.factories.minting import (
     activate_passes,
+    finish,
     grant,
     make_asset,
     make_line,
     make_members,
     make_pass_contract,
+    plan_drop,
 )
 
 
-def plan(session: Session, asset: DigitalAsset, *, round_number: int = 0) -> Plan:
-    return airdrops.plan_drop(
-        session, asset.id, round_number=round_number, subject_id=new_id(), at=NOW
-    )
+def plan(session: Session, asset: DigitalAsset) -> Plan:
+    """The drop of the asset's first line that has no round yet."""
+    lines = select(RewardLine).where(RewardLine.asset_id == asset.id, RewardLine.round.is_(None))
+    line = session.scalars(lines.order_by(RewardLine.id)).first()
+    assert line is not None
+    return plan_drop(session, line)
 
 
 @pytest.fixture
@@ -40,11 +46,8 @@ def members(session: Session) -> list[UserId]:
     return found
 
 
-class TestOpenRound:
-    def test_rounds_are_numbered_without_gaps(self, session: Session) -> None:
-        make_chain(session)
-        asset = make_asset(session)
-        assert [airdrops.open_round(session, asset.id) for _ in range(3)] == [0, 1, 2]
+def whole(*sizes: int) -> list[binding.Bits]:
+    return [binding.bitmap(range(size)) for size in sizes]
 
 
 class TestRequestTokens:
@@ -56,7 +59,7 @@ class TestRequestTokens:
         rows = session.scalars(select(Token)).all()
         assert {row.user_id for row in rows} == set(members)
         assert {(row.state, row.round, row.token_id) for row in rows} == {
-            (TokenState.QUEUED, 0, None)
+            (TokenState.QUEUED, None, None)
         }
         assert asset.minted_count == 9
 
@@ -93,16 +96,19 @@ class TestRequestTokens:
         assert asset.minted_count == 0
 
 
-class TestPassesMissing:
-    def test_counts_recipients_without_an_active_pass(
+class TestQueue:
+    def test_counts_recipients_by_whether_their_pass_is_active(
         self, session: Session, members: list[UserId]
     ) -> None:
         asset = make_asset(session)
         late = make_members(session, 2)
-        grant(session, make_line(session, asset), [*members, *late])
-        assert airdrops.passes_missing(session, asset.id, 0) == 2
+        line = make_line(session, asset)
+        grant(session, line, [*members, *late])
+        assert airdrops.queue(session, line.id) == Queue(ready=9, without_pass=2)
         activate_passes(session)
-        assert airdrops.passes_missing(session, asset.id, 0) == 0
+        assert airdrops.queue(session, line.id) == Queue(ready=11, without_pass=0)
+        plan_drop(session, line)
+        assert airdrops.queue(session, line.id) == Queue(0, 0)
 
 
 class TestPlanDrop:
@@ -140,7 +146,8 @@ class TestPlanDrop:
         parts = [(number or 0, [index or 0]) for number, index in places]
         expected = binding.encode_drop_lists(round=0, places=parts, nonce=1)
         assert batch.calldata == expected
-        assert batch.chain_key == f"drop:{asset.id}:0:lists:0-2"
+        assert batch.chain_key.startswith(f"drop:{asset.id}:0:")
+        assert batch.data_nonce == 1
         assert batch.recipient_count == 3
         assert asset.next_data_nonce == 2
 
@@ -166,21 +173,64 @@ class TestPlanDrop:
         asset = make_asset(session)
         for number in (0, 1):
             grant(session, make_line(session, asset), members)
-            plan(session, asset, round_number=number)
-        drops = select(Batch.chain_key).where(Batch.chain_key.startswith("drop:"))
-        keys = session.scalars(drops.order_by(Batch.chain_key)).all()
-        assert keys == [f"drop:{asset.id}:{number}:bits:0-2" for number in (0, 1)]
+            planned = plan(session, asset)
+            assert planned.batches[0].calldata == binding.encode_drop(
+                round=number, batches=[0, 1, 2], bits=whole(4, 3, 2), nonce=0
+            )
+            finish(session, planned)
+        assert asset.next_round == 2
 
-    def test_another_rounds_tokens_are_left_alone(
+    def test_the_next_waits_until_the_one_before_is_over(
         self, session: Session, members: list[UserId]
     ) -> None:
         asset = make_asset(session)
-        grant(session, make_line(session, asset), members[:2])
-        grant(session, make_line(session, asset), members[:3])
-        plan(session, asset, round_number=1)
-        states = session.execute(select(Token.round, Token.state).order_by(Token.round)).all()
-        assert [state for number, state in states if number == 0] == [TokenState.QUEUED] * 2
-        assert [state for number, state in states if number == 1] == [TokenState.MINTING] * 3
+        first, second = make_line(session, asset), make_line(session, asset)
+        grant(session, first, members)
+        grant(session, second, members)
+        planned = plan_drop(session, first)
+        drop = Drop(second.id, asset.id, new_id(), second.round)
+        assert airdrops.plan_drop(session, drop, at=NOW) is None
+        assert asset.next_round == 1
+        finish(session, planned)
+        assert plan_drop(session, second).batches
+        assert (first.round, second.round) == (0, 1)
+
+    def test_another_lines_tokens_are_left_alone(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        first, second = make_line(session, asset), make_line(session, asset)
+        grant(session, first, members[:2])
+        grant(session, second, members[:3])
+        plan_drop(session, second)
+        states = session.execute(select(Token.drop_id, Token.state)).all()
+        assert [state for drop, state in states if drop == first.id] == [TokenState.QUEUED] * 2
+        assert [state for drop, state in states if drop == second.id] == [TokenState.MINTING] * 3
+
+    def test_whoever_joins_late_is_planned_into_the_same_round(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset, source = make_asset(session), new_id()
+        line = make_line(session, asset)
+        grant(session, line, members[:2], source_id=source)
+        finish(session, plan_drop(session, line))
+        grant(session, line, members, source_id=source)
+        late = plan_drop(session, line)
+        assert (line.round, asset.next_round) == (0, 1)
+        assert sum(batch.recipient_count for batch in late.batches) == 7
+        session.expire_all()
+        assert {token.round for token in session.scalars(select(Token))} == {0}
+
+    def test_who_has_no_active_pass_waits_for_the_next_plan(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset, late = make_asset(session), make_members(session, 2)
+        line = make_line(session, asset)
+        grant(session, line, [*members, *late])
+        passes.freeze_queue(session, at=NOW)  # numbered, and not on the chain yet
+        [batch] = plan_drop(session, line).batches
+        assert batch.recipient_count == 9
+        assert airdrops.queue(session, line.id) == Queue(ready=0, without_pass=2)
 
 
 class TestOutsideTheBatches:
@@ -222,6 +272,6 @@ class TestOutsideTheBatches:
         asset = make_asset(session)
         grant(session, make_line(session, asset), [*members[:1], *members[4:6], *alone])
         lists, mint = plan(session, asset).batches
-        assert lists.chain_key == f"drop:{asset.id}:0:lists:0-1"
+        assert (lists.data_nonce, mint.data_nonce) == (1, 2)
         assert mint.chain_key == f"mint:{asset.id}:2"
         assert asset.next_data_nonce == 3

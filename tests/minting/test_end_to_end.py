@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 
 from app.campaigns.models import Campaign, CampaignState, RunState
 from app.campaigns.previews import newest
+from app.campaigns.progress import progress
 from app.campaigns.queries import find_run
-from app.campaigns.runs import progress
 from app.engine import step
 from app.rewards.models import Grant, GrantState
 from chain.client import ChainClient

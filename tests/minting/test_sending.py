@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from chain import pipeline
-from chain.errors import ChainUnavailableError, RpcError
+from chain import pipeline, replacements
+from chain.errors import ChainUnavailableError, FeeCapReachedError, RpcError
 from chain.models import LaneState, NonceLane, TransactionKind
 from core.db import unit_of_work
 from core.ids import new_id
@@ -362,3 +362,67 @@ class TestPausedPlans:
             later = session.scalars(select(Batch).where(Batch.calldata == b"\x02")).one().plan
             reason = sending.blocking_reason(session, later)
         assert reason == "an earlier airdrop of the same collectible is paused"
+
+
+class TestLimits:
+    def limit(self, desk: Desk, **limits: int | None) -> None:
+        with unit_of_work(merchant=desk.merchant) as session:
+            for plan in session.scalars(select(Plan)):
+                for name, value in limits.items():
+                    setattr(plan, name, value)
+
+    def reason(self, desk: Desk) -> str | None:
+        with unit_of_work(merchant=desk.merchant) as session:
+            return sending.blocking_reason(session, session.scalars(select(Plan)).one())
+
+    def test_dear_gas_is_waited_for(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", kind=PlanKind.DROP)
+        self.limit(desk, max_fee_per_gas=2_000_000_000)
+        fake = FakeChain()
+        fake.base_fee = Wei(2_000_000_001)
+        assert assign(desk, fake) == 0
+        assert self.reason(desk) == "gas costs 2.000000001 gwei now, the airdrop pays 2 gwei"
+        assert desk.lane().next_nonce == 0
+        fake.base_fee = Wei(1_500_000_000)
+        assert assign(desk, fake) == 1
+        assert self.reason(desk) is None
+        assert desk.attempts()[0].max_fee_per_gas == 2_000_000_000
+
+    def test_no_later_fee_passes_the_limit(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", kind=PlanKind.DROP)
+        self.limit(desk, max_fee_per_gas=3_100_000_000)
+        fake = FakeChain()
+        assign(desk, fake)
+        with (
+            pytest.raises(FeeCapReachedError, match="3100000000"),
+            unit_of_work(merchant=desk.merchant) as session,
+        ):
+            replacements.speed_up(session, desk.transactions()[0].id, at=NOW)
+
+    def test_the_whole_may_cost_so_much(self, desk: Desk) -> None:
+        with unit_of_work(merchant=desk.merchant) as session:
+            make_plan(session, b"\x01", b"\x02", subject_id=new_id(), contract=PASS_ADDRESS)
+        fake = FakeChain()
+        self.limit(desk, max_total=66_000 * 2_000_000_000)
+        assert assign(desk, fake) == 1
+        assert desk.attempts()[0].max_fee_per_gas == 2_000_000_000
+        watch(desk, fake)
+        fake.mine()
+        watch(desk, fake)
+        paid = desk.transactions()[0].fee_paid or 0
+        self.limit(desk, max_total=paid + 66_000 * fake.base_fee - 1)
+        assert assign(desk, fake) == 0
+        assert "would pass the airdrop's limit" in (self.reason(desk) or "")
+        self.limit(desk, max_total=paid + 66_000 * fake.base_fee)
+        assert assign(desk, fake) == 1
+        assert desk.attempts()[1].max_fee_per_gas == fake.base_fee
+
+    def test_a_poor_relayer_is_named(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", kind=PlanKind.DROP)
+        fake = FakeChain()
+        fake.money = Wei(1)
+        assert assign(desk, fake) == 0
+        assert "fund it" in (self.reason(desk) or "")
+        fake.money = Wei(10**18)
+        assert assign(desk, fake) == 1
+        assert self.reason(desk) is None

@@ -11,7 +11,7 @@ from chain.models import NonceLane, Outcome, Transaction, TransactionState
 from chain.networks import find_contract
 from core.db import unit_of_work
 from core.events import Event
-from minting import airdrops, passes, sending, settlement
+from minting import passes, sending, settlement
 from minting.models import (
     BatchState,
     ContractState,
@@ -34,6 +34,7 @@ from tests.factories.minting import (
     make_members,
     make_pass_contract,
     make_plan,
+    plan_drop,
 )
 from tests.factories.wallets import CONTRACT
 
@@ -106,7 +107,7 @@ class TestSuccess:
         asset = make_asset(session)
         line = make_line(session, asset)
         grant(session, line, members)
-        plan = airdrops.plan_drop(session, asset.id, round_number=0, subject_id=line.id, at=NOW)
+        plan = plan_drop(session, line)
         execute(session, lane.id, plan.batches[0], Outcome.SUCCESS)
         settlement.settle(session, at=NOW)
         session.expire_all()

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from app.accounts.models import Merchant, TeamRole
 from app.campaigns import runs, service
-from app.campaigns.models import AirdropRun, RunState
+from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from core.db import unit_of_work
 from core.ids import encode_id
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
@@ -25,15 +25,23 @@ PAUSED = "The airdrop is paused"
 
 
 @pytest.fixture
-def page(merchant: Merchant) -> str:
-    """The page of a run that waits for the passes of its two members."""
+def draft(merchant: Merchant) -> str:
+    """The page of a draft for two members who wait for their passes."""
     with unit_of_work(merchant=merchant.id) as session:
         make_pass_contract(session)
         make_members(session, "ada@example.com", "bob@example.com")
         campaign = make_campaign(session)
         service.choose_reward(session, campaign, make_asset(session).id)
-        service.publish(session, campaign, make_preview(session, campaign), at=NOW)
         return f"/admin/campaigns/{encode_id('cmp', campaign.id)}"
+
+
+@pytest.fixture
+def page(merchant: Merchant, draft: str) -> str:
+    """The same, published."""
+    with unit_of_work(merchant=merchant.id) as session:
+        campaign = session.scalars(select(Campaign)).one()
+        service.publish(session, campaign, make_preview(session, campaign), at=NOW)
+    return draft
 
 
 def advance(
@@ -56,7 +64,7 @@ class TestHeldPasses:
     def test_show_their_reason_while_the_airdrop_waits_for_them(
         self, admin: TestClient, merchant: Merchant, page: str
     ) -> None:
-        assert advance(merchant, BatchState.HELD, REASON) == (RunState.PREPARING, REASON)
+        assert advance(merchant, BatchState.HELD, REASON) == (RunState.PAUSED, REASON)
         for headers in (HTML, {**HTML, "hx-request": "true"}):
             text = admin.get(page, headers=headers).text
             assert PAUSED in text and REASON in text
@@ -78,11 +86,11 @@ class TestHeldPasses:
         assert REASON not in admin.get(page, headers=HTML).text
 
 
-def press(client: TestClient, page: str, act: str) -> tuple[int, str | None]:
+def press(client: TestClient, page: str, act: str, **fields: str) -> tuple[int, str | None]:
     """Status and target of a button on the page."""
-    token = token_in(client.get(page, headers=HTML).text)
+    token = token_in(client.get(page, headers=HTML, follow_redirects=True).text)
     headers = {"origin": ORIGIN, "x-csrf-token": token, **HTML}
-    answer = client.post(f"{page}/{act}", headers=headers)
+    answer = client.post(f"{page}/{act}", headers=headers, data=fields)
     return answer.status_code, answer.headers.get("location")
 
 
@@ -96,16 +104,17 @@ class TestPause:
         assert press(admin, page, "resume") == (303, page)
         assert PAUSED not in admin.get(page, headers=HTML).text
 
-    @pytest.mark.parametrize("act", ["pause", "resume"])
+    @pytest.mark.parametrize("act", ["pause", "resume", "retry", "end", "cancel"])
     def test_an_analyst_is_refused(
         self, browse: Browse, merchant: Merchant, page: str, act: str
     ) -> None:
         client = browser_as(browse, merchant, TeamRole.ANALYST)
         assert press(client, page, act) == (403, None)
         with unit_of_work(merchant=merchant.id) as session:
-            assert session.scalars(select(AirdropRun)).one().paused_by is None
+            run = session.scalars(select(AirdropRun)).one()
+            assert (run.paused_by, run.cancelled_by) == (None, None)
 
-    @pytest.mark.parametrize("act", ["pause", "resume"])
+    @pytest.mark.parametrize("act", ["pause", "resume", "retry", "end", "cancel"])
     def test_a_draft_has_nothing_to_pause(
         self, admin: TestClient, merchant: Merchant, page: str, act: str
     ) -> None:
@@ -115,3 +124,98 @@ class TestPause:
         token = token_in(admin.get(page, headers=HTML).text)
         headers = {"origin": ORIGIN, "x-csrf-token": token, **HTML}
         assert admin.post(f"{path}/{act}", headers=headers).status_code == 409
+
+
+class TestEnd:
+    @pytest.mark.parametrize("act", ["end", "cancel"])
+    def test_another_title_changes_nothing(
+        self, admin: TestClient, merchant: Merchant, page: str, act: str
+    ) -> None:
+        assert press(admin, page, act, title="Something else") == (422, None)
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(Campaign)).one().state is CampaignState.PUBLISHED
+
+    def test_ended_it_lets_nobody_in(
+        self, admin: TestClient, merchant: Merchant, page: str
+    ) -> None:
+        assert press(admin, page, "end", title="Thanks, internally") == (303, page)
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(Campaign)).one().state is CampaignState.ENDED
+            assert session.scalars(select(AirdropRun)).one().state is RunState.PREPARING
+        assert press(admin, page, "end", title="Thanks, internally") == (409, None)
+
+    def test_cancelled_it_says_so(self, admin: TestClient, merchant: Merchant, page: str) -> None:
+        assert press(admin, page, "cancel", title="Thanks, internally") == (303, page)
+        text = admin.get(page, headers=HTML).text
+        assert "Cancelled by" in text and "Cancelled" in text
+        assert 'hx-trigger="every 1s"' not in text and f'action="{page}/pause"' not in text
+        assert press(admin, page, "resume") == (409, None)
+
+
+class TestDelivery:
+    def test_what_is_typed_is_kept_to_the_last_digit(
+        self, admin: TestClient, merchant: Merchant, draft: str
+    ) -> None:
+        fields = {"late_joiners": "true", "max_fee_per_gas": "1.5", "max_total": "0.1"}
+        assert press(admin, draft, "delivery", **fields) == (303, f"{draft}/review")
+        with unit_of_work(merchant=merchant.id) as session:
+            found = session.scalars(select(Campaign)).one()
+            assert (found.max_fee_per_gas, found.max_total) == (1_500_000_000, 10**17)
+            assert (found.late_joiners, found.max_batch_gas) == (True, None)
+        text = admin.get(f"{draft}/delivery", headers=HTML).text
+        assert 'value="1.5"' in text and 'value="0.1"' in text
+
+    def test_an_unticked_box_is_a_no(
+        self, admin: TestClient, merchant: Merchant, draft: str
+    ) -> None:
+        assert press(admin, draft, "delivery")[0] == 303
+        with unit_of_work(merchant=merchant.id) as session:
+            assert not session.scalars(select(Campaign)).one().late_joiners
+
+    @pytest.mark.parametrize(
+        ("field", "typed"),
+        [
+            ("max_fee_per_gas", "cheap"),
+            ("max_fee_per_gas", "-1"),
+            ("max_fee_per_gas", "0"),
+            ("max_total", "0.0000000000000000001"),
+            ("max_total", "NaN"),
+            ("max_total", "1e99"),
+            ("max_batch_gas", "100000"),
+            ("max_batch_gas", "16000000"),
+        ],
+    )
+    def test_what_is_no_limit_comes_back_as_typed(
+        self, admin: TestClient, draft: str, field: str, typed: str
+    ) -> None:
+        token = token_in(admin.get(draft, headers=HTML, follow_redirects=True).text)
+        headers = {"origin": ORIGIN, "x-csrf-token": token, **HTML}
+        answer = admin.post(f"{draft}/delivery", headers=headers, data={field: typed})
+        assert answer.status_code == 422
+        assert f'value="{typed}"' in answer.text and f'id="error-{field}"' in answer.text
+
+
+class TestRecipients:
+    def test_everybody_is_there_with_state_and_reason(
+        self, admin: TestClient, merchant: Merchant, page: str
+    ) -> None:
+        text = admin.get(f"{page}/recipients", headers=HTML).text
+        assert "ada@example.com" in text and "bob@example.com" in text and "Queued" in text
+        press(admin, page, "cancel", title="Thanks, internally")
+        text = admin.get(f"{page}/recipients?state=cancelled", headers=HTML).text
+        assert "ada@example.com" in text and "Cancelled by the team" in text
+
+    def test_they_are_found_and_filtered(self, admin: TestClient, page: str) -> None:
+        text = admin.get(f"{page}/recipients?q=ada", headers=HTML).text
+        assert "ada@example.com" in text and "bob@example.com" not in text
+        assert "Nobody here" in admin.get(f"{page}/recipients?state=failed", headers=HTML).text
+
+    def test_they_are_a_file(self, admin: TestClient, page: str) -> None:
+        answer = admin.get(f"{page}/recipients.csv", headers=HTML)
+        lines = answer.text.splitlines()
+        assert lines[0] == "email,state,reason,token,transaction,delivered"
+        assert sorted(line.split(",")[:2] for line in lines[1:]) == [
+            ["ada@example.com", "queued"],
+            ["bob@example.com", "queued"],
+        ]
+        assert len(admin.get(f"{page}/recipients.csv?q=bob").text.splitlines()) == 2

@@ -1,14 +1,19 @@
 """A run follows its drop: it pauses when a batch is held, and goes on when it is released."""
 
+from datetime import timedelta
+
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.campaigns import runs, service
+from app.campaigns import latecomers, runs, service
 from app.campaigns.errors import InvalidTransitionError
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
+from app.campaigns.progress import progress
+from app.campaigns.service import Delivery
+from app.rewards.models import Grant, GrantState, RewardLine
 from app.rewards.service import close_delivered
-from minting.models import Batch, BatchState, Plan, PlanState, Token, TokenState
+from minting.models import Batch, BatchState, DigitalAsset, Plan, PlanState, Token, TokenState
 from tests.conftest import NOW
 from tests.factories.brand import (
     make_asset,
@@ -21,12 +26,19 @@ from tests.factories.minting import activate_passes
 
 
 @pytest.fixture
-def run(session: Session) -> AirdropRun:
-    """A published airdrop to three members whose passes are active, planned."""
+def campaign(session: Session) -> Campaign:
+    """A draft for three members; nobody joins late."""
     make_pass_contract(session)
     make_members(session, *(f"m{n}@example.com" for n in range(3)))
     campaign = make_campaign(session)
     service.choose_reward(session, campaign, make_asset(session).id)
+    service.choose_delivery(session, campaign, Delivery(late_joiners=False))
+    return campaign
+
+
+@pytest.fixture
+def run(session: Session, campaign: Campaign) -> AirdropRun:
+    """A published airdrop to three members whose passes are active, planned."""
     run = service.publish(session, campaign, make_preview(session, campaign), at=NOW)
     activate_passes(session)
     runs.advance(session, at=NOW)
@@ -131,3 +143,144 @@ class TestPause:
         for act in (lambda: runs.pause(session, run, by="x"), lambda: runs.resume(session, run)):
             with pytest.raises(InvalidTransitionError, match="is completed cannot be"):
                 act()
+
+
+def serve(session: Session, run: AirdropRun) -> None:
+    """Everything planned is on the chain, and the run has looked."""
+    batches = session.scalars(
+        select(Batch).join(Plan).where(Plan.subject_id == run.id, Batch.state == BatchState.PLANNED)
+    ).all()
+    for batch in batches:
+        batch.state, batch.settled_at, batch.plan.state = BatchState.FINAL, NOW, PlanState.DONE
+        owned = update(Token).where(Token.batch_id == batch.id).values(state=TokenState.OWNED)
+        session.execute(owned)
+    session.flush()
+    close_delivered(session, at=NOW)
+    session.expire_all()
+    runs.advance(session, at=NOW)
+
+
+def states(session: Session) -> list[GrantState]:
+    return sorted(session.scalars(select(Grant.state)))
+
+
+class TestCancel:
+    def test_what_was_not_signed_does_not_happen(self, run: AirdropRun, session: Session) -> None:
+        runs.cancel(session, run, by="ana@example.com", at=NOW)
+        assert (run.state, run.cancelled_by, run.completed_at) == (
+            *(RunState.CANCELLED, "ana@example.com", NOW),
+        )
+        campaign = session.get_one(Campaign, run.campaign_id)
+        assert (campaign.state, campaign.ended_at) == (CampaignState.ENDED, NOW)
+        assert states(session) == [GrantState.CANCELLED] * 3
+        line = session.scalars(select(RewardLine)).one()
+        asset = session.scalars(select(DigitalAsset)).one()
+        assert (line.granted_count, line.round) == (0, None)
+        assert (asset.minted_count, asset.next_round) == (0, 0)
+        numbers = progress(session, run, at=NOW)
+        assert (numbers.cancelled, numbers.delivered, numbers.transactions_total) == (3, 0, 0)
+
+    def test_what_was_signed_is_delivered(self, run: AirdropRun, session: Session) -> None:
+        _, batch = drop(session, run)
+        batch.state = BatchState.ASSIGNED
+        session.flush()
+        runs.cancel(session, run, by="ana@example.com", at=NOW)
+        assert (run.state, run.completed_at) == (RunState.CANCELLED, None)
+        batch.state = BatchState.PLANNED
+        serve(session, run)
+        assert states(session) == [GrantState.DELIVERED] * 3
+        assert (run.state, run.completed_at) == (RunState.CANCELLED, NOW)
+
+    def test_the_next_airdrop_of_the_collectible_goes_on(
+        self, run: AirdropRun, session: Session
+    ) -> None:
+        other = make_campaign(session, "More")
+        service.choose_reward(session, other, session.scalars(select(DigitalAsset)).one().id)
+        after = service.publish(session, other, make_preview(session, other), at=NOW)
+        runs.pause(session, run, by="ana@example.com")
+        runs.advance(session, at=NOW)
+        assert after.state is RunState.PAUSED and "is paused" in (after.pause_reason or "")
+        runs.cancel(session, run, by="ana@example.com", at=NOW)
+        runs.advance(session, at=NOW)
+        assert (after.state, after.pause_reason) == (RunState.RUNNING, None)
+        lines = session.scalars(select(RewardLine).order_by(RewardLine.id)).all()
+        assert [line.round for line in lines] == [None, 0]
+
+    def test_it_is_done_once(self, run: AirdropRun, session: Session) -> None:
+        runs.cancel(session, run, by="ana@example.com", at=NOW)
+        for act in (runs.resume, runs.retry):
+            with pytest.raises(InvalidTransitionError, match="is cancelled cannot be"):
+                act(session, run)
+        with pytest.raises(InvalidTransitionError, match="is cancelled cannot be cancelled"):
+            runs.cancel(session, run, by="ana@example.com", at=NOW)
+
+
+class TestRetry:
+    def test_what_failed_is_tried_again(self, run: AirdropRun, session: Session) -> None:
+        plan, batch = drop(session, run)
+        plan.state, batch.state, batch.held_reason = PlanState.HELD, BatchState.HELD, "no gas"
+        session.flush()
+        assert progress(session, run, at=NOW).failed == 3
+        assert runs.retry(session, run) == 1
+        assert (plan.state, batch.state) == (PlanState.RUNNING, BatchState.PLANNED)
+        assert runs.retry(session, run) == 0
+
+
+class TestLateJoiners:
+    @pytest.fixture
+    def open_run(self, session: Session, campaign: Campaign) -> AirdropRun:
+        """An airdrop that serves late joiners, after it has served everybody of its first day."""
+        service.choose_delivery(session, campaign, Delivery(late_joiners=True))
+        run = service.publish(session, campaign, make_preview(session, campaign), at=NOW)
+        activate_passes(session)
+        runs.advance(session, at=NOW)
+        serve(session, run)
+        return run
+
+    def look(self, session: Session, *, seconds: int = 0) -> int:
+        return latecomers.look(session, at=NOW + timedelta(seconds=seconds))
+
+    def test_who_comes_later_receives_it_too(self, open_run: AirdropRun, session: Session) -> None:
+        assert open_run.state is RunState.STANDBY
+        make_members(session, "late@example.com")
+        assert self.look(session) == 1
+        assert self.look(session, seconds=60) == 0
+        runs.advance(session, at=NOW)
+        assert open_run.state is RunState.RUNNING  # until the pass is there
+        activate_passes(session)
+        runs.advance(session, at=NOW)
+        serve(session, open_run)
+        assert (open_run.state, open_run.recipient_count) == (RunState.STANDBY, 4)
+        assert states(session) == [GrantState.DELIVERED] * 4
+        assert session.scalars(select(RewardLine.round)).all() == [0]
+
+    def test_nobody_is_looked_for_more_often_than_needed(
+        self, open_run: AirdropRun, session: Session
+    ) -> None:
+        self.look(session)
+        make_members(session, "late@example.com")
+        assert self.look(session, seconds=1) == 0
+        assert self.look(session, seconds=5) == 1
+
+    def test_after_the_end_nobody_joins(self, open_run: AirdropRun, session: Session) -> None:
+        campaign = session.get_one(Campaign, open_run.campaign_id)
+        service.end(session, campaign, title=campaign.internal_title, at=NOW)
+        make_members(session, "late@example.com")
+        assert self.look(session) == 0
+        runs.advance(session, at=NOW)
+        assert open_run.state is RunState.COMPLETED
+
+    def test_switched_off_nobody_joins(self, run: AirdropRun, session: Session) -> None:
+        make_members(session, "late@example.com")
+        assert self.look(session) == 0
+
+    def test_an_exhausted_edition_says_so(self, open_run: AirdropRun, session: Session) -> None:
+        asset = session.scalars(select(DigitalAsset)).one()
+        asset.max_supply = 3
+        make_members(session, "late@example.com")
+        assert self.look(session) == 0
+        assert "has 0 tokens left" in (open_run.refused_reason or "")
+        assert open_run.recipient_count == 3
+        asset.max_supply = 4
+        assert self.look(session, seconds=5) == 1
+        assert open_run.refused_reason is None

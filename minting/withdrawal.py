@@ -1,0 +1,109 @@
+"""Takes back what was promised and not signed: tokens, their supply, and the contract's numbers.
+
+Only a batch for which no signed bytes can get into a block any more is withdrawn. What is on its
+way stays, and its members are served.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from chain.models import Outcome, Transaction
+from core.db import change
+from minting import airdrops
+from minting.airdrops import Drop
+from minting.models import Batch, BatchState, DigitalAsset, Plan, PlanKind, Token
+from minting.settlement import state_of
+
+_TAKEN_BACK = (BatchState.PLANNED, BatchState.HELD)
+
+
+def withdraw(session: Session, drop: Drop) -> int:
+    """Nobody more is served by the drop, but for those whose batch is signed already.
+
+    Rounds and data contracts are numbered without gaps on chain. Nothing of the asset is planned
+    behind an unfinished plan, so the numbers that nobody signed for are the last and can be given
+    again. Repeating it later takes back what has failed meanwhile.
+
+    Returns:
+        How many tokens are gone.
+
+    Locks: the asset, then the batches, then their plans.
+    """
+    asset = session.get_one(
+        DigitalAsset, drop.asset_id, with_for_update=True, populate_existing=True
+    )
+    unsigned = _unsigned(session, drop)
+    count = change(session, delete(Token).where(*airdrops.queued(drop.id)))
+    if unsigned:
+        ids = [batch.id for batch in unsigned]
+        count += change(session, delete(Token).where(Token.batch_id.in_(ids)))
+        _cancel(session, unsigned)
+        nonces = [batch.data_nonce for batch in unsigned if batch.data_nonce is not None]
+        asset.next_data_nonce = min([asset.next_data_nonce, *nonces])
+    asset.minted_count -= count
+    session.flush()
+    return count
+
+
+def give_round_back(session: Session, drop: Drop) -> bool:
+    """The drop's round is the next one again, if nothing of it was or will be on the chain.
+
+    Locks: the asset.
+    """
+    asset = session.get_one(
+        DigitalAsset, drop.asset_id, with_for_update=True, populate_existing=True
+    )
+    if drop.round is None or drop.round != asset.next_round - 1 or _has_happened(session, drop):
+        return False
+    asset.next_round = drop.round
+    session.flush()
+    return True
+
+
+def _unsigned(session: Session, drop: Drop) -> Sequence[Batch]:
+    is_live = exists().where(
+        Transaction.batch_id == Batch.id,
+        Transaction.outcome.is_distinct_from(Outcome.CANCELLED),
+        Transaction.outcome.is_distinct_from(Outcome.REVERTED),
+    )
+    return session.scalars(
+        select(Batch)
+        .join(Plan)
+        .where(
+            Plan.kind == PlanKind.DROP,
+            Plan.subject_id == drop.subject_id,
+            Batch.state.in_(_TAKEN_BACK),
+            ~is_live,
+        )
+        .order_by(Batch.plan_id, Batch.index)
+        .with_for_update(of=Batch)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def _cancel(session: Session, batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        batch.state, batch.held_reason = BatchState.CANCELLED, None
+        batch.chain_key = f"withdrawn:{batch.id}"  # another batch may mean the same from now on
+    session.flush()
+    for plan in {batch.plan for batch in batches}:
+        session.refresh(plan, with_for_update=True)
+        plan.state = state_of(plan)
+
+
+def _has_happened(session: Session, drop: Drop) -> bool:
+    """Whether any batch of the drop was not withdrawn."""
+    return bool(
+        session.scalar(
+            select(
+                exists().where(
+                    Plan.kind == PlanKind.DROP,
+                    Plan.subject_id == drop.subject_id,
+                    Batch.plan_id == Plan.id,
+                    Batch.state != BatchState.CANCELLED,
+                )
+            )
+        )
+    )
