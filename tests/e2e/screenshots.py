@@ -111,6 +111,8 @@ def shoot_flow(page: Page, camera: Camera) -> None:
     page.locator("input[name=asset]").first.check()
     camera.take("campaign-rewards")
     page.get_by_role("button", name="Save and continue").click()
+    camera.take("campaign-delivery")
+    page.get_by_role("button", name="Save and continue").click()
     camera.take("campaign-review")
 
 

@@ -108,7 +108,7 @@ def asset(owner: Visitor) -> str:
 
 @pytest.fixture(scope="module")
 def airdrop(owner: Visitor, report: str, asset: str) -> str:
-    """The address of an airdrop to everybody, watched until it completed."""
+    """The address of an airdrop to everybody, watched until all have it, and ended."""
     owner.go("/admin/campaigns/new")
     owner.page.get_by_label("Internal title").fill("Winter thanks")
     owner.press("Create")
@@ -121,7 +121,14 @@ def airdrop(owner: Visitor, report: str, asset: str) -> str:
     owner.page.get_by_role("radio", name=TITLE).check()
     owner.look()
     owner.press("Save and continue")
+    owner.page.get_by_label("Highest gas price, in gwei").fill("cheap")
+    owner.press("Save and continue")
+    owner.see("A number such as 1.5")
+    owner.look(refused=True)
+    owner.page.get_by_label("Highest gas price, in gwei").fill("50")
+    owner.press("Save and continue")
     owner.see("Recipients")
+    owner.see("50 gwei")
     owner.look()
     owner.follow("Publish airdrop")
     owner.see("goes to 4 people")
@@ -130,6 +137,21 @@ def airdrop(owner: Visitor, report: str, asset: str) -> str:
     owner.page.locator("#run").wait_for()
     owner.look()
     # The numbers move by themselves: nothing is reloaded here.
+    owner.page.locator("#run").get_by_text("Waiting for newcomers", exact=True).wait_for(
+        timeout=_PATIENCE * 1000
+    )
+    address = owner.page.url
+    owner.follow("Recipients")
+    owner.page.get_by_role("row").filter(has_text=MEMBERS[0]).get_by_text("Delivered").wait_for()
+    owner.look()
+    with owner.page.expect_download() as download:
+        owner.follow("Export CSV")
+    assert download.value.suggested_filename == "recipients.csv"
+    owner.go(address)
+    owner.follow("End airdrop")
+    owner.page.locator("#end").get_by_label("Type “Winter thanks”").fill("Winter thanks")
+    owner.look()
+    owner.page.locator("#end").get_by_role("button", name="End airdrop").click()
     owner.page.locator("#run").get_by_text("Completed", exact=True).wait_for(
         timeout=_PATIENCE * 1000
     )
