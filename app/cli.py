@@ -1,4 +1,4 @@
-"""Operator commands: `cohort up`, `cohort smoke`, `cohort migrate`, `cohort wallets`.
+"""Operator commands: `cohort up`, `smoke`, `migrate`, `airdrops`, `wallets`.
 
 Errors the product knows end with their sentence and exit code 1; nothing half-done is left.
 """
@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401 - the mappers need every table
 from app import database, example, local
+from app.campaigns import terminal
 from core.errors import AppError, SettingsError
 from core.log import configure_logging
 from core.settings import core_settings
@@ -105,6 +106,16 @@ def migrate() -> None:
         settings.database_owner_url.get_secret_value(), settings.database_url.get_secret_value()
     )
     _console.print("The database is up to date.")
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Show where they are now, and end.")
+@_sentences
+def airdrops(once: bool) -> None:
+    """Follow the airdrops that are on their way: bar, rate, time left, gas and money spent."""
+    local.reach_database()
+    if not terminal.follow(_console, is_once=once):
+        _console.print("No airdrop is on its way.")
 
 
 @main.group()

@@ -140,7 +140,12 @@ def airdrop(owner: Visitor, report: str, asset: str) -> str:
     owner.page.locator("#run").get_by_text("Waiting for newcomers", exact=True).wait_for(
         timeout=_PATIENCE * 1000
     )
-    address = owner.page.url
+    end_airdrop(owner, owner.page.url)
+    return owner.page.url
+
+
+def end_airdrop(owner: Visitor, address: str) -> None:
+    """Looks who has it, and lets nobody join any more."""
     owner.follow("Recipients")
     owner.page.get_by_role("row").filter(has_text=MEMBERS[0]).get_by_text("Delivered").wait_for()
     owner.look()
@@ -155,7 +160,6 @@ def airdrop(owner: Visitor, report: str, asset: str) -> str:
     owner.page.locator("#run").get_by_text("Completed", exact=True).wait_for(
         timeout=_PATIENCE * 1000
     )
-    return owner.page.url
 
 
 class TestImport:
