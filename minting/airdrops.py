@@ -1,20 +1,21 @@
 """Drops: the tokens of one round become calls over the pass registry.
 
 A token row is the recipient. Its pass decides its batch and its bit, and the contract refuses a
-bit that was set before, so no member gets a round twice whatever is repeated. A pass outside the
-batches is minted to by its address, under a number that the contract refuses to repeat.
+bit that was set before, so no member gets a round twice whatever is repeated. Addresses, and passes
+outside the batches, are minted to by address, under a number that the contract refuses to repeat.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import count
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Integer,
+    LargeBinary,
     Select,
+    Subquery,
     cast,
     column,
     exists,
@@ -22,14 +23,16 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    type_coerce,
     update,
     values,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from chain.bindings import digital_asset as binding
 from core.db import change, sql_id
-from core.types import AssetId, GrantId, TokenRowId, UserId
+from core.types import AssetId, GrantId, UserId
 from minting import costs, planner, plans
 from minting.costs import Ground
 from minting.errors import SupplyExhaustedError
@@ -47,6 +50,7 @@ from minting.models import (
 from minting.passes import MAX_BATCH, pass_places
 from minting.planner import DropCall
 from minting.plans import FrozenBatch, Target
+from wallets.addresses import ADDRESS_BYTES, ChecksumAddress
 
 
 def open_round(session: Session, asset_id: AssetId) -> int:
@@ -65,13 +69,14 @@ def request_tokens(
     asset_id: AssetId,
     *,
     round_number: int,
-    grants: Select[GrantId, UserId],
+    grants: Select[GrantId, UserId | None, ChecksumAddress | None],
     at: datetime,
 ) -> int:
     """One queued token for each grant; they count against the supply from now on.
 
     Args:
-        grants: rows of grant and member; it may end in a statement that makes the grants.
+        grants: rows of grant, and member or address; it may end in a statement that makes the
+            grants.
 
     Returns:
         How many tokens are new.
@@ -82,12 +87,12 @@ def request_tokens(
     Locks: the asset.
     """
     asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
-    grant, user = grants.subquery().c
+    grant, user, address = grants.subquery().c
     state = literal(TokenState.QUEUED, type_=Token.state.type)
     rows = select(
-        sql_id(), literal(asset_id), grant, user, literal(round_number), state, literal(at)
+        sql_id(), literal(asset_id), grant, user, address, literal(round_number), state, literal(at)
     )
-    columns = ["id", "asset_id", "grant_id", "user_id", "round", "state", "created_at"]
+    columns = ["id", "asset_id", "grant_id", "user_id", "address", "round", "state", "created_at"]
     count = change(session, insert(Token).from_select(columns, rows, include_defaults=False))
     left = None if asset.max_supply is None else asset.max_supply - asset.minted_count
     if left is not None and count > left:
@@ -97,7 +102,7 @@ def request_tokens(
 
 
 def passes_missing(session: Session, asset_id: AssetId, round_number: int) -> int:
-    """How many queued recipients of the round have no active pass yet."""
+    """How many queued members of the round have no active pass yet."""
     query = (
         select(func.count())
         .select_from(Token)
@@ -105,7 +110,11 @@ def passes_missing(session: Session, asset_id: AssetId, round_number: int) -> in
             MembershipPass,
             (MembershipPass.user_id == Token.user_id) & (MembershipPass.state == PassState.ACTIVE),
         )
-        .where(*_queued(asset_id, round_number), MembershipPass.id.is_(None))
+        .where(
+            *_queued(asset_id, round_number),
+            Token.user_id.is_not(None),
+            MembershipPass.id.is_(None),
+        )
     )
     return session.scalar(query) or 0
 
@@ -113,11 +122,12 @@ def passes_missing(session: Session, asset_id: AssetId, round_number: int) -> in
 def plan_drop(
     session: Session, asset_id: AssetId, *, round_number: int, subject_id: UUID, at: datetime
 ) -> Plan:
-    """Every queued token of the round is in a frozen batch, at most one a member.
+    """Every queued token of the round is in a frozen batch, at most one a recipient.
 
-    Members of pass batches are reached by what costs least (`minting.planner`), members whose pass
-    was issued alone by their address. Places are read a pass batch at a time, and tokens bound by
-    one statement, so a million recipients never are a million objects.
+    Members of pass batches are reached by what costs least (`minting.planner`); members whose pass
+    was issued alone, and recipients who are no members, by their address. Places and addresses are
+    read a batch at a time, and tokens bound by one statement each, so a million recipients never
+    are a million objects.
 
     Args:
         subject_id: what the drop belongs to, an airdrop run.
@@ -130,34 +140,43 @@ def plan_drop(
     places, _ = pass_places(session, select(Token.user_id).where(*queued))
     calls = planner.plan_calls(places, ground_of(session, asset))
     frozen = [_freeze_call(asset, round_number, call) for call in calls]
-    alone = _alone(session, queued)
-    mints = [alone[i : i + MAX_BATCH] for i in range(0, len(alone), MAX_BATCH)]
+    alone = _alone(queued)
     first_nonce = asset.next_data_nonce
-    frozen += [_freeze_mint(asset, [address for _, address, _ in mint]) for mint in mints]
+    frozen += [_freeze_mint(asset, addresses) for addresses in _mints(session, alone)]
     target = Target(asset.chain_id, asset.address)
     plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=subject_id, at=at)
     inside, outside = plan.batches[: len(calls)], plan.batches[len(calls) :]
     _bind_places(session, queued, list(zip(calls, inside, strict=True)))
-    _bind_alone(session, list(zip(count(first_nonce), mints, outside, strict=False)))
+    _bind_alone(session, alone, outside, first_nonce=first_nonce)
     return plan
 
 
-_Alone = tuple[TokenRowId, bytes, int]
-"""A token of a member whose pass was issued alone: the address, and the number of the pass."""
-
-
-def _alone(session: Session, queued: Sequence[Any]) -> list[_Alone]:
-    """In the order of their addresses."""
-    rows = session.execute(
-        select(Token.id, MembershipPass.address, MembershipPass.batch_number, MembershipPass.index)
-        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
-        .where(*queued, MembershipPass.batch_number >= SINGLES)
+def _alone(queued: Sequence[Any]) -> Subquery:
+    """The tokens that go to an address, in the order of the addresses: of members whose pass was
+    issued alone, with the number of the pass, and of recipients who are no members."""
+    address = type_coerce(func.coalesce(Token.address, MembershipPass.address), LargeBinary)
+    place = func.row_number().over(order_by=address) - 1
+    number = cast(MembershipPass.batch_number, BigInteger) * 2**16 + MembershipPass.index
+    return (
+        select(
+            Token.id,
+            address.label("address"),
+            number.label("pass_number"),
+            cast(place // MAX_BATCH, Integer).label("mint"),
+            cast(place % MAX_BATCH, Integer).label("index"),
+        )
+        .outerjoin(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(*queued, Token.address.is_not(None) | (MembershipPass.batch_number >= SINGLES))
+        .subquery("alone")
     )
-    found = [
-        (row, bytes.fromhex(address[2:]), (number or 0) << 16 | (index or 0))
-        for row, address, number, index in rows
-    ]
-    return sorted(found, key=lambda one: one[1])
+
+
+def _mints(session: Session, alone: Subquery) -> Sequence[bytes]:
+    """The addresses of each call, joined; increasing."""
+    empty = literal(b"", LargeBinary)
+    joined = func.string_agg(alone.c.address, aggregate_order_by(empty, alone.c.address))
+    query = select(type_coerce(joined, LargeBinary)).group_by(alone.c.mint).order_by(alone.c.mint)
+    return session.scalars(query).all()
 
 
 def _bind_places(
@@ -186,21 +205,26 @@ def _bind_places(
     )
 
 
-def _bind_alone(session: Session, planned: Sequence[tuple[int, Sequence[_Alone], Batch]]) -> None:
-    rows = [
-        {
-            "id": row,
-            "state": TokenState.MINTING,
-            "batch_id": batch.id,
-            "pass_number": pass_number,
-            "mint_nonce": nonce,
-            "mint_index": index,
-        }
-        for nonce, mint, batch in planned
-        for index, (row, _, pass_number) in enumerate(mint)
-    ]
-    if rows:
-        session.execute(update(Token), rows)
+def _bind_alone(
+    session: Session, alone: Subquery, batches: Sequence[Batch], *, first_nonce: int
+) -> None:
+    """The tokens of each mint are in its batch."""
+    if not batches:
+        return
+    mint, batch_id = column("mint", Integer), column("batch_id", Token.batch_id.type)
+    bound = values(mint, batch_id, name="bound").data([(n, it.id) for n, it in enumerate(batches)])
+    session.execute(
+        update(Token)
+        .where(Token.id == alone.c.id, alone.c.mint == bound.c.mint)
+        .values(
+            state=TokenState.MINTING,
+            batch_id=bound.c.batch_id,
+            pass_number=alone.c.pass_number,
+            mint_nonce=alone.c.mint + first_nonce,
+            mint_index=alone.c.index,
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def ground_of(session: Session, asset: DigitalAsset) -> Ground:
@@ -230,15 +254,16 @@ def _freeze_call(asset: DigitalAsset, round_number: int, call: DropCall) -> Froz
     )
 
 
-def _freeze_mint(asset: DigitalAsset, addresses: Sequence[bytes]) -> FrozenBatch:
+def _freeze_mint(asset: DigitalAsset, addresses: bytes) -> FrozenBatch:
     nonce = asset.next_data_nonce
     asset.next_data_nonce = nonce + 1
-    calldata = binding.encode_mint(nonce, b"".join(addresses))
+    count = len(addresses) // ADDRESS_BYTES
+    calldata = binding.encode_mint(nonce, addresses)
     return FrozenBatch(
         chain_key=f"mint:{asset.id}:{nonce}",
         calldata=calldata,
-        recipient_count=len(addresses),
-        gas=costs.mint_gas(calldata, len(addresses), is_first=False),
+        recipient_count=count,
+        gas=costs.mint_gas(calldata, count, is_first=False),
     )
 
 

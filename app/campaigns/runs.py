@@ -15,12 +15,19 @@ from core.events import emit
 from core.types import AssetId, Gas, UserId, Wei
 from minting import airdrops, passes, sending, settlement
 from minting.models import Batch, Plan, PlanKind
+from wallets.addresses import ChecksumAddress
 
 _OPEN = (RunState.PREPARING, RunState.RUNNING)
 _OVER = (RunState.COMPLETED, RunState.CANCELLED)
 
 
-def prepare(session: Session, run: AirdropRun, recipients: Select[UserId], *, at: datetime) -> int:
+def prepare(
+    session: Session,
+    run: AirdropRun,
+    recipients: Select[str, UserId | None, ChecksumAddress | None],
+    *,
+    at: datetime,
+) -> int:
     """Every recipient has a grant and a queued token, and no pass waits for its window.
 
     Returns:

@@ -23,7 +23,7 @@ from app.campaigns.models import (
     RunState,
 )
 from app.campaigns.runs import prepare
-from app.rewards.service import find_line, set_line
+from app.rewards.service import find_line, members, set_line
 from app.users.models import User, UserState
 from core.errors import InvalidError
 from core.events import emit
@@ -180,7 +180,7 @@ def publish(
     session.add(run)
     campaign.state, campaign.published_at = CampaignState.PUBLISHED, at
     session.flush()
-    run.recipient_count = prepare(session, run, audience(campaign), at=at)
+    run.recipient_count = prepare(session, run, members(audience(campaign)), at=at)
     emit(session, "cohort.campaign.published", at=at, recipients=run.recipient_count)
     return run
 
