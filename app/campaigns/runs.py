@@ -18,7 +18,7 @@ from minting.models import Batch, Plan, PlanKind
 from wallets.addresses import ChecksumAddress
 
 _OPEN = (RunState.PREPARING, RunState.RUNNING)
-_OVER = (RunState.COMPLETED, RunState.CANCELLED)
+OVER = (RunState.COMPLETED, RunState.CANCELLED)
 
 
 def prepare(
@@ -102,7 +102,7 @@ def pause(session: Session, run: AirdropRun, *, by: str) -> None:
     Locks: the run, then its plan.
     """
     session.refresh(run, with_for_update=True)
-    if run.state in _OVER:
+    if run.state in OVER:
         raise InvalidTransitionError(run.state, "paused")
     run.paused_by, run.state = run.paused_by or by, RunState.PAUSED
     _let_plan(session, run, is_paused=True)
@@ -117,7 +117,7 @@ def resume(session: Session, run: AirdropRun) -> None:
     Locks: the run, then its plan.
     """
     session.refresh(run, with_for_update=True)
-    if run.state in _OVER:
+    if run.state in OVER:
         raise InvalidTransitionError(run.state, "resumed")
     run.paused_by = None
     plan = _let_plan(session, run, is_paused=False)
@@ -171,7 +171,7 @@ class Progress:
     @property
     def is_over(self) -> bool:
         """True when nothing will happen any more."""
-        return self.state in _OVER
+        return self.state in OVER
 
     @property
     def gas_a_recipient(self) -> int | None:

@@ -6,6 +6,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from app.uploads.errors import FileUnreadableError
 
@@ -29,8 +30,7 @@ class Dialect:
     encoding: str = "utf-8"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a record begins: its number from 0, its first line from 1, its first byte from 0."""
 
     number: int
@@ -41,8 +41,7 @@ class Place:
 BEGINNING = Place(0, 1, 0)
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One record of the file: where it begins, and its cells."""
 
     place: Place
@@ -94,23 +93,19 @@ def _read(lines: "_Lines", delimiter: str, start: Place) -> Iterator[Record]:
             ) from None
         except csv.Error as error:
             raise FileUnreadableError(f"Line {before + reader.line_num}: {error}.") from None
-        except _EndlessError:
-            raise FileUnreadableError(
-                f"Line {before + reader.line_num + 1}: the row is longer than {RECORD_LIMIT:,} "
-                "characters."
-            ) from None
+        except _LineError as error:
+            number = before + reader.line_num + 1
+            raise FileUnreadableError(f"Line {number}: {error}.") from None
         except OSError:
             raise FileUnreadableError(GONE) from None
-        if any("\0" in cell for cell in cells):
-            raise FileUnreadableError(f"Line {place.line}: it holds a NUL byte, so it is no text.")
         if cells:
             yield Record(place, cells)
         number = place.number + 1 if cells else place.number
         place = Place(number, before + reader.line_num + 1, lines.byte)
 
 
-class _EndlessError(Exception):
-    """A record is longer than `RECORD_LIMIT`."""
+class _LineError(Exception):
+    """The line cannot be part of a table; the message says why."""
 
 
 class _Lines:
@@ -121,6 +116,7 @@ class _Lines:
 
     def __init__(self, text: io.TextIOWrapper, byte: int) -> None:
         self._text = text
+        self._encoding = text.encoding
         self.byte = byte
         self.room = RECORD_LIMIT
 
@@ -135,6 +131,8 @@ class _Lines:
             raise StopIteration
         self.room -= len(line)
         if self.room < 0:
-            raise _EndlessError
-        self.byte += len(line.encode(self._text.encoding))
+            raise _LineError(f"the row is longer than {RECORD_LIMIT:,} characters")
+        if "\0" in line:
+            raise _LineError("it holds a NUL byte, so it is no text")
+        self.byte += len(line.encode(self._encoding))
         return line

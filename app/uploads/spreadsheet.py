@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from zipfile import is_zipfile
 
 from app.uploads.errors import FileUnreadableError
 from app.uploads.records import GONE
@@ -20,6 +19,8 @@ _LIMITS = {
     "output_bytes": 2 * 1024 * 1024 * 1024,
 }
 _TIMEOUT_SECONDS = 900
+_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+"""Of a ZIP, as XLSX is, and of the older container, which holds XLS and protected XLSX."""
 _SENTENCES = {
     "broken": "The spreadsheet is damaged, or protected by a password. Save its first sheet as "
     "“CSV UTF-8” and upload that.",
@@ -29,8 +30,13 @@ _SENTENCES = {
 
 
 def is_spreadsheet(path: Path) -> bool:
-    """Whether the file is a ZIP, as XLSX is; nothing of it is unpacked."""
-    return is_zipfile(path)
+    """Whether the file begins like a spreadsheet, a protected one among them.
+
+    Raises:
+        OSError: it is gone or cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(8).startswith(_MAGIC)
 
 
 def convert(path: Path, target: Path) -> None:

@@ -34,7 +34,8 @@ def upgrade() -> None:
     sa.Column('merchant_id', sa.UUID(), server_default=sa.text(_MERCHANT), nullable=False),
     sa.ForeignKeyConstraint(['campaign_id'], ['campaigns.id'], name=op.f('fk_audience_files_campaign_id_campaigns')),
     sa.ForeignKeyConstraint(['merchant_id'], ['merchants.id'], name=op.f('fk_audience_files_merchant_id_merchants')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_audience_files'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audience_files')),
+    sa.UniqueConstraint('merchant_id', 'id', name=op.f('uq_audience_files_merchant_id_id'))
     )
     op.create_index(op.f('ix_audience_files_campaign_id'), 'audience_files', ['campaign_id'], unique=False)
     op.create_table('audience_rows',
@@ -44,13 +45,12 @@ def upgrade() -> None:
     sa.Column('email_key', sa.Text(collation='C'), nullable=True),
     sa.Column('address', sa.LargeBinary(length=20), nullable=True),
     sa.Column('reward', sa.String(), nullable=True),
-    sa.Column('key', sa.String(), nullable=True),
+    sa.Column('key', sa.Text(collation='C'), nullable=True),
     sa.Column('user_id', sa.UUID(), nullable=True),
     sa.Column('reason', sa.String(), nullable=True),
     sa.Column('text', sa.String(), nullable=True),
     sa.Column('merchant_id', sa.UUID(), server_default=sa.text(_MERCHANT), nullable=False),
-    sa.ForeignKeyConstraint(['file_id'], ['audience_files.id'], name=op.f('fk_audience_rows_file_id_audience_files')),
-    sa.ForeignKeyConstraint(['merchant_id'], ['merchants.id'], name=op.f('fk_audience_rows_merchant_id_merchants')),
+    sa.ForeignKeyConstraint(['merchant_id', 'file_id'], ['audience_files.merchant_id', 'audience_files.id'], name='fk_audience_rows_file'),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_audience_rows_user_id_users')),
     sa.PrimaryKeyConstraint('file_id', 'line', name=op.f('pk_audience_rows'))
     )
