@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from app.campaigns import checks
@@ -113,7 +114,7 @@ def recipients_of(
             (User.state == UserState.ACTIVE)
             | (AudienceRow.user_id.is_(None) & AudienceRow.address.is_not(None)),
         )
-        .distinct(who)
+        .ext(distinct_on(who))
         .order_by(who, AudienceRow.line)
     )
 
