@@ -13,7 +13,8 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.campaigns import latecomers, runs
+from app.campaigns import files, latecomers, runs
+from app.campaigns.models import AudienceFile
 from app.rewards.service import close_delivered
 from app.users.models import ImportState, UserImport
 from chain import local, pipeline
@@ -24,7 +25,7 @@ from chain.networks import advance_finality, check_identity, client_for, finalit
 from chain.settings import chain_settings
 from core.db import Role, unit_of_work
 from core.settings import core_settings
-from core.types import ImportId, MerchantId, utc_now
+from core.types import AudienceFileId, ImportId, MerchantId, utc_now
 from minting import assets, passes, sending, settlement
 
 log = structlog.get_logger(__name__)
@@ -74,6 +75,17 @@ def running_imports() -> list[tuple[MerchantId, ImportId]]:
         rows = session.execute(
             select(UserImport.merchant_id, UserImport.id).where(
                 UserImport.state == ImportState.RUNNING
+            )
+        )
+        return list(rows)
+
+
+def unfinished_files() -> list[tuple[MerchantId, AudienceFileId]]:
+    """Audience files with work to do, found across merchants."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        rows = session.execute(
+            select(AudienceFile.merchant_id, AudienceFile.id).where(
+                AudienceFile.state.in_(files.UNFINISHED)
             )
         )
         return list(rows)

@@ -115,7 +115,10 @@ def running(console: Console) -> Iterator[Processes]:
         (folder / "run").mkdir(exist_ok=True, mode=0o700)
         _check_port(core_settings().host, core_settings().port, "COHORT_PORT")
         _set_environment(COHORT_DATA_DIR=str(folder))
-        processes = Processes({}, inherited=(lock.fileno(),), console=console)
+        # An upload is spooled where it will be kept: elsewhere could be memory, or too small.
+        (folder / "tmp").mkdir(exist_ok=True, mode=0o700)
+        environment = {"TMPDIR": str(folder / "tmp")}
+        processes = Processes(environment, inherited=(lock.fileno(),), console=console)
         try:
             _start(processes, folder)
             yield processes

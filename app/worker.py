@@ -13,12 +13,13 @@ from sqlalchemy import text
 
 import app.models  # noqa: F401 - the mappers need every table
 from app import engine
+from app.campaigns import files
 from app.users import imports
 from core import jobs
 from core.db import Role, unit_of_work
 from core.errors import AppError
 from core.log import configure_logging
-from core.types import ImportId, MerchantId, utc_now
+from core.types import AudienceFileId, ImportId, MerchantId, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,7 @@ celery = jobs.celery_app()
 celery.conf.beat_schedule = {
     "step": {"task": "engine.step", "schedule": 0.5, "options": {"expires": 2}},
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
+    "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
     "partitions": {"task": "engine.partitions", "schedule": 86_400},
 }
 
@@ -74,6 +76,25 @@ def run_import(merchant: str, import_id: str) -> None:
     while more:
         with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
             more = imports.run_part(session, ImportId(UUID(import_id)), at=utc_now())
+
+
+@jobs.task("engine.files")
+def sweep_files() -> None:
+    """Take up audience files whose message was lost or whose worker was killed."""
+    for merchant, file_id in engine.unfinished_files():
+        try:
+            read_file(str(merchant), str(file_id))
+        except Exception:
+            log.exception("audience_file_failed", file_id=str(file_id))
+
+
+@jobs.task(files.TASK)
+def read_file(merchant: str, file_id: str) -> None:
+    """Read an audience file to its end, a part a transaction."""
+    more = True
+    while more:
+        with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
+            more = files.run_part(session, AudienceFileId(UUID(file_id)), at=utc_now())
 
 
 @jobs.task("engine.partitions")

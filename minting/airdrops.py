@@ -7,22 +7,23 @@ that nothing was signed for go back (`minting.withdrawal`).
 
 
 A token row is the recipient. Its pass decides its batch and its bit, and the contract refuses a
-bit that was set before, so no member gets a round twice whatever is repeated. A pass outside the
-batches is minted to by its address, under a number that the contract refuses to repeat.
+bit that was set before, so no member gets a round twice whatever is repeated. Addresses, and passes
+outside the batches, are minted to by address, under a number that the contract refuses to repeat.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from itertools import count
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Integer,
+    LargeBinary,
     Select,
+    Subquery,
     cast,
     column,
     exists,
@@ -30,18 +31,20 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    type_coerce,
     update,
     values,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from chain.bindings import digital_asset as binding
 from chain.bindings.digital_asset import GROUP
 from core.db import change, sql_id
-from core.types import AssetId, Gas, GrantId, TokenRowId, UserId, Wei
+from core.types import AssetId, Gas, GrantId, UserId, Wei
 from minting import costs, planner, plans
 from minting.costs import Ground
-from minting.errors import SupplyExhaustedError
+from minting.errors import RecipientsMovedError, SupplyExhaustedError
 from minting.models import (
     SINGLES,
     Batch,
@@ -57,6 +60,7 @@ from minting.models import (
 from minting.passes import MAX_BATCH, pass_places
 from minting.planner import GAS_CEILING, DropCall
 from minting.plans import FrozenBatch, Target
+from wallets.addresses import ADDRESS_BYTES, ChecksumAddress
 
 _ANY_NONCE = 1
 """Stands for the number of a data contract where only the members of a call matter."""
@@ -121,13 +125,14 @@ def request_tokens(
     asset_id: AssetId,
     *,
     drop_id: UUID,
-    grants: Select[GrantId, UserId],
+    grants: Select[GrantId, UserId | None, ChecksumAddress | None],
     at: datetime,
 ) -> int:
     """One queued token for each grant; they count against the supply from now on.
 
     Args:
-        grants: rows of grant and member; it may end in a statement that makes the grants.
+        grants: rows of grant, and member or address; it may end in a statement that makes the
+            grants.
 
     Returns:
         How many tokens are new.
@@ -138,10 +143,12 @@ def request_tokens(
     Locks: the asset.
     """
     asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
-    grant, user = grants.subquery().c
+    grant, user, address = grants.subquery().c
     state = literal(TokenState.QUEUED, type_=Token.state.type)
-    rows = select(sql_id(), literal(asset_id), grant, user, literal(drop_id), state, literal(at))
-    columns = ["id", "asset_id", "grant_id", "user_id", "drop_id", "state", "created_at"]
+    rows = select(
+        sql_id(), literal(asset_id), grant, user, address, literal(drop_id), state, literal(at)
+    )
+    columns = ["id", "asset_id", "grant_id", "user_id", "address", "drop_id", "state", "created_at"]
     count = change(session, insert(Token).from_select(columns, rows, include_defaults=False))
     left = None if asset.max_supply is None else asset.max_supply - asset.minted_count
     if left is not None and count > left:
@@ -160,8 +167,9 @@ class Queue:
 
 def queue(session: Session, drop_id: UUID) -> Queue:
     """How many recipients wait to be planned."""
+    is_ready = MembershipPass.id.is_not(None) | Token.address.is_not(None)
     query = (
-        select(func.count(MembershipPass.id), func.count())
+        select(func.count().filter(is_ready), func.count())
         .select_from(Token)
         .outerjoin(
             MembershipPass,
@@ -184,12 +192,16 @@ class PlannedDrop:
 def plan_drop(session: Session, drop: Drop, *, at: datetime) -> PlannedDrop | None:
     """Every queued token of the drop whose member's pass is active is in a frozen batch.
 
-    Members of pass batches are reached by what costs least (`minting.planner`), members whose pass
-    was issued alone by their address. Places are read a pass batch at a time, and tokens bound by
-    one statement, so a million recipients never are a million objects.
+    Members of pass batches are reached by what costs least (`minting.planner`); members whose pass
+    was issued alone, and recipients who are no members, by their address. Places and addresses are
+    read a batch at a time, and tokens bound by one statement each, so a million recipients never
+    are a million objects.
 
     Returns:
         The plan, or None while an earlier one of the asset is still on its way.
+
+    Raises:
+        RecipientsMovedError: somebody's pass became active meanwhile; roll back, and try again.
 
     Locks: the asset, which hands out the numbers of rounds and data contracts; new tokens need it,
     too.
@@ -206,47 +218,56 @@ def plan_drop(session: Session, drop: Drop, *, at: datetime) -> PlannedDrop | No
     places, _ = pass_places(session, _ready_members(planned))
     calls = planner.plan_calls(places, ground, ceiling=drop.limits.batch_gas)
     frozen = [_freeze_call(asset, round_number, call) for call in calls]
-    alone = _alone(session, planned)
-    mints = [alone[i : i + MAX_BATCH] for i in range(0, len(alone), MAX_BATCH)]
+    alone = _alone(planned)
+    mints = _mints(session, alone)
     first_nonce = asset.next_data_nonce
-    frozen += [_freeze_mint(asset, [address for _, address, _ in mint]) for mint in mints]
+    frozen += [_freeze_mint(asset, addresses) for addresses in mints]
     target = Target(asset.chain_id, asset.address)
     plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=drop.subject_id, at=at)
     plan.max_fee_per_gas, plan.max_total = drop.limits.max_fee_per_gas, drop.limits.max_total
     inside, outside = plan.batches[: len(calls)], plan.batches[len(calls) :]
     _bind_places(session, planned, round_number, list(zip(calls, inside, strict=True)))
-    _bind_alone(session, round_number, list(zip(count(first_nonce), mints, outside, strict=False)))
+    _bind_alone(session, alone, outside, round_number=round_number, first_nonce=first_nonce)
+    if _bound_addresses(session, outside) != mints:
+        raise RecipientsMovedError(asset.title)
     return PlannedDrop(plan, round_number)
 
 
 def _ready_members(planned: Sequence[Any]) -> Select[UserId]:
     return (
-        select(Token.user_id)
-        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
+        select(MembershipPass.user_id)
+        .join(Token, MembershipPass.user_id == Token.user_id)
         .where(*planned, MembershipPass.state == PassState.ACTIVE)
     )
 
 
-_Alone = tuple[TokenRowId, bytes, int]
-"""A token of a member whose pass was issued alone: the address, and the number of the pass."""
-
-
-def _alone(session: Session, planned: Sequence[Any]) -> list[_Alone]:
-    """In the order of their addresses."""
-    rows = session.execute(
-        select(Token.id, MembershipPass.address, MembershipPass.batch_number, MembershipPass.index)
-        .join(MembershipPass, MembershipPass.user_id == Token.user_id)
-        .where(
-            *planned,
-            MembershipPass.batch_number >= SINGLES,
-            MembershipPass.state == PassState.ACTIVE,
+def _alone(planned: Sequence[Any]) -> Subquery:
+    """The tokens that go to an address, in the order of the addresses: of members whose pass was
+    issued alone, with the number of the pass, and of recipients who are no members."""
+    address = type_coerce(func.coalesce(Token.address, MembershipPass.address), LargeBinary)
+    place = func.row_number().over(order_by=address) - 1
+    is_alone = (MembershipPass.batch_number >= SINGLES) & (MembershipPass.state == PassState.ACTIVE)
+    number = cast(MembershipPass.batch_number, BigInteger) * 2**16 + MembershipPass.index
+    return (
+        select(
+            Token.id,
+            address.label("address"),
+            number.label("pass_number"),
+            cast(place // MAX_BATCH, Integer).label("mint"),
+            cast(place % MAX_BATCH, Integer).label("index"),
         )
+        .outerjoin(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(*planned, Token.address.is_not(None) | is_alone)
+        .subquery("alone")
     )
-    found = [
-        (row, bytes.fromhex(address[2:]), (number or 0) << 16 | (index or 0))
-        for row, address, number, index in rows
-    ]
-    return sorted(found, key=lambda one: one[1])
+
+
+def _mints(session: Session, alone: Subquery) -> Sequence[bytes]:
+    """The addresses of each call, joined; increasing."""
+    empty = literal(b"", LargeBinary)
+    joined = func.string_agg(alone.c.address, aggregate_order_by(empty, alone.c.address))
+    query = select(type_coerce(joined, LargeBinary)).group_by(alone.c.mint).order_by(alone.c.mint)
+    return session.scalars(query).all()
 
 
 def _bind_places(
@@ -281,23 +302,51 @@ def _bind_places(
 
 
 def _bind_alone(
-    session: Session, round_number: int, planned: Sequence[tuple[int, Sequence[_Alone], Batch]]
+    session: Session,
+    alone: Subquery,
+    batches: Sequence[Batch],
+    *,
+    round_number: int,
+    first_nonce: int,
 ) -> None:
-    rows = [
-        {
-            "id": row,
-            "state": TokenState.MINTING,
-            "round": round_number,
-            "batch_id": batch.id,
-            "pass_number": pass_number,
-            "mint_nonce": nonce,
-            "mint_index": index,
-        }
-        for nonce, mint, batch in planned
-        for index, (row, _, pass_number) in enumerate(mint)
-    ]
-    if rows:
-        session.execute(update(Token), rows)
+    """The tokens of each mint are in its batch."""
+    if not batches:
+        return
+    mint, batch_id = column("mint", Integer), column("batch_id", Token.batch_id.type)
+    bound = values(mint, batch_id, name="bound").data([(n, it.id) for n, it in enumerate(batches)])
+    session.execute(
+        update(Token)
+        .where(Token.id == alone.c.id, alone.c.mint == bound.c.mint)
+        .values(
+            state=TokenState.MINTING,
+            round=round_number,
+            batch_id=bound.c.batch_id,
+            pass_number=alone.c.pass_number,
+            mint_nonce=alone.c.mint + first_nonce,
+            mint_index=alone.c.index,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _bound_addresses(session: Session, batches: Sequence[Batch]) -> Sequence[bytes]:
+    """Whom the tokens of these batches belong to, joined like the addresses of a call.
+
+    The bytes were made by an earlier statement: a pass may have become active in between.
+    """
+    address = type_coerce(func.coalesce(Token.address, MembershipPass.address), LargeBinary)
+    joined = func.string_agg(
+        address, aggregate_order_by(literal(b"", LargeBinary), Token.mint_index)
+    )
+    query = (
+        select(type_coerce(joined, LargeBinary))
+        .select_from(Token)
+        .outerjoin(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(Token.batch_id.in_([batch.id for batch in batches]))
+        .group_by(Token.mint_nonce)
+        .order_by(Token.mint_nonce)
+    )
+    return session.scalars(query).all() if batches else []
 
 
 def ground_of(session: Session, asset: DigitalAsset, drop_id: UUID | None = None) -> Ground:
@@ -347,15 +396,16 @@ def _freeze_call(asset: DigitalAsset, round_number: int, call: DropCall) -> Froz
     )
 
 
-def _freeze_mint(asset: DigitalAsset, addresses: Sequence[bytes]) -> FrozenBatch:
+def _freeze_mint(asset: DigitalAsset, addresses: bytes) -> FrozenBatch:
     nonce = asset.next_data_nonce
     asset.next_data_nonce = nonce + 1
-    calldata = binding.encode_mint(nonce, b"".join(addresses))
+    count = len(addresses) // ADDRESS_BYTES
+    calldata = binding.encode_mint(nonce, addresses)
     return FrozenBatch(
         chain_key=f"mint:{asset.id}:{nonce}",
         calldata=calldata,
-        recipient_count=len(addresses),
-        gas=costs.mint_gas(calldata, len(addresses), is_first=False),
+        recipient_count=count,
+        gas=costs.mint_gas(calldata, count, is_first=False),
         data_nonce=nonce,
     )
 

@@ -212,6 +212,16 @@ class BatchNotFoundError(NotFoundError):
         self.batch_id = batch_id
 
 
+class RecipientsMovedError(ConflictError):
+    """Who can be planned changed while it was."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(
+            f"Passes became active while a drop of “{title}” was planned. It is planned again by "
+            "itself."
+        )
+
+
 class SupplyExhaustedError(ConflictError):
     """The edition has fewer tokens left than asked for."""
 

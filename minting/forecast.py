@@ -1,7 +1,8 @@
 """What a drop would cost, before anything is decided: nothing here writes.
 
 The very calls that publishing would freeze are planned and counted by `minting.costs`. Members who
-still wait for a pass are counted as if their batches were full of recipients evenly spread.
+still wait for a pass are counted as if their batches were full of recipients evenly spread; people
+who become members by the drop, as if they waited already.
 """
 
 from dataclasses import dataclass
@@ -55,32 +56,44 @@ class Forecast:
         return Wei(max(0, 3 * self.cost - self.balance))
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Whom a drop is for, and how.
+
+    Args:
+        members: their ids.
+        newcomers: how many people become members by it.
+        addresses: how many recipients are no members.
+        ceiling: gas of one transaction.
+    """
+
+    members: Select[UserId]
+    newcomers: int = 0
+    addresses: int = 0
+    ceiling: Gas = GAS_CEILING
+
+
 def forecast_drop(
     session: Session,
     client: ChainClient,
     lane: NonceLane,
     asset: DigitalAsset,
-    audience: Select[UserId],
-    *,
-    ceiling: Gas = GAS_CEILING,
+    wanted: Wanted,
 ) -> Forecast:
-    """The forecast of one round of `asset` for these members.
-
-    Args:
-        ceiling: gas of one transaction.
+    """The forecast of one round of `asset`.
 
     Raises:
         ChainUnavailableError: the node does not answer.
     """
-    issues, waiting = _issues(session, audience)
-    places, alone = pass_places(session, audience)
+    issues, waiting = _issues(session, wanted.members, wanted.newcomers)
+    places, alone = pass_places(session, wanted.members)
     ground = ground_of(session, asset)
-    calls = planner.plan_calls([*places, *waiting], ground, ceiling=ceiling)
-    alone += sum(count for count, _ in issues if is_cheaper_alone(count))
+    calls = planner.plan_calls([*places, *waiting], ground, ceiling=wanted.ceiling)
+    alone += wanted.addresses + sum(count for count, _ in issues if is_cheaper_alone(count))
     mints = [_mint_gas(count) for count in _chunks(alone)]
     base_fee = client.head().base_fee_per_gas
     return Forecast(
-        passes_to_issue=_missing_passes(session, audience),
+        passes_to_issue=_missing_passes(session, wanted.members) + wanted.newcomers,
         pass_transactions=sum(transactions for _, (transactions, _) in issues),
         pass_gas=Gas(sum(gas for _, (_, gas) in issues)),
         drop_transactions=len(calls) + len(mints),
@@ -95,12 +108,16 @@ _Issues = list[tuple[int, tuple[int, int]]]
 """For each batch that will be issued: its size, and transactions and gas."""
 
 
-def _issues(session: Session, audience: Select[UserId]) -> tuple[_Issues, list[PassPlaces]]:
+def _issues(
+    session: Session, audience: Select[UserId], newcomers: int
+) -> tuple[_Issues, list[PassPlaces]]:
     """The queue of passes as it will be frozen, and the recipients in it."""
     queued = MembershipPass.state == PassState.QUEUED
-    everybody = session.scalar(select(func.count()).select_from(MembershipPass).where(queued)) or 0
-    of_audience = queued & MembershipPass.user_id.in_(audience.order_by(None))
-    wanted = session.scalar(select(func.count()).select_from(MembershipPass).where(of_audience))
+    of_audience = MembershipPass.user_id.in_(audience.order_by(None))
+    everybody, wanted = session.execute(
+        select(func.count(), func.count().filter(of_audience)).where(queued)
+    ).one()
+    everybody, wanted = everybody + newcomers, wanted + newcomers
     contract = find_contract(session)
     if not wanted or contract is None:
         return [], []

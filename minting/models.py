@@ -330,11 +330,12 @@ class TokenState(StrEnum):
 
 
 class Token(TenantMixin, Base):
-    """One collectible of one member; the row is the recipient in the plan of its drop.
+    """One collectible of one member, or of an address that is no member's wallet; the row is the
+    recipient in the plan of its drop.
 
     `drop_id` names what gives it, a reward line. All of a drop is in one round of the contract,
     which is taken when the first of it is planned. The id on chain is `round << 32 | pass id`, kept
-    as its parts; for a pass outside the batches, which no bit can name, it is
+    as its parts; for an address, or a pass outside the batches, which no bit can name, it is
     `1 << 128 | nonce << 16 | index` of the mint.
     """
 
@@ -350,17 +351,27 @@ class Token(TenantMixin, Base):
             unique=True,
             postgresql_where=text("mint_nonce IS NOT NULL"),
         ),
+        Index(
+            "uq_tokens_address",
+            "asset_id",
+            "round",
+            "address",
+            unique=True,
+            postgresql_where=text("address IS NOT NULL"),
+        ),
         Index("ix_tokens_owner", "user_id", "asset_id"),
         Index("ix_tokens_batch", "batch_id"),
         CheckConstraint("(state = 'queued') = (batch_id IS NULL)", name="planned"),
         CheckConstraint("(mint_nonce IS NULL) = (mint_index IS NULL)", name="minted"),
+        CheckConstraint("num_nonnulls(user_id, address) = 1", name="recipient"),
         {"postgresql_with": {"fillfactor": 85}},
     )
 
     id: Mapped[TokenRowId] = mapped_column(primary_key=True)
     asset_id: Mapped[AssetId] = mapped_column(ForeignKey("digital_assets.id"))
     grant_id: Mapped[GrantId] = mapped_column(ForeignKey("grants.id"))
-    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    address: Mapped[ChecksumAddress | None] = mapped_column(Address)
     drop_id: Mapped[UUID] = mapped_column(PG_UUID(as_uuid=True))
     round: Mapped[int | None] = mapped_column(BigInteger)
     pass_number: Mapped[int | None] = mapped_column(BigInteger)

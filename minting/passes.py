@@ -281,7 +281,7 @@ def batch_sizes(session: Session, numbers: Sequence[int]) -> dict[int, int]:
     return {number: count for number, count in rows if number is not None}
 
 
-def pass_places(session: Session, users: Select[UserId]) -> tuple[list[PassPlaces], int]:
+def pass_places(session: Session, users: Select[UserId | None]) -> tuple[list[PassPlaces], int]:
     """Where these members are in the registry, a pass batch at a time, and how many were issued
     alone, outside the batches.
 

@@ -121,6 +121,7 @@ class TestNames:
             "app/web/errors.py",  # the last resort of a request
             "app/worker.py",  # one failing merchant or import never stops the others
             "app/processes.py",  # the edge of the supervisor's watching thread
+            "app/uploads/spreadsheet_worker.py",  # the edge of the child that opens hostile files
             "minting/media_worker.py",  # the edge of the child that decodes hostile files
         }
         found = {

@@ -1,5 +1,6 @@
 """Addresses of accounts and contracts: derived from a key, spelled, and stored."""
 
+import re
 from typing import Any
 
 from coincurve import PublicKey
@@ -9,9 +10,19 @@ from sqlalchemy import LargeBinary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["Address", "ChecksumAddress", "address_of", "to_checksum"]
-_LENGTH = 20
+from wallets.errors import AddressInvalidError
 
+__all__ = [
+    "ADDRESS_BYTES",
+    "Address",
+    "ChecksumAddress",
+    "address_of",
+    "parse",
+    "to_checksum",
+]
+ADDRESS_BYTES = 20
+
+_DIGITS = re.compile("[0-9a-fA-F]{40}")
 # A digit of the digest from 8 on raises the letter at its place: one bit a digit decides.
 _RAISES_FIRST, _RAISES_SECOND, _RAISES_BOTH = 0x80, 0x08, 0x88
 _PLAIN = [f"{byte:02x}" for byte in range(256)]
@@ -30,7 +41,7 @@ class Address(TypeDecorator[ChecksumAddress]):
         EIP-55.
     """
 
-    impl = LargeBinary(_LENGTH)
+    impl = LargeBinary(ADDRESS_BYTES)
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> bytes | None:
@@ -38,7 +49,7 @@ class Address(TypeDecorator[ChecksumAddress]):
         if value is None:
             return None
         raw = bytes.fromhex(value.removeprefix("0x"))
-        if len(raw) != _LENGTH:
+        if len(raw) != ADDRESS_BYTES:
             raise ValueError("an address has 20 bytes")
         return raw
 
@@ -56,6 +67,25 @@ def to_checksum(raw: bytes) -> ChecksumAddress:
     digest = keccak(raw.hex().encode())
     cased = [_SPELLINGS[d & _RAISES_BOTH][byte] for byte, d in zip(raw, digest, strict=False)]
     return ChecksumAddress("0x" + "".join(cased))  # type: ignore[arg-type]
+
+
+def parse(text: str) -> bytes:
+    """The 20 bytes of an address as people write it; both cases mixed is a checksum.
+
+    Raises:
+        AddressInvalidError: no `0x` and 40 hexadecimal digits, a wrong checksum, or nobody's.
+
+    References:
+        EIP-55.
+    """
+    digits = text[2:]
+    if not (text[:2] in ("0x", "0X") and _DIGITS.fullmatch(digits)):
+        raise AddressInvalidError(text)
+    raw = bytes.fromhex(digits)
+    is_plain = digits in (digits.lower(), digits.upper())
+    if not any(raw) or not (is_plain or to_checksum(raw)[2:] == digits):
+        raise AddressInvalidError(text)
+    return raw
 
 
 def address_of(secret: bytes) -> bytes:

@@ -3,10 +3,22 @@
 from core.errors import (
     AppError,
     ForbiddenError,
+    InvalidError,
     NotFoundError,
     SettingsError,
     UnavailableError,
 )
+
+
+class AddressInvalidError(InvalidError):
+    """The text is no address that could own anything."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            "This is not an address.",
+            fields={"address": "Copy it from the wallet: 0x and 40 digits, capitals as they are."},
+        )
+        self.text = text
 
 
 class WalletNotFoundError(NotFoundError):

@@ -23,7 +23,7 @@ def tokens(asset_id: AssetId) -> Select[Token]:
 def owners_of(
     session: Session, rows: Sequence[Token]
 ) -> dict[object, tuple[User, MembershipPass | None]]:
-    """The member and the pass behind each of these tokens, by member id."""
+    """The member and the pass behind each of these tokens that has one, by member id."""
     found = session.execute(
         select(User, MembershipPass)
         .outerjoin(MembershipPass, MembershipPass.user_id == User.id)

@@ -12,16 +12,17 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Analyst, Editor
 from app.assets import queries as asset_queries
-from app.campaigns import previews, progress, queries, service
+from app.campaigns import files, previews, progress, queries, service
 from app.campaigns.errors import PreviewStaleError
-from app.campaigns.models import AudienceKind, Campaign, CampaignState
+from app.campaigns.models import Campaign, CampaignState
+from app.campaigns.paths import base_of, get_campaign, get_draft, to_step
 from app.campaigns.schemas import DeliveryForm
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render, render_part
 from core.errors import AppError, InvalidError
 from core.ids import decode_id, encode_id
-from core.types import AssetId, CampaignId
+from core.types import AssetId
 from minting.models import ContractState, DigitalAsset
 
 router = APIRouter(prefix="/admin/campaigns")
@@ -60,7 +61,7 @@ def create_campaign(
         return render(
             request, "campaigns/new.html", status_code=422, title=internal_title, error=error
         )
-    return _to(campaign, "texts")
+    return to_step(campaign, "texts")
 
 
 @router.get("/{campaign_id}")
@@ -68,10 +69,10 @@ def show_campaign(
     request: Request, session: SessionDep, at: AtDep, _who: Analyst, campaign_id: str
 ) -> Response:
     """A published campaign with its live numbers; drafts open where they stand."""
-    campaign = _get(session, campaign_id)
+    campaign = get_campaign(session, campaign_id)
     run = queries.find_run(session, campaign.id)
     if run is None:
-        return _to(campaign, "texts" if not campaign.title else "review")
+        return to_step(campaign, "texts" if not campaign.title else "review")
     numbers = progress.progress(session, run, at=at)
     return render_part(
         request,
@@ -82,6 +83,7 @@ def show_campaign(
         campaign_id=campaign_id,
         asset=queries.reward_of(session, campaign.id),
         run=run,
+        file=files.find(session, campaign),
         progress=numbers,
         encode_id=encode_id,
     )
@@ -90,7 +92,7 @@ def show_campaign(
 @router.get("/{campaign_id}/texts")
 def edit_texts(request: Request, session: SessionDep, _who: Editor, campaign_id: str) -> Response:
     """Step 1: what members read."""
-    campaign = _draft(session, campaign_id)
+    campaign = get_draft(session, campaign_id)
     return _step(request, session, campaign, "texts")
 
 
@@ -104,40 +106,19 @@ def save_texts(
     description: Annotated[str, Form()] = "",
 ) -> Response:
     """The texts are saved, or come back as typed."""
-    campaign = _draft(session, campaign_id)
+    campaign = get_draft(session, campaign_id)
     try:
         service.describe(session, campaign, title=title, description=description)
     except InvalidError as error:
         typed = {"title": title, "description": description}
         return _step(request, session, campaign, "texts", error=error, typed=typed)
-    return _to(campaign, "audience")
-
-
-@router.get("/{campaign_id}/audience")
-def edit_audience(
-    request: Request, session: SessionDep, _who: Editor, campaign_id: str
-) -> Response:
-    """Step 2: who receives it."""
-    return _step(request, session, _draft(session, campaign_id), "audience")
-
-
-@router.post("/{campaign_id}/audience")
-def save_audience(
-    session: SessionDep,
-    _who: Editor,
-    campaign_id: str,
-    audience: Annotated[AudienceKind, Form()] = AudienceKind.ALL,
-) -> Response:
-    """The audience is saved."""
-    campaign = _draft(session, campaign_id)
-    service.choose_audience(session, campaign, audience)
-    return _to(campaign, "rewards")
+    return to_step(campaign, "audience")
 
 
 @router.get("/{campaign_id}/rewards")
 def edit_rewards(request: Request, session: SessionDep, _who: Editor, campaign_id: str) -> Response:
     """Step 3: what everybody receives."""
-    return _step(request, session, _draft(session, campaign_id), "rewards")
+    return _step(request, session, get_draft(session, campaign_id), "rewards")
 
 
 @router.post("/{campaign_id}/rewards")
@@ -149,14 +130,14 @@ def save_rewards(
     asset: Annotated[str, Form()] = "",
 ) -> Response:
     """The reward is saved, or the step says what is missing."""
-    campaign = _draft(session, campaign_id)
+    campaign = get_draft(session, campaign_id)
     try:
         if not asset:
             raise InvalidError("Nothing is chosen.", fields={"asset": "Choose a digital asset."})
         service.choose_reward(session, campaign, AssetId(decode_id("das", asset)))
     except InvalidError as error:
         return _step(request, session, campaign, "rewards", error=error)
-    return _to(campaign, "delivery")
+    return to_step(campaign, "delivery")
 
 
 @router.get("/{campaign_id}/delivery")
@@ -164,7 +145,7 @@ def edit_delivery(
     request: Request, session: SessionDep, _who: Editor, campaign_id: str
 ) -> Response:
     """Step 4: late joiners and limits."""
-    return _step(request, session, _draft(session, campaign_id), "delivery")
+    return _step(request, session, get_draft(session, campaign_id), "delivery")
 
 
 @router.post("/{campaign_id}/delivery")
@@ -176,12 +157,12 @@ def save_delivery(
     form: Annotated[DeliveryForm, Form()],
 ) -> Response:
     """The limits are saved, or come back as typed."""
-    campaign = _draft(session, campaign_id)
+    campaign = get_draft(session, campaign_id)
     try:
         service.choose_delivery(session, campaign, form.delivery())
     except InvalidError as error:
         return _step(request, session, campaign, "delivery", error=error, typed=form.typed())
-    return _to(campaign, "review")
+    return to_step(campaign, "review")
 
 
 @router.get("/{campaign_id}/review")
@@ -189,7 +170,7 @@ def review(
     request: Request, session: SessionDep, at: AtDep, _who: Editor, campaign_id: str
 ) -> Response:
     """Step 5: everything once more, with a fresh preview of recipients, gas and cost."""
-    return _review(request, session, _draft(session, campaign_id), at=at)
+    return _review(request, session, get_draft(session, campaign_id), at=at)
 
 
 @router.post("/{campaign_id}/publish")
@@ -202,7 +183,7 @@ def publish(
     preview: Annotated[str, Form()] = "",
 ) -> Response:
     """The airdrop runs; a stale preview comes back fresh instead."""
-    campaign = _get(session, campaign_id)
+    campaign = get_campaign(session, campaign_id)
     try:
         found = previews.find(session, campaign, _preview_id(preview))
         if found is None:
@@ -213,22 +194,8 @@ def publish(
     return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
 
 
-def _get(session: Session, text: str) -> Campaign:
-    return service.get(session, CampaignId(decode_id("cmp", text)))
-
-
-def _draft(session: Session, text: str) -> Campaign:
-    """The campaign, if it can still be edited."""
-    return service.must_be_draft(_get(session, text), "edited")
-
-
 def _preview_id(text: str) -> UUID:
     return decode_id("prv", text)
-
-
-def _to(campaign: Campaign, step: str) -> Response:
-    address = f"/admin/campaigns/{encode_id('cmp', campaign.id)}/{step}"
-    return RedirectResponse(address, status_code=303)
 
 
 def _step(
@@ -248,9 +215,8 @@ def _step(
         status_code=error.status if error else 200,
         step=step,
         campaign=campaign,
-        base=f"/admin/campaigns/{encode_id('cmp', campaign.id)}",
+        base=base_of(campaign),
         typed=typed or _as_typed(campaign),
-        members=service.audience_count(session, campaign),
         assets=session.scalars(live.order_by(DigitalAsset.id.desc())).all(),
         chosen=chosen,
         error=error,
@@ -278,12 +244,12 @@ def _review(
         "campaigns/review.html",
         status_code=error.status if error else 200,
         campaign=campaign,
-        base=f"/admin/campaigns/{encode_id('cmp', campaign.id)}",
+        base=base_of(campaign),
         asset=queries.reward_of(session, campaign.id),
         missing=missing,
         preview=preview,
         preview_id=encode_id("prv", preview.id) if preview else "",
-        members=service.audience_count(session, campaign),
+        file=files.find(session, campaign),
         error=error,
         is_draft=campaign.state is CampaignState.DRAFT,
     )

@@ -37,6 +37,31 @@ class InvalidTransitionError(ConflictError):
         super().__init__(f"A campaign that is {state} cannot be {action}.")
 
 
+class FileNotReadyError(ConflictError):
+    """The file cannot be used for the campaign, or not yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The file is not read to its end, or belongs to another campaign. Upload it here and "
+            "wait until it is checked."
+        )
+
+
+class AudienceFileMissingError(InvalidError):
+    """A file was to name the recipients, but none was chosen."""
+
+    def __init__(self) -> None:
+        sentence = "Choose the file that names the recipients."
+        super().__init__("The audience cannot be saved yet.", fields={"file": sentence})
+
+
+class AudienceNotFromFileError(NotFoundError):
+    """The campaign is not for whom a file names."""
+
+    def __init__(self) -> None:
+        super().__init__("This campaign has no file of recipients. Go back to its audience.")
+
+
 class NotPublishedError(ConflictError):
     """There is no run of the campaign yet."""
 

@@ -6,11 +6,17 @@ import structlog
 from sqlalchemy import Select, Text, cast, exists, or_, select
 from sqlalchemy.orm import Session
 
-from app.campaigns import runs
-from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
-from app.campaigns.service import audience
+from app.campaigns import audiences, runs
+from app.campaigns.models import (
+    AirdropRun,
+    AudienceKind,
+    Campaign,
+    CampaignState,
+    RunState,
+)
 from app.rewards.errors import StockExhaustedError
 from app.rewards.models import Grant, GrantSource
+from app.rewards.service import members
 from app.users.models import User
 from core.ids import first_id_of
 from core.types import UserId
@@ -37,6 +43,7 @@ def look(session: Session, *, at: datetime) -> int:
         .join(Campaign)
         .where(
             Campaign.late_joiners,
+            Campaign.audience_kind == AudienceKind.ALL,
             Campaign.state == CampaignState.PUBLISHED,
             AirdropRun.state.in_((RunState.RUNNING, RunState.STANDBY)),
             or_(AirdropRun.looked_at.is_(None), AirdropRun.looked_at <= at - _PAUSE),
@@ -55,7 +62,7 @@ def _let_in(session: Session, run: AirdropRun, *, at: datetime) -> int:
         return 0
     try:
         with session.begin_nested():
-            count = runs.grant(session, run, newcomers, at=at)
+            count = runs.grant(session, run, members(newcomers), at=at)
     except (StockExhaustedError, SupplyExhaustedError) as error:
         run.refused_reason = str(error)
         return 0
@@ -67,7 +74,7 @@ def _let_in(session: Session, run: AirdropRun, *, at: datetime) -> int:
 
 def _newcomers(session: Session, run: AirdropRun, *, at: datetime) -> Select[UserId]:
     """Members of the audience without a grant of the run: the recent, and once an hour all."""
-    query = audience(session.get_one(Campaign, run.campaign_id)).where(
+    query = audiences.members(session.get_one(Campaign, run.campaign_id)).where(
         ~exists().where(
             Grant.source_type == GrantSource.AIRDROP,
             Grant.source_id == run.id,

@@ -5,12 +5,22 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.db import Base, TenantMixin, VersionMixin
-from core.types import CampaignId, Gas, RunId, Wei
+from core.db import TENANT_VALUE, Base, TenantMixin, VersionMixin
+from core.types import AudienceFileId, CampaignId, Gas, MerchantId, RunId, UserId, Wei
+from wallets.addresses import Address, ChecksumAddress
 
 PREVIEW_LIFETIME = timedelta(hours=24)
 
@@ -32,9 +42,10 @@ class CampaignState(StrEnum):
 
 
 class AudienceKind(StrEnum):
-    """Who a campaign is for."""
+    """Who a campaign is for; a file names each recipient."""
 
     ALL = "all"
+    FILE = "file"
 
 
 class Campaign(TenantMixin, VersionMixin, Base):
@@ -66,6 +77,102 @@ class Campaign(TenantMixin, VersionMixin, Base):
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+    @property
+    def is_open_to_late_joiners(self) -> bool:
+        """Whether more may come into the audience: a file names everybody there is."""
+        is_live = self.state is CampaignState.PUBLISHED
+        return is_live and self.late_joiners and self.audience_kind is AudienceKind.ALL
+
+
+class FileState(StrEnum):
+    """Where the file of an audience is; a replaced one is only waiting to be deleted."""
+
+    READING = "reading"
+    CHECKING = "checking"
+    READY = "ready"
+    FAILED = "failed"
+    REPLACED = "replaced"
+
+
+class AudienceFile(TenantMixin, Base):
+    """An uploaded list of recipients on its way into `audience_rows`.
+
+    Args:
+        layout: how the file is read, once that is known (`app.campaigns.recipients.Layout`).
+        line_count: lines of the file, near enough to tell progress.
+        next_record, next_line, next_byte: the checkpoint; everything before it is in the rows.
+        rejected: reason -> how many rows; known once the file is ready, like the other counts.
+    """
+
+    __tablename__ = "audience_files"
+    __table_args__ = (UniqueConstraint("merchant_id", "id"),)
+
+    id: Mapped[AudienceFileId] = mapped_column(primary_key=True)
+    campaign_id: Mapped[CampaignId] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    file_name: Mapped[str]
+    state: Mapped[FileState] = mapped_column(default=FileState.READING)
+    layout: Mapped[dict[str, Any] | None]
+    line_count: Mapped[int] = mapped_column(default=0)
+    next_record: Mapped[int] = mapped_column(default=0)
+    next_line: Mapped[int] = mapped_column(default=1)
+    next_byte: Mapped[int] = mapped_column(BigInteger, default=0)
+    row_count: Mapped[int] = mapped_column(default=0)
+    rejected: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    failure: Mapped[str | None]
+    actor: Mapped[str]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    @property
+    def rejected_count(self) -> int:
+        """How many rows name nobody who could receive anything."""
+        return sum(self.rejected.values())
+
+    @property
+    def accepted_count(self) -> int:
+        """How many rows name a recipient."""
+        return self.row_count - self.rejected_count
+
+
+class AudienceRow(TenantMixin, Base):
+    """One row of the file: whom it names, or why it names nobody.
+
+    `user_id` is the member behind the email or the address, once there is one. `text` is what the
+    file said, kept of rejected rows only. File and merchant are one foreign key: each takes longer
+    to check than the row takes to write.
+    """
+
+    __tablename__ = "audience_rows"
+    __table_args__ = (
+        PrimaryKeyConstraint("file_id", "line"),
+        ForeignKeyConstraint(
+            ["merchant_id", "file_id"],
+            ["audience_files.merchant_id", "audience_files.id"],
+            name="fk_audience_rows_file",
+        ),
+        Index(
+            "ix_audience_rows_rejected",
+            "file_id",
+            "line",
+            postgresql_where=text("reason IS NOT NULL"),
+        ),
+    )
+
+    merchant_id: Mapped[MerchantId] = mapped_column(
+        server_default=text(f"({TENANT_VALUE})"), info={"tenant": True}
+    )
+    file_id: Mapped[AudienceFileId]
+    line: Mapped[int]
+    email: Mapped[str | None]
+    email_key: Mapped[str | None] = mapped_column(Text(collation="C"))
+    address: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    reward: Mapped[str | None]
+    key: Mapped[str | None] = mapped_column(Text(collation="C"))
+    user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    reason: Mapped[str | None]
+    text: Mapped[str | None]
 
 
 class AirdropPreview(TenantMixin, Base):

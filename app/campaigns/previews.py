@@ -7,15 +7,17 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.campaigns import audiences
+from app.campaigns.audiences import Reach
 from app.campaigns.errors import CampaignNotPublishableError
 from app.campaigns.models import AirdropPreview, Campaign
-from app.campaigns.service import audience, audience_count, failing_rules
+from app.campaigns.service import failing_rules
 from app.rewards.service import find_line
 from chain.models import NonceLane
 from chain.networks import client_for, get_chain
 from core.ids import new_id
 from minting import assets
-from minting.forecast import Forecast, forecast_drop
+from minting.forecast import Forecast, Wanted, forecast_drop
 from minting.models import DigitalAsset
 from minting.planner import GAS_CEILING
 
@@ -34,13 +36,13 @@ def make(session: Session, campaign: Campaign, *, at: datetime) -> AirdropPrevie
     if fields or line is None:
         raise CampaignNotPublishableError(fields)
     asset = assets.get(session, line.asset_id)
-    count = audience_count(session, campaign)
+    reach = audiences.reach(session, campaign)
     preview = AirdropPreview(
         id=new_id(),
         campaign_id=campaign.id,
         campaign_version=campaign.version,
-        recipient_count=count,
-        report=_report(asset, count, _forecast(session, campaign, asset)),
+        recipient_count=reach.total,
+        report=_report(asset, reach, _forecast(session, campaign, asset, reach)),
         created_at=at,
     )
     session.add(preview)
@@ -48,28 +50,38 @@ def make(session: Session, campaign: Campaign, *, at: datetime) -> AirdropPrevie
     return preview
 
 
-def _forecast(session: Session, campaign: Campaign, asset: DigitalAsset) -> Forecast:
+def _forecast(session: Session, campaign: Campaign, asset: DigitalAsset, reach: Reach) -> Forecast:
     assert asset.chain_id is not None  # live assets only
     lane = session.scalars(select(NonceLane).where(NonceLane.chain_id == asset.chain_id)).one()
     client = client_for(get_chain(session, asset.chain_id))
-    ceiling = campaign.max_batch_gas or GAS_CEILING
-    return forecast_drop(session, client, lane, asset, audience(campaign), ceiling=ceiling)
+    wanted = Wanted(
+        audiences.members(campaign),
+        newcomers=reach.newcomers,
+        addresses=reach.addresses,
+        ceiling=campaign.max_batch_gas or GAS_CEILING,
+    )
+    return forecast_drop(session, client, lane, asset, wanted)
 
 
-def _report(asset: DigitalAsset, count: int, forecast: Forecast) -> dict[str, Any]:
+def _report(asset: DigitalAsset, reach: Reach, forecast: Forecast) -> dict[str, Any]:
     """JSON values; amounts in wei are text, as everywhere outside."""
     available = None if asset.max_supply is None else asset.max_supply - asset.minted_count
     transactions = forecast.pass_transactions + forecast.drop_transactions
     return {
         "asset_id": str(asset.id),
-        "recipients": count,
-        "stock_needed": count,
+        "recipients": reach.total,
+        "known": reach.known,
+        "newcomers": reach.newcomers,
+        "addresses": reach.addresses,
+        "inactive": reach.inactive,
+        "rejected": reach.rejected,
+        "stock_needed": reach.total,
         "stock_available": available,
         "passes_to_issue": forecast.passes_to_issue,
         "transactions": transactions,
         "gas": forecast.gas,
         "drop_gas": forecast.drop_gas,
-        "gas_a_recipient": forecast.drop_gas // count,
+        "gas_a_recipient": forecast.drop_gas // reach.total,
         "gas_is_exact": forecast.is_exact,
         "gas_price": str(forecast.gas_price),
         "cost": str(forecast.cost),

@@ -1,184 +1,175 @@
-"""Who an airdrop reaches, one row each: where it is, why, and in which transaction."""
+"""What the columns of an audience file mean, and what each of its rows says. Pure."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, exists, select
-from sqlalchemy.orm import Session
+from app.accounts.emails import EmailInvalidError, email_key
+from app.uploads.errors import FileUnreadableError
+from app.uploads.records import Dialect, Record
+from wallets import addresses
+from wallets.errors import AddressInvalidError
 
-from app.campaigns.models import AirdropRun
-from app.rewards.models import Grant, GrantSource, GrantState
-from app.users.imports import safe_cell
-from app.users.models import User
-from app.users.queries import users
-from chain.models import Outcome, Transaction
-from core.db import unit_of_work
-from core.types import GrantId, MerchantId
-from minting.models import Batch, BatchState, Token
-
-_ROWS_AT_ONCE = 2000
-COLUMNS = ("email", "state", "reason", "token", "transaction", "delivered")
+KEY_LENGTH = 200
+TEXT_LENGTH = 1_000
+_SINGLE = ("", "1")
 
 
-class RecipientState(StrEnum):
-    """Where one recipient of an airdrop is."""
+class Field(StrEnum):
+    """What a column can hold."""
 
-    QUEUED = "queued"
-    GRANTING = "granting"
-    SUBMITTED = "submitted"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+    EMAIL = "email"
+    ADDRESS = "address"
+    QUANTITY = "quantity"
+    REWARD = "reward"
+    KEY = "key"
 
 
-_BATCH_STATES = {
-    RecipientState.GRANTING: (BatchState.PLANNED,),
-    RecipientState.SUBMITTED: (BatchState.ASSIGNED, BatchState.FINAL),
-    RecipientState.FAILED: (BatchState.HELD,),
+class Rejection(StrEnum):
+    """Why a row names nobody who could receive anything."""
+
+    COLUMN_COUNT = "column_count"
+    EMAIL_INVALID = "email_invalid"
+    ADDRESS_INVALID = "address_invalid"
+    TWO_RECIPIENTS = "two_recipients"
+    QUANTITY_INVALID = "quantity_invalid"
+    KEY_TOO_LONG = "key_too_long"
+    CONTRACT_OF_OURS = "address_is_contract_of_ours"
+    UNKNOWN_REWARD = "unknown_reward"
+    DUPLICATE_ROW = "duplicate_row"
+
+
+_SPELLINGS = {
+    **dict.fromkeys(("email", "emailaddress", "mail"), Field.EMAIL),
+    **dict.fromkeys(("address", "wallet", "walletaddress"), Field.ADDRESS),
+    "quantity": Field.QUANTITY,
+    "reward": Field.REWARD,
+    "key": Field.KEY,
 }
-_OPEN = (GrantState.PENDING, GrantState.DELIVERING)
+_WITHOUT_HEADER = (Field.EMAIL, Field.QUANTITY, Field.REWARD, Field.KEY)
 
 
 @dataclass(frozen=True)
-class Recipient:
-    """A member and where the reward is.
+class Layout:
+    """How a file is read.
 
     Args:
-        reason: of a failure or cancellation, for people to read.
-        transaction: the newest of its batch, if one is signed.
+        columns: field -> position. A column of emails may hold addresses, and the reverse.
+        width: how many cells every row has.
     """
 
-    user: User
-    grant: Grant
-    token: Token | None
-    state: RecipientState
-    reason: str | None
-    transaction: Transaction | None
+    dialect: Dialect
+    columns: dict[Field, int]
+    width: int
+    has_header: bool
 
-    @property
-    def tx_hash(self) -> str | None:
-        """The transaction that is in a block, or the newest bytes of it."""
-        if self.transaction is None:
-            return None
-        found = self.transaction.mined_hash or self.transaction.attempts[-1].tx_hash
-        return "0x" + found.hex()
+    def dump(self) -> dict[str, Any]:
+        """The layout as JSON."""
+        return {
+            "delimiter": self.dialect.delimiter,
+            "encoding": self.dialect.encoding,
+            "columns": {field.value: position for field, position in self.columns.items()},
+            "width": self.width,
+            "has_header": self.has_header,
+        }
 
 
-def recipients(
-    run: AirdropRun, *, state: RecipientState | None = None, search: str = ""
-) -> Select[Grant]:
-    """Grants of the run, all or those in a state; they are paged by recipient key.
+def load_layout(values: dict[str, Any]) -> Layout:
+    """The layout that was dumped."""
+    return Layout(
+        Dialect(values["delimiter"], values["encoding"]),
+        {Field(field): position for field, position in values["columns"].items()},
+        values["width"],
+        values["has_header"],
+    )
+
+
+def layout_of(dialect: Dialect, first: Sequence[str]) -> Layout:
+    """How to read the rows, by the first one: column names, or already a recipient.
+
+    Without names the columns are recipient, quantity, reward and key, as far as there are any.
+
+    Raises:
+        FileUnreadableError: it is neither.
+    """
+    named: dict[Field, int] = {}
+    for position, name in enumerate(first):
+        plain = "".join(character for character in name.lower() if character.isalnum())
+        found = _SPELLINGS.get(plain)
+        if found is not None:
+            named.setdefault(found, position)
+    if Field.EMAIL in named or Field.ADDRESS in named:
+        return Layout(dialect, named, len(first), has_header=True)
+    if _recipient(first[0].strip())[2] is not None:
+        raise FileUnreadableError(
+            "The first row neither names a column “email” or “address” nor begins with one. "
+            "Name the columns in the first row and upload the file again."
+        )
+    columns = dict(zip(_WITHOUT_HEADER, range(len(first)), strict=False))
+    return Layout(dialect, columns, len(first), has_header=False)
+
+
+class Row(NamedTuple):
+    """What a record says, as it is loaded: one recipient, or the reason why there is none."""
+
+    line: int
+    email: str | None = None
+    email_key: str | None = None
+    address: bytes | None = None
+    reward: str | None = None
+    key: str | None = None
+    reason: Rejection | None = None
+    text: str | None = None
+
+
+class Judge:
+    """Says of each record of a file what it means; called a million times, so positions are plain.
 
     Args:
-        search: as for members: the beginning of an address or name, a wallet, a pass number.
+        layout: how the file is read.
     """
-    query: Select[Grant] = select(Grant).where(
-        Grant.source_type == GrantSource.AIRDROP, Grant.source_id == run.id
-    )
-    if state is not None:
-        query = query.where(_is_in(state))
-    if search.strip():
-        query = query.where(Grant.user_id.in_(users(search).with_only_columns(User.id)))
-    return query
+
+    def __init__(self, layout: Layout) -> None:
+        self._width = layout.width
+        self._delimiter = layout.dialect.delimiter
+        absent = layout.width  # an empty cell is put there
+        places = [layout.columns.get(field, absent) for field in Field]
+        self._email, self._address, self._quantity, self._reward, self._key = places
+
+    def __call__(self, record: Record) -> Row:
+        """The record as a row."""
+        cells, line = record.cells, record.place.line
+        if len(cells) != self._width:
+            return self._rejected(record, Rejection.COLUMN_COUNT)
+        cells = [*cells, ""]
+        email, address = cells[self._email].strip(), cells[self._address].strip()
+        if email and address:
+            return self._rejected(record, Rejection.TWO_RECIPIENTS)
+        email_key, raw, reason = _recipient(email or address)
+        if reason is not None:
+            return self._rejected(record, reason)
+        if cells[self._quantity].strip() not in _SINGLE:
+            return self._rejected(record, Rejection.QUANTITY_INVALID)
+        key = cells[self._key].strip() or None
+        if key is not None and len(key) > KEY_LENGTH:
+            return self._rejected(record, Rejection.KEY_TOO_LONG)
+        reward = cells[self._reward].strip()[:KEY_LENGTH] or None
+        typed = None if email_key is None else email or address
+        return Row(line, typed, email_key, raw, reward, key)
+
+    def _rejected(self, record: Record, reason: Rejection) -> Row:
+        text = self._delimiter.join(record.cells)[:TEXT_LENGTH]
+        return Row(record.place.line, reason=reason, text=text)
 
 
-def _is_in(state: RecipientState) -> ColumnElement[bool]:
-    if state is RecipientState.DELIVERED:
-        return Grant.state == GrantState.DELIVERED
-    if state is RecipientState.CANCELLED:
-        return Grant.state == GrantState.CANCELLED
-    is_open = Grant.state.in_(_OPEN)
-    if state is RecipientState.QUEUED:
-        return is_open & exists().where(Token.grant_id == Grant.id, Token.batch_id.is_(None))
-    in_batch = exists().where(
-        Token.grant_id == Grant.id,
-        Token.batch_id == Batch.id,
-        Batch.state.in_(_BATCH_STATES[state]),
-    )
-    return is_open & in_batch
-
-
-def details(session: Session, grants: Sequence[Grant]) -> list[Recipient]:
-    """These grants with everything a row shows, in the same order."""
-    rows = session.execute(
-        select(Grant.id, User, Token, Batch)
-        .join(User, User.id == Grant.user_id)
-        .outerjoin(Token, Token.grant_id == Grant.id)
-        .outerjoin(Batch, Batch.id == Token.batch_id)
-        .where(Grant.id.in_([grant.id for grant in grants]))
-    )
-    found: dict[GrantId, tuple[User, Token | None, Batch | None]] = {
-        grant_id: (user, token, batch) for grant_id, user, token, batch in rows
-    }
-    batches = {batch.id for _, _, batch in found.values() if batch is not None}
-    newest = {
-        row.batch_id: row
-        for row in session.scalars(
-            select(Transaction).where(Transaction.batch_id.in_(batches)).order_by(Transaction.nonce)
-        )
-        if row.outcome is not Outcome.CANCELLED
-    }
-    return [
-        Recipient(
-            *(user, grant, token, _state(grant, batch), _reason(grant, batch)),
-            newest.get(batch.id) if batch is not None else None,
-        )
-        for grant in grants
-        for user, token, batch in [found[grant.id]]
-    ]
-
-
-def _state(grant: Grant, batch: Batch | None) -> RecipientState:
-    if grant.state is GrantState.DELIVERED:
-        return RecipientState.DELIVERED
-    if grant.state not in _OPEN:
-        return RecipientState.CANCELLED
-    if batch is None:
-        return RecipientState.QUEUED
-    return next(state for state, which in _BATCH_STATES.items() if batch.state in which)
-
-
-def _reason(grant: Grant, batch: Batch | None) -> str | None:
-    return grant.reason or (None if batch is None else batch.held_reason)
-
-
-def as_csv(
-    merchant: MerchantId, run: AirdropRun, *, state: RecipientState | None, search: str
-) -> Iterator[str]:
-    """The rows as a file, part by part: a million recipients never are in memory at once."""
-    yield _lines([COLUMNS])
-    last = ""
-    while True:
-        with unit_of_work(merchant=merchant) as session:
-            query = recipients(run, state=state, search=search)
-            grants = session.scalars(
-                query.where(Grant.recipient_key > last)
-                .order_by(Grant.recipient_key)
-                .limit(_ROWS_AT_ONCE)
-            ).all()
-            part = _lines([_cells(row) for row in details(session, grants)])
-        if not grants:
-            return
-        yield part
-        last = grants[-1].recipient_key
-
-
-def _cells(row: Recipient) -> tuple[str, ...]:
-    token = None if row.token is None else row.token.token_id
-    return (
-        safe_cell(row.user.email),
-        row.state.value,
-        safe_cell(row.reason or ""),
-        str(token or ""),
-        row.tx_hash or "",
-        row.grant.delivered_at.isoformat() if row.grant.delivered_at else "",
-    )
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(rows)
-    return buffer.getvalue()
+def _recipient(text: str) -> tuple[str | None, bytes | None, Rejection | None]:
+    """Email key, address, or why it is neither."""
+    try:
+        if text[:2] in ("0x", "0X") and "@" not in text:
+            return None, addresses.parse(text), None
+        return email_key(text), None, None
+    except AddressInvalidError:
+        return None, None, Rejection.ADDRESS_INVALID
+    except EmailInvalidError:
+        return None, None, Rejection.EMAIL_INVALID

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from app.accounts.deps import Analyst, Editor
-from app.campaigns import queries, recipients, runs, service
+from app.campaigns import deliveries, queries, runs, service
+from app.campaigns.deliveries import RecipientState
 from app.campaigns.models import AirdropRun, Campaign
-from app.campaigns.recipients import RecipientState
 from app.rewards.models import Grant
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
@@ -83,7 +83,7 @@ def list_recipients(
     campaign, run = _published(session, campaign_id)
     page = list_page(
         session,
-        recipients.recipients(run, state=_state(state), search=q),
+        deliveries.recipients(run, state=_state(state), search=q),
         keys=[Grant.recipient_key],
         cursor=cursor,
     )
@@ -94,7 +94,7 @@ def list_recipients(
         campaign_id=campaign_id,
         asset=queries.reward_of(session, campaign.id),
         page=page,
-        rows=recipients.details(session, page.items),
+        rows=deliveries.details(session, page.items),
         states=list(RecipientState),
         state=state,
         q=q,
@@ -109,7 +109,7 @@ def download_recipients(
     """The same rows as a file."""
     _, run = _published(session, campaign_id)
     return StreamingResponse(
-        recipients.as_csv(merchant_of(session), run, state=_state(state), search=q),
+        deliveries.as_csv(merchant_of(session), run, state=_state(state), search=q),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="recipients.csv"'},
     )

@@ -15,13 +15,20 @@ from minting import airdrops, passes, sending, settlement, withdrawal
 from minting.airdrops import Drop, Limits
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
 from minting.planner import GAS_CEILING
+from wallets.addresses import ChecksumAddress
 
 OVER = (RunState.COMPLETED, RunState.CANCELLED)
 
 CANCELLED_BY_MEMBER = "cancelled by the team"
 
 
-def prepare(session: Session, run: AirdropRun, recipients: Select[UserId], *, at: datetime) -> int:
+def prepare(
+    session: Session,
+    run: AirdropRun,
+    recipients: Select[str, UserId | None, ChecksumAddress | None],
+    *,
+    at: datetime,
+) -> int:
     """Every recipient has a grant and a queued token, and no pass waits for its window.
 
     Returns:
@@ -35,7 +42,13 @@ def prepare(session: Session, run: AirdropRun, recipients: Select[UserId], *, at
     return count
 
 
-def grant(session: Session, run: AirdropRun, recipients: Select[UserId], *, at: datetime) -> int:
+def grant(
+    session: Session,
+    run: AirdropRun,
+    recipients: Select[str, UserId | None, ChecksumAddress | None],
+    *,
+    at: datetime,
+) -> int:
     """These recipients have a grant and a queued token of the run; a repeat changes nothing.
 
     Returns:
@@ -115,7 +128,7 @@ def _conclude(
     )
     if run.state is RunState.CANCELLED:
         run.completed_at = at if settlement.is_closed(session, run.id) else None
-    elif is_served and not (campaign.late_joiners and campaign.state is CampaignState.PUBLISHED):
+    elif is_served and not campaign.is_open_to_late_joiners:
         run.state, run.completed_at = RunState.COMPLETED, at
         campaign.state, campaign.ended_at = CampaignState.ENDED, campaign.ended_at or at
         emit(session, "cohort.airdrop.completed", at=at, delivered=run.recipient_count)

@@ -4,38 +4,41 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
+from typing import BinaryIO
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.campaigns import audiences, files
 from app.campaigns.errors import (
     CampaignNotFoundError,
     CampaignNotPublishableError,
+    FileNotReadyError,
     InvalidTransitionError,
     PreviewStaleError,
 )
 from app.campaigns.models import (
     AirdropPreview,
     AirdropRun,
+    AudienceFile,
     AudienceKind,
     Campaign,
     CampaignState,
     CampaignType,
+    FileState,
     RunState,
 )
-from app.campaigns.runs import prepare
+from app.campaigns.runs import OVER, prepare
 from app.rewards.service import find_line, set_line
-from app.users.models import User, UserState
 from core.errors import InvalidError
 from core.events import emit
 from core.ids import new_id
-from core.types import AssetId, CampaignId, Gas, RunId, UserId, Wei
+from core.types import AssetId, CampaignId, Gas, RunId, Wei
 from minting.planner import GAS_CEILING
 
 LEAST_BATCH_GAS = Gas(3_000_000)
 """A whole pass batch is in one transaction, whatever the limit."""
 
-AUDIENCE_MISSING = "Choose who the airdrop is for."
 STALE_SHARE = 50
 """A recipient count that moved by more than one in this many makes a preview stale (2 %)."""
 
@@ -97,12 +100,13 @@ def describe(session: Session, campaign: Campaign, *, title: str, description: s
 
 
 def choose_audience(session: Session, campaign: Campaign, kind: AudienceKind) -> None:
-    """The campaign is for these members.
+    """The campaign is for these people; a file that was chosen before is deleted.
 
     Raises:
         InvalidTransitionError: it is no draft any more.
     """
     must_be_draft(campaign, "edited")
+    files.replace(session, campaign)
     campaign.audience_kind = kind
     session.flush()
 
@@ -182,6 +186,21 @@ def check_typed(campaign: Campaign, title: str) -> None:
         )
 
 
+def choose_file(
+    session: Session, campaign: Campaign, file_name: str, content: BinaryIO, *, at: datetime
+) -> AudienceFile:
+    """The campaign is for whom the file names; one that was chosen before is deleted.
+
+    Raises:
+        InvalidTransitionError: it is no draft any more.
+    """
+    choose_audience(session, campaign, AudienceKind.FILE)
+    file = files.upload(session, campaign, file_name, content, at=at)
+    campaign.audience_id = file.id
+    session.flush()
+    return file
+
+
 def choose_reward(session: Session, campaign: Campaign, asset_id: AssetId) -> None:
     """The campaign gives this asset.
 
@@ -191,23 +210,12 @@ def choose_reward(session: Session, campaign: Campaign, asset_id: AssetId) -> No
     """
     must_be_draft(campaign, "edited")
     set_line(session, campaign.id, asset_id)
-
-
-def audience(campaign: Campaign) -> Select[UserId]:
-    """The ids of the members the campaign reaches now, oldest first.
-
-    Raises:
-        CampaignNotPublishableError: no audience is chosen.
-    """
-    if campaign.audience_kind is not AudienceKind.ALL:
-        raise CampaignNotPublishableError({"audience_missing": AUDIENCE_MISSING})
-    return select(User.id).where(User.state == UserState.ACTIVE).order_by(User.id)
+    files.check_again(session, campaign)
 
 
 def audience_count(session: Session, campaign: Campaign) -> int:
-    """How many members the campaign would reach now."""
-    members = audience(campaign).order_by(None).subquery()
-    return session.scalar(select(func.count()).select_from(members)) or 0
+    """How many recipients the campaign would reach now."""
+    return audiences.reach(session, campaign).total
 
 
 def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
@@ -215,10 +223,7 @@ def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
     fields = {}
     if not campaign.title:
         fields["title_missing"] = "Write the title members will see."
-    if campaign.audience_kind is None:
-        fields["audience_missing"] = AUDIENCE_MISSING
-    elif audience_count(session, campaign) == 0:
-        fields["audience_empty"] = "Nobody is in the audience yet. Import members first."
+    fields |= audiences.failing_rules(session, campaign)
     if find_line(session, campaign.id) is None:
         fields["reward_missing"] = "Choose the digital asset everybody receives."
     return fields
@@ -260,9 +265,42 @@ def publish(
     session.add(run)
     campaign.state, campaign.published_at = CampaignState.PUBLISHED, at
     session.flush()
-    run.recipient_count = prepare(session, run, audience(campaign), at=at)
+    file = files.find(session, campaign)
+    if file is not None:
+        audiences.welcome(session, file.id, at=at)
+    run.recipient_count = prepare(session, run, audiences.recipients(campaign), at=at)
     emit(session, "cohort.campaign.published", at=at, recipients=run.recipient_count)
     return run
+
+
+def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datetime) -> int:
+    """Whoever the file names and has nothing from this airdrop yet is one of its recipients.
+
+    A row is new when neither its key nor its recipient is known; the same file again adds nothing.
+
+    Args:
+        file: uploaded for the same campaign, and ready.
+
+    Returns:
+        How many recipients are new.
+
+    Raises:
+        InvalidTransitionError: the airdrop is over.
+        FileNotReadyError: the file is not read to its end, or is another campaign's.
+        StockExhaustedError, SupplyExhaustedError: fewer rewards than recipients are left.
+
+    Locks: the run, the reward line, the asset, the pass contract.
+    """
+    session.refresh(run, with_for_update=True)
+    if run.state in OVER:
+        raise InvalidTransitionError(run.state, "extended")
+    if file.state is not FileState.READY or file.campaign_id != run.campaign_id:
+        raise FileNotReadyError
+    audiences.welcome(session, file.id, at=at)
+    count = prepare(session, run, audiences.recipients_of(file.id), at=at)
+    run.recipient_count += count
+    session.flush()
+    return count
 
 
 def _check_fresh(
@@ -274,7 +312,7 @@ def _check_fresh(
         raise PreviewStaleError("it is older than a day")
     if abs(recipients - preview.recipient_count) * STALE_SHARE > preview.recipient_count:
         raise PreviewStaleError(
-            f"it counted {preview.recipient_count} members, now there are {recipients}"
+            f"it counted {preview.recipient_count} recipients, now there are {recipients}"
         )
 
 

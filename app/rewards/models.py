@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base, TenantMixin
 from core.types import AssetId, CampaignId, GrantId, RewardLineId, UserId
+from wallets.addresses import Address, ChecksumAddress
 
 
 class RewardLine(TenantMixin, Base):
@@ -55,7 +56,8 @@ class GrantState(StrEnum):
 class Grant(TenantMixin, Base):
     """This source gives this reward to this recipient, once: the natural key says so.
 
-    `reason` says why one was cancelled.
+    The recipient is a member, or an address that is no member's wallet. `reason` says why one was
+    cancelled.
     """
 
     __tablename__ = "grants"
@@ -70,6 +72,7 @@ class Grant(TenantMixin, Base):
             name="uq_grants_natural",
         ),
         Index("ix_grants_user", "user_id"),
+        CheckConstraint("num_nonnulls(user_id, address) = 1", name="recipient"),
         # Closing a grant changes no index: the new row finds room beside the old one (HOT).
         {"postgresql_with": {"fillfactor": 85}},
     )
@@ -80,7 +83,8 @@ class Grant(TenantMixin, Base):
     reward_line_id: Mapped[RewardLineId] = mapped_column(ForeignKey("reward_lines.id"))
     recipient_key: Mapped[str]
     ordinal: Mapped[int] = mapped_column(default=0)
-    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    address: Mapped[ChecksumAddress | None] = mapped_column(Address)
     state: Mapped[GrantState] = mapped_column(default=GrantState.PENDING)
     reason: Mapped[str | None]
     created_at: Mapped[datetime]

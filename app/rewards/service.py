@@ -5,9 +5,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Select, Text, cast, exists, func, literal, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    cast,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.rewards.errors import RewardNotLiveError, StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
@@ -24,6 +37,7 @@ from minting.models import (
     sql_token_id,
 )
 from minting.plans import Target
+from wallets.addresses import ChecksumAddress
 
 
 def set_line(session: Session, campaign_id: CampaignId, asset_id: AssetId) -> RewardLine:
@@ -50,21 +64,34 @@ def find_line(session: Session, campaign_id: CampaignId) -> RewardLine | None:
     return session.scalar(select(RewardLine).where(RewardLine.campaign_id == campaign_id))
 
 
+def members(users: Select[UserId]) -> Select[str, UserId | None, ChecksumAddress | None]:
+    """These members as recipients, each known by its id."""
+    [user] = users.subquery().c
+    return select(cast(user, Text), user, null_address())
+
+
+def null_address() -> ColumnElement[ChecksumAddress | None]:
+    """Stands where a recipient is a member and so has no address of its own."""
+    return cast(null(), Grant.address.type)
+
+
 def grant_many(
     session: Session,
     line: RewardLine,
-    users: Select[UserId],
+    recipients: Select[str, UserId | None, ChecksumAddress | None],
     *,
     source: GrantSource,
     source_id: UUID,
     at: datetime,
 ) -> int:
-    """Each of these members has the line's reward from this source; repeats change nothing.
+    """Each of these recipients has the line's reward from this source; repeats change nothing.
 
-    Grants and tokens are made by one statement: a million of them never leave the database.
+    Who has it from the source already gets nothing more, under whatever key. Grants and tokens are
+    made by one statement: a million of them never leave the database.
 
     Args:
-        users: their ids.
+        recipients: the key each is known by in the source, and the member or the address; nobody
+            twice.
 
     Returns:
         How many grants are new.
@@ -76,12 +103,12 @@ def grant_many(
     Locks: the reward line, then the asset.
     """
     session.refresh(line, with_for_update=True)
-    granted = _granted(line, users, source=source, source_id=source_id, at=at)
+    granted = _granted(line, recipients, source=source, source_id=source_id, at=at)
     count = airdrops.request_tokens(
         session,
         line.asset_id,
         drop_id=line.id,
-        grants=select(granted.c.id, granted.c.user_id),
+        grants=select(granted.c.id, granted.c.user_id, granted.c.address),
         at=at,
     )
     _take_stock(line, count)
@@ -90,26 +117,43 @@ def grant_many(
 
 
 def _granted(
-    line: RewardLine, users: Select[UserId], *, source: GrantSource, source_id: UUID, at: datetime
+    line: RewardLine,
+    recipients: Select[str, UserId | None, ChecksumAddress | None],
+    *,
+    source: GrantSource,
+    source_id: UUID,
+    at: datetime,
 ) -> CTE:
     """A statement that makes the grants that do not exist yet, and returns them."""
-    [user] = users.subquery().c
+    key, user, address = recipients.subquery().c
+    given = aliased(Grant)
+    of_line = and_(
+        given.source_type == source,
+        given.source_id == source_id,
+        given.reward_line_id == line.id,
+    )
     facts: dict[InstrumentedAttribute[Any], Any] = {
         Grant.id: sql_id(),
         Grant.source_type: literal(source, type_=Grant.source_type.type),
         Grant.source_id: literal(source_id),
         Grant.reward_line_id: literal(line.id),
-        Grant.recipient_key: cast(user, Text),
+        Grant.recipient_key: key,
         Grant.ordinal: literal(0),
         Grant.user_id: user,
+        Grant.address: address,
         Grant.state: literal(GrantState.PENDING, type_=Grant.state.type),
         Grant.created_at: literal(at),
     }
+    # Two conditions, not one with OR: each is a join by hash, whatever the number of grants.
+    rows = select(*facts.values()).where(
+        ~exists().where(of_line, given.user_id == user),
+        ~exists().where(of_line, given.address == address),
+    )
     return (
         insert(Grant)
-        .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
+        .from_select([it.key for it in facts], rows, include_defaults=False)
         .on_conflict_do_nothing(constraint="uq_grants_natural")
-        .returning(Grant.id, Grant.user_id)
+        .returning(Grant.id, Grant.user_id, Grant.address)
         .cte("granted")
     )
 

@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from app.accounts.deps import Analyst, Editor
+from app.uploads.errors import FileUnreadableError
 from app.users import imports, queries, service
-from app.users.errors import FileUnreadableError, MappingInvalidError
+from app.users.errors import MappingInvalidError
 from app.users.models import ImportState, User, UserImport
 from app.users.survey import Forecast
 from app.users.table import Field, peek

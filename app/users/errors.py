@@ -20,13 +20,6 @@ class ImportNotFoundError(NotFoundError):
         self.import_id = import_id
 
 
-class FileUnreadableError(InvalidError):
-    """The uploaded file is no CSV table we can read."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence, fields={"file": sentence})
-
-
 class MappingInvalidError(InvalidError):
     """The columns cannot be imported as mapped."""
 

@@ -4,11 +4,10 @@ A part is one transaction: its members, wallets, passes, refusals and the checkp
 together, so an import killed anywhere goes on at the next part and repeats nothing.
 """
 
-import csv
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,12 +15,10 @@ from sqlalchemy import ColumnElement, Text, cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.uploads.errors import FileUnreadableError
+from app.uploads.export import as_csv
 from app.users import survey, table
-from app.users.errors import (
-    FileUnreadableError,
-    ImportNotFoundError,
-    ImportStateError,
-)
+from app.users.errors import ImportNotFoundError, ImportStateError
 from app.users.models import ImportRefusal, ImportState, User, UserImport
 from app.users.service import create_users, name_key, new_row
 from app.users.survey import Forecast
@@ -291,39 +288,11 @@ def _finish(session: Session, row: UserImport, *, at: datetime) -> None:
 
 def refusals_as_csv(session: Session, row: UserImport) -> Iterator[str]:
     """The error file: line, reason, then the cells as they were, safe to open in a spreadsheet."""
-    buffer = _Line()
-    writer = csv.writer(buffer)
-    writer.writerow(["line", "reason", *(safe_cell(str(column)) for column in row.columns)])
-    yield buffer.take()
     query = (
         select(ImportRefusal.line, ImportRefusal.reason, ImportRefusal.cells)
         .where(ImportRefusal.import_id == row.id)
         .order_by(ImportRefusal.line)
         .execution_options(yield_per=1000)
     )
-    for line, reason, cells in session.execute(query):
-        writer.writerow([line, reason, *(safe_cell(str(cell)) for cell in cells)])
-        yield buffer.take()
-
-
-def safe_cell(text: str) -> str:
-    """A cell no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-class _Line:
-    """A file-like target that hands over what was written since the last time."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-
-    def write(self, text: str) -> int:
-        """Keep the text."""
-        self._parts.append(text)
-        return len(text)
-
-    def take(self) -> str:
-        """Everything written since the last take."""
-        text = "".join(self._parts)
-        self._parts.clear()
-        return text
+    refused = ((line, reason, *cells) for line, reason, cells in session.execute(query))
+    return as_csv(chain([("line", "reason", *row.columns)], refused))

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, literal, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.accounts.emails import email_key
 from app.users.errors import UserNotFoundError
-from app.users.models import User
+from app.users.models import MailStatus, User, UserState
+from core.db import sql_id
 from core.events import emit_many
 from core.ids import new_id
 from core.types import UserId
 from minting import passes
+
+_USERS_A_PART = 10_000
 
 
 def fold(text: str) -> str:
@@ -79,6 +82,43 @@ def new_row(email: str, key: str, *, source: str, **values: str | None) -> dict[
         "source": source,
         "last_import_id": values.get("last_import_id"),
     }
+
+
+def create_from(
+    session: Session, people: Select[str | None, str | None], *, source: str, at: datetime
+) -> int:
+    """Everybody in the query is a member, with a wallet and a queued pass; nobody twice.
+
+    Args:
+        people: email and email key of each.
+
+    Returns:
+        How many members are new.
+    """
+    email, key = people.subquery().c
+    facts: dict[InstrumentedAttribute[Any], Any] = {
+        User.id: sql_id(),
+        User.email: email,
+        User.email_key: key,
+        User.name_key: literal(""),
+        User.state: literal(UserState.ACTIVE, type_=User.state.type),
+        User.source: literal(source),
+        User.mail_status: literal(MailStatus.OK, type_=User.mail_status.type),
+        User.created_at: literal(at),
+        User.version: literal(1),
+    }
+    created = (
+        insert(User)
+        .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
+        .on_conflict_do_nothing(index_elements=["merchant_id", "email_key"])
+        .returning(User.id)
+    )
+    users = session.scalars(created).all()
+    for start in range(0, len(users), _USERS_A_PART):
+        part = users[start : start + _USERS_A_PART]
+        passes.queue(session, part, at=at)
+        emit_many(session, "cohort.user.created", [(user, {}) for user in part], at=at)
+    return len(users)
 
 
 def create_users(session: Session, rows: Sequence[dict[str, Any]], *, at: datetime) -> set[str]:

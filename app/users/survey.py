@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from app.uploads.errors import FileUnreadableError
+from app.uploads.records import Place, Record
 from app.users import table
-from app.users.errors import FileUnreadableError
-from app.users.table import Field, Place, Record, Refusal
+from app.users.table import Field, Refusal
 from core.ids import new_id
 
 ROWS_A_MARK = 1_000

@@ -1,8 +1,5 @@
-"""Reads a CSV table in a stream: header, records with their places, refusals. Pure."""
+"""What the columns of a members file mean, and which of its records are refused. Pure."""
 
-import csv
-import io
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 from app.accounts.emails import EmailInvalidError, email_key
-from app.users.errors import FileUnreadableError, MappingInvalidError
+from app.uploads import records
+from app.uploads.errors import FileUnreadableError
+from app.uploads.records import BEGINNING, CSV_CELL_LIMIT, GONE, Dialect, Place, Record
+from app.users.errors import MappingInvalidError
 
-CSV_CELL_LIMIT = 100_000
 _LENGTH = {"first_name": 100, "last_name": 100, "reference_id": 128}
 _LANGUAGE_LENGTH = 2
-_GONE = "The uploaded file is gone or cannot be read. Upload it again; nobody is imported twice."
 
 
 class Field(StrEnum):
@@ -44,26 +42,6 @@ _SPELLINGS = {
     "referenceid": Field.REFERENCE_ID,
     "customerid": Field.REFERENCE_ID,
 }
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a record begins: its number from 0, its first line from 1, its first byte from 0."""
-
-    number: int
-    line: int
-    byte: int
-
-
-BEGINNING = Place(0, 1, 0)
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record of the file: where it begins, and its cells."""
-
-    place: Place
-    cells: list[str]
 
 
 @dataclass(frozen=True)
@@ -100,84 +78,25 @@ def peek(path: Path, *, sample_size: int = 5) -> Sample:
     Raises:
         FileUnreadableError: empty, gone, or not a CSV table as far as it was read.
     """
-    records = read_records(path)
-    header = next(records, None)
+    found = read_records(path)
+    header = next(found, None)
     if header is None:
         raise FileUnreadableError("The file is empty. Export it again with a header row.")
-    first = [record.cells for record in islice(records, sample_size)]
+    first = [record.cells for record in islice(found, sample_size)]
     return Sample([cell.strip() for cell in header.cells], first)
 
 
 def read_records(path: Path, *, start: Place = BEGINNING) -> Iterator[Record]:
-    """Every record from `start` on, in constant memory; the header is number 0.
-
-    Args:
-        start: the place of a record read before, so that nothing in front of it is read again.
+    """Every record of the file from `start` on (`app.uploads.records`); the header is number 0.
 
     Raises:
-        FileUnreadableError: gone, not UTF-8, a broken quote, or a NUL byte; the sentence names the
-            line.
+        FileUnreadableError: gone, not UTF-8, or no table; the sentence names the line.
     """
     try:
-        delimiter = _delimiter(path)
-        text, byte = _open(path, start.byte)
+        dialect = Dialect(_delimiter(path))
     except OSError:
-        raise FileUnreadableError(_GONE) from None
-    with text:
-        yield from _read(_Lines(text, byte), delimiter, start)
-
-
-def _open(path: Path, byte: int) -> tuple[io.TextIOWrapper, int]:
-    """The file as text from a byte on, and that byte, which a byte order mark moves."""
-    raw = path.open("rb")
-    if byte == 0 and raw.read(len(BOM_UTF8)) == BOM_UTF8:
-        byte = len(BOM_UTF8)
-    raw.seek(byte)
-    return io.TextIOWrapper(raw, encoding="utf-8", newline=""), byte
-
-
-def _read(lines: "_Lines", delimiter: str, start: Place) -> Iterator[Record]:
-    csv.field_size_limit(CSV_CELL_LIMIT)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    before, place = start.line - 1, start
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except UnicodeDecodeError:
-            raise FileUnreadableError(
-                f"The file is not UTF-8 text after line {before + reader.line_num}. "
-                "Save it as “CSV UTF-8” and upload it again."
-            ) from None
-        except csv.Error as error:
-            raise FileUnreadableError(f"Line {before + reader.line_num}: {error}.") from None
-        except OSError:
-            raise FileUnreadableError(_GONE) from None
-        if any("\0" in cell for cell in cells):
-            raise FileUnreadableError(f"Line {place.line}: it holds a NUL byte, so it is no text.")
-        if cells:
-            yield Record(place, cells)
-        number = place.number + 1 if cells else place.number
-        place = Place(number, before + reader.line_num + 1, lines.byte)
-
-
-class _Lines:
-    """The lines of a text from a byte on; `byte` is where the next one begins."""
-
-    def __init__(self, text: io.TextIOWrapper, byte: int) -> None:
-        self._text = text
-        self.byte = byte
-
-    def __iter__(self) -> Iterator[str]:
-        """Itself."""
-        return self
-
-    def __next__(self) -> str:
-        """The next line with its ending."""
-        line = next(self._text)
-        self.byte += len(line.encode())
-        return line
+        raise FileUnreadableError(GONE) from None
+    yield from records.read_records(path, dialect, start=start)
 
 
 def _delimiter(path: Path) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.campaigns import service as campaigns
 from app.rewards.models import GrantSource, RewardLine
-from app.rewards.service import grant_many, set_line
+from app.rewards.service import grant_many, members, set_line
 from app.users.models import User
 from app.users.service import create_users, new_row
 from chain import pipeline
@@ -110,7 +110,7 @@ def grant(
 ) -> int:
     """How many of these members newly have the line's reward."""
     source = source_id or new_id()
-    chosen = select(User.id).where(User.id.in_(users))
+    chosen = members(select(User.id).where(User.id.in_(users)))
     return grant_many(session, line, chosen, source=GrantSource.AIRDROP, source_id=source, at=NOW)
 
 

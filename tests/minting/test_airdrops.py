@@ -1,10 +1,14 @@
 """Drops: one token a grant, every token bound to its bit and its batch, batches cut to fit."""
 
+from uuid import UUID
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Text, cast, column, literal, null, select, values
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.rewards.models import RewardLine
+from app.rewards.models import Grant, GrantSource, RewardLine
+from app.rewards.service import grant_many
 from chain.bindings import digital_asset as binding
 from core.ids import new_id
 from core.types import UserId
@@ -12,6 +16,7 @@ from minting import airdrops, passes
 from minting.airdrops import Drop, Queue
 from minting.errors import SupplyExhaustedError
 from minting.models import DigitalAsset, MembershipPass, Plan, Token, TokenState
+from minting.passes import MAX_BATCH
 from tests.conftest import NOW
 from tests.factories.chain import make_chain
 from tests.factories.minting import (
@@ -275,3 +280,95 @@ class TestOutsideTheBatches:
         assert (lists.data_nonce, mint.data_nonce) == (1, 2)
         assert mint.chain_key == f"mint:{asset.id}:2"
         assert asset.next_data_nonce == 3
+
+
+class TestAddresses:
+    """Recipients who are no members of the brand."""
+
+    FIRST, SECOND = "0x000000000000000000000000000000000000dEaD", "0x" + "22" * 20
+
+    def give(self, session: Session, asset: DigitalAsset, *addresses: str) -> int:
+        found = values(column("address", Token.address.type), name="found")
+        rows = found.data([(address,) for address in addresses])
+        nobody = cast(null(), Token.user_id.type)
+        chosen = select(cast(rows.c.address, Text), nobody, rows.c.address)
+        line = session.scalars(select(RewardLine)).one_or_none() or make_line(session, asset)
+        return grant_many(
+            session, line, chosen, source=GrantSource.AIRDROP, source_id=UUID(int=1), at=NOW
+        )
+
+    def test_are_minted_to_beside_the_members(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        [alone] = make_members(session, 1)
+        activate_passes(session)
+        asset = make_asset(session)
+        line = make_line(session, asset)
+        grant(session, line, [*members, alone])
+        assert self.give(session, asset, self.SECOND, self.FIRST) == 2
+        assert airdrops.queue(session, line.id) == Queue(ready=12, without_pass=0)
+
+        batches = plan(session, asset).batches
+        mint = batches[-1]
+        assert [batch.recipient_count for batch in batches][-1] == 3
+        assert sum(batch.recipient_count for batch in batches) == 12
+        own = session.scalars(
+            select(MembershipPass.address).where(MembershipPass.user_id == alone)
+        ).one()
+        ordered = sorted(bytes.fromhex(it[2:]) for it in (self.FIRST, self.SECOND, own))
+        nonce = asset.next_data_nonce - 1
+        assert mint.calldata == binding.encode_mint(nonce, b"".join(ordered))
+        for token in session.scalars(select(Token).where(Token.batch_id == mint.id)):
+            address = token.address or own
+            assert token.state is TokenState.MINTING
+            assert ordered[token.mint_index or 0] == bytes.fromhex(address[2:])
+            assert token.token_id == binding.outside_token_id(nonce, token.mint_index or 0)
+            assert (token.pass_number is None) == (token.user_id is None)
+
+    def test_are_cut_into_calls_of_a_full_batch(self, session: Session) -> None:
+        make_chain(session)
+        asset = make_asset(session)
+        addresses = [f"0x{number:040x}" for number in range(1, MAX_BATCH + 3)]
+        assert self.give(session, asset, *addresses) == len(addresses)
+        first, second = plan(session, asset).batches
+        assert (first.recipient_count, second.recipient_count) == (MAX_BATCH, 2)
+        assert asset.next_data_nonce == 3
+        places = session.execute(
+            select(Token.address, Token.batch_id, Token.mint_nonce, Token.mint_index).order_by(
+                Token.address
+            )
+        ).all()
+        assert places[0][1:] == (first.id, 1, 0)
+        assert places[MAX_BATCH - 1][1:] == (first.id, 1, MAX_BATCH - 1)
+        assert places[MAX_BATCH][1:] == (second.id, 2, 0)
+
+    def test_have_it_once_whatever_key_names_them(self, session: Session) -> None:
+        make_chain(session)
+        asset = make_asset(session)
+        assert self.give(session, asset, self.FIRST) == 1
+        assert self.give(session, asset, self.FIRST, self.SECOND) == 1
+        line = session.scalars(select(RewardLine)).one()
+        other = select(
+            literal("another key"), cast(null(), Token.user_id.type), Grant.address
+        ).where(Grant.reward_line_id == line.id)
+        again = grant_many(
+            session, line, other, source=GrantSource.AIRDROP, source_id=UUID(int=1), at=NOW
+        )
+        assert again == 0
+
+    @pytest.mark.parametrize("is_both", [True, False])
+    def test_a_grant_names_a_member_or_an_address(
+        self, session: Session, members: list[UserId], is_both: bool
+    ) -> None:
+        line = make_line(session, make_asset(session))
+        user = members[0] if is_both else None
+        address = self.FIRST if is_both else None
+        chosen = select(
+            literal("key"),
+            cast(user, Token.user_id.type).label("user"),
+            cast(address, Token.address.type).label("address"),
+        )
+        with pytest.raises(IntegrityError, match="ck_grants_recipient"), session.begin_nested():
+            grant_many(
+                session, line, chosen, source=GrantSource.AIRDROP, source_id=new_id(), at=NOW
+            )

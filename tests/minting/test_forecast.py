@@ -8,7 +8,7 @@ from app.users.models import User
 from chain.errors import ChainUnavailableError
 from core.types import UserId
 from minting import costs
-from minting.forecast import Forecast, forecast_drop
+from minting.forecast import Forecast, Wanted, forecast_drop
 from minting.models import DigitalAsset
 from minting.planner import plan_calls
 from tests.chain.fakes import FakeChain
@@ -34,7 +34,7 @@ def asset(session: Session) -> DigitalAsset:
 def forecast(session: Session, asset: DigitalAsset, users: list[UserId] | None = None) -> Forecast:
     audience = EVERYBODY if users is None else EVERYBODY.where(User.id.in_(users))
     lane = make_lane(session)
-    return forecast_drop(session, FakeChain(), lane, asset, audience)
+    return forecast_drop(session, FakeChain(), lane, asset, Wanted(audience))
 
 
 class TestMembersWithPasses:
@@ -112,4 +112,4 @@ class TestMoney:
         fake = FakeChain()
         fake.is_down = True
         with pytest.raises(ChainUnavailableError):
-            forecast_drop(session, fake, make_lane(session), asset, EVERYBODY)
+            forecast_drop(session, fake, make_lane(session), asset, Wanted(EVERYBODY))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
 from tests.factories.wallets import CONTRACT
-from wallets.addresses import Address, address_of, to_checksum
+from wallets.addresses import Address, address_of, parse, to_checksum
+from wallets.errors import AddressInvalidError
 
 DIALECT = postgresql.dialect()
 
@@ -32,6 +33,34 @@ class TestAddress:
     def test_what_is_no_hexadecimal_is_refused(self) -> None:
         with pytest.raises(ValueError, match="non-hexadecimal"):
             Address().process_bind_param("0x" + "zz" * 20, DIALECT)
+
+
+class TestParse:
+    @pytest.mark.parametrize(
+        "text", [CONTRACT, CONTRACT.lower(), "0x" + CONTRACT[2:].upper(), "0X" + CONTRACT[2:]]
+    )
+    def test_every_spelling_of_people_is_the_same_20_bytes(self, text: str) -> None:
+        assert parse(text) == bytes.fromhex(CONTRACT[2:])
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "0x",
+            CONTRACT[2:],
+            CONTRACT[:-1],
+            CONTRACT + "0",
+            "0x" + "0" * 40,
+            "0x" + "g" * 40,
+            "0x" + "٣" * 40,
+            CONTRACT[:2] + CONTRACT[2:].swapcase(),
+            CONTRACT + "\n",
+            " " + CONTRACT,
+        ],
+    )
+    def test_anything_else_is_refused(self, text: str) -> None:
+        with pytest.raises(AddressInvalidError):
+            parse(text)
 
 
 class TestToChecksum:

@@ -213,7 +213,7 @@ class TestRecipients:
     def test_they_are_a_file(self, admin: TestClient, page: str) -> None:
         answer = admin.get(f"{page}/recipients.csv", headers=HTML)
         lines = answer.text.splitlines()
-        assert lines[0] == "email,state,reason,token,transaction,delivered"
+        assert lines[0] == "recipient,state,reason,token,transaction,delivered"
         assert sorted(line.split(",")[:2] for line in lines[1:]) == [
             ["ada@example.com", "queued"],
             ["bob@example.com", "queued"],

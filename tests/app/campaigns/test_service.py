@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
-from app.campaigns import previews, queries, service
+from app.campaigns import audiences, previews, queries, service
 from app.campaigns.errors import (
     CampaignNotFoundError,
     CampaignNotPublishableError,
@@ -156,7 +156,7 @@ class TestAudience:
         blocked.state = UserState.BLOCKED
         session.flush()
         assert service.audience_count(session, ready) == 2
-        assert blocked.id not in session.scalars(service.audience(ready)).all()
+        assert blocked.id not in session.scalars(audiences.members(ready)).all()
 
 
 class TestPublish:

@@ -59,7 +59,7 @@ def line(session: Session, campaign: Campaign, asset: DigitalAsset) -> RewardLin
 def grant(
     session: Session, line: RewardLine, users: list[UserId], *, source_id: UUID = SOURCE
 ) -> int:
-    chosen = select(User.id).where(User.id.in_(users))
+    chosen = service.members(select(User.id).where(User.id.in_(users)))
     return service.grant_many(
         session, line, chosen, source=GrantSource.AIRDROP, source_id=source_id, at=NOW
     )

@@ -13,9 +13,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
+from app.uploads.errors import FileUnreadableError
+from app.uploads.export import safe_cell
 from app.users import imports, queries
-from app.users.errors import FileUnreadableError, ImportNotFoundError, ImportStateError
-from app.users.imports import ROWS_A_PART, file_path, refusals_as_csv, safe_cell
+from app.users.errors import ImportNotFoundError, ImportStateError
+from app.users.imports import ROWS_A_PART, file_path, refusals_as_csv
 from app.users.models import ImportState, User, UserImport
 from app.users.table import Field
 from core.db import unit_of_work
@@ -138,7 +140,7 @@ class TestLostFile:
     """The upload is harmed between two parts."""
 
     SIZE = ROWS_A_PART + 1_500
-    GONE = "The uploaded file is gone or cannot be read. Upload it again; nobody is imported twice."
+    GONE = "The uploaded file is gone or cannot be read. Upload it again; nothing is done twice."
 
     def run_on(self, session: Session, harm: Callable[[Path], object]) -> UserImport:
         """The import, whose file was harmed after its first part."""

@@ -14,7 +14,7 @@ from core.ids import encode_id
 from tests.app.web.client import HTML, TestClient
 from tests.conftest import NOW
 
-GONE = "The uploaded file is gone or cannot be read. Upload it again; nobody is imported twice."
+GONE = "The uploaded file is gone or cannot be read. Upload it again; nothing is done twice."
 
 
 def upload(session: Session, content: str) -> UserImport:

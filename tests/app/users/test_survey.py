@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from app.uploads.errors import FileUnreadableError
 from app.users import survey as module
-from app.users.errors import FileUnreadableError
 from app.users.survey import ROWS_A_MARK, Forecast, rows_from, survey
 from app.users.table import Field, read_records
 

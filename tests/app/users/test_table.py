@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from app.users.errors import FileUnreadableError, MappingInvalidError
+from app.uploads.errors import FileUnreadableError
+from app.uploads.records import CSV_CELL_LIMIT, Place, Record
+from app.users.errors import MappingInvalidError
 from app.users.survey import survey
 from app.users.table import (
-    CSV_CELL_LIMIT,
     Field,
-    Place,
-    Record,
     Refusal,
     Row,
     check_mapping,
