@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from chain import lanes, pipeline
@@ -100,7 +100,7 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
             return [], 0
         rows = session.execute(
             select(Batch, Plan)
-            .join(Plan)
+            .join(Plan, (Plan.id == Batch.plan_id) & (Batch.index == _first_planned()))
             .where(Plan.chain_id == chain_id, _is_its_turn())
             .order_by(Plan.ordinal, Batch.index)
             .limit(lanes.room(session, lane.id))
@@ -113,6 +113,17 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
             for batch, plan in rows
         ]
         return ready, _known_block(session, lane.id)
+
+
+def _first_planned() -> ScalarSelect[int]:
+    """The plan's only batch whose turn it can be, so that thousands behind it are not looked at."""
+    planned = aliased(Batch)
+    return (
+        select(func.min(planned.index))
+        .where(planned.plan_id == Plan.id, planned.state == BatchState.PLANNED)
+        .correlate(Plan)
+        .scalar_subquery()
+    )
 
 
 def _is_its_turn() -> ColumnElement[bool]:

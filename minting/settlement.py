@@ -91,7 +91,8 @@ def _settle(
     else:
         batch.state, batch.held_reason = BatchState.HELD, _held_reason(transaction)
         log.error("batch_held", batch=str(batch.id), reason=batch.held_reason)
-    plan.state = _state_of(plan)
+    session.flush()
+    plan.state = _state_of(session, plan)
     session.flush()
 
 
@@ -145,8 +146,9 @@ def _held_reason(transaction: Transaction) -> str:
             return "something else used the relayer's key; whether it was delivered is not known"
 
 
-def _state_of(plan: Plan) -> PlanState:
-    states = {batch.state for batch in plan.batches}
+def _state_of(session: Session, plan: Plan) -> PlanState:
+    query = select(Batch.state).where(Batch.plan_id == plan.id).distinct()
+    states = set(session.scalars(query))
     if BatchState.HELD in states:
         return PlanState.HELD
     return PlanState.DONE if states == {BatchState.FINAL} else PlanState.RUNNING
