@@ -143,16 +143,19 @@ class TestDurability:
             connection.execute(text("SET synchronous_commit = off"))
             assert connection.scalar(text("SHOW synchronous_commit")) == "off"
 
-    def test_who_stands_still_in_a_transaction_loses_it_and_its_locks(
-        self, committed: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_who_stands_still_in_a_transaction_is_disconnected(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            patience = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
+            assert patience == db.IDLE_IN_TRANSACTION == "2min"
+
+    def test_so_nobody_waits_for_its_locks_for_ever(self, committed: None) -> None:
         merchant = make_merchant().id
         add_user(merchant, "ada@example.com")
-        monkeypatch.setattr(db, "IDLE_IN_TRANSACTION", "10ms")
         locked = select(User).where(User.email == "ada@example.com").with_for_update()
         with pytest.raises(DBAPIError), unit_of_work(merchant=merchant) as asleep:
             asleep.scalars(locked).one().first_name = "old"
             asleep.flush()
+            asleep.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10ms'"))
             with unit_of_work(merchant=merchant) as other:
                 other.scalars(locked).one().first_name = "new"
         with unit_of_work(merchant=merchant) as session:

@@ -70,7 +70,7 @@ LEVELS = {
     "weekly": ("volume", "long-evm", "long-evm", "long-evm", "long-frozen", "long-frozen"),
 }
 WITH_MUTANTS = ("nightly", "weekly")
-A_FREEZE = 1.0
+A_FREEZE = 1.5
 """Seconds: longer than it takes to become final here, and than a transaction may stand still."""
 
 _LIES = Faults(

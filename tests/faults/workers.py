@@ -26,8 +26,8 @@ from tests.faults.ground import Ground
 from tests.faults.notes import Freeze
 
 WORKERS = 3
-_IDLE_SECONDS = 0.005
-_STANDSTILL = "500ms"
+_IDLE_SECONDS = 0.02
+STANDSTILL = "700ms"
 
 
 class Phase(IntEnum):
@@ -42,6 +42,7 @@ class Phase(IntEnum):
 
 def work(place: Ground, number: int, phases: Any) -> None:
     """What a worker does until it is killed: the engine's steps, whatever goes wrong."""
+    db.IDLE_IN_TRANSACTION = STANDSTILL
     place.bind.dispose(close=False)  # whatever was open belongs to the parent
     _watch_phases(place.bind, _name(number), lambda phase: phases.__setitem__(number, phase))
     while True:
@@ -93,7 +94,6 @@ class Workers:
     """
 
     def __init__(self, place: Ground, seed: int) -> None:
-        db.IDLE_IN_TRANSACTION = _STANDSTILL
         self._place = place
         self._random = Random(seed)
         self._phases = RawArray("b", WORKERS)
