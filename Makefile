@@ -27,11 +27,11 @@ test: setup-dev ## all tests: Python, contracts, browser
 mutants: setup-dev ## sow faults into copies of the contracts; a test must fail for each (half an hour)
 	@$(BIN)/python -m tests.contracts.mutants
 
-faults: setup-dev ## kill workers while a model chain lies: make faults LEVEL=pr|nightly [SIZE=n] [SEED=n]
+faults: setup-dev ## kill and stop workers while chains lie: make faults LEVEL=pr|nightly|weekly [SIZE=n] [SEED=n]
 	@LEVEL="$(LEVEL)" SIZE="$(SIZE)" SEED="$(SEED)" $(BIN)/python -m tests.faults.campaign
 
 fault-mutants: setup-dev ## wrong pipelines in copies of the tree; a test or a campaign must fail for each
-	@$(BIN)/python -m tests.faults.mutants
+	@$(BIN)/python -m tests.faults.judge
 
 coverage: setup-dev ## branch coverage of what runs in the test process; fails below 90 %
 	@$(BIN)/python -m pytest --ignore=tests/e2e --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

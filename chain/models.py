@@ -8,7 +8,7 @@ from eth_typing import ChecksumAddress
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from core.db import Base, TenantMixin
+from core.db import Base, TenantMixin, VersionMixin
 from core.types import BatchId, Gas, LaneId, MerchantId, TransactionId, Wei
 from wallets.addresses import Address
 
@@ -78,7 +78,6 @@ class NonceLane(TenantMixin, Base):
     base_nonce: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[LaneState] = mapped_column(default=LaneState.ACTIVE)
     state_reason: Mapped[str | None]
-    lease_epoch: Mapped[int] = mapped_column(default=0)
 
     chain: Mapped[Chain] = relationship()
 
@@ -112,8 +111,10 @@ class Outcome(StrEnum):
 OPEN_STATES = (TransactionState.SIGNED, TransactionState.SENT, TransactionState.MINED)
 
 
-class Transaction(TenantMixin, Base):
+class Transaction(TenantMixin, VersionMixin, Base):
     """One intent (to, data, value) bound to one nonce of one lane, for ever.
+
+    Whoever asked the chain about a row says which version it asked about: evidence is for that one.
 
     `fee_cap` is the highest price per gas that whoever wants it agreed to, in wei.
     `foreign_use_at` is when every node said that other bytes than ours had used the nonce. The row
@@ -156,7 +157,6 @@ class Transaction(TenantMixin, Base):
     next_action_at: Mapped[datetime]
     finalized_at: Mapped[datetime | None]
     foreign_use_at: Mapped[datetime | None]
-    lease_epoch: Mapped[int] = mapped_column(default=0)
 
     lane: Mapped[NonceLane] = relationship()
     attempts: Mapped[list["Attempt"]] = relationship(order_by="Attempt.seq")

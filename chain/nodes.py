@@ -7,13 +7,14 @@ References:
     EIP-1474 (errors), the JSON-RPC 2.0 specification.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from web3 import HTTPProvider
-from web3.types import RPCEndpoint
+from web3.types import RPCEndpoint, RPCResponse
 
 from chain.settings import chain_settings
 from core.types import Gas, Wei
@@ -50,6 +51,17 @@ class UnreadableAnswerError(Exception):
     """JSON, but no JSON-RPC answer."""
 
 
+class _Provider(HTTPProvider):
+    """Takes no answer to another question for its own, which proxies mix up now and then."""
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        request = self.encode_rpc_request(method, params)
+        response = self.decode_rpc_response(self._make_request(method, request))
+        if "result" in response and response.get("id") != json.loads(request)["id"]:
+            raise UnreadableAnswerError("the answer is to another question")
+        return response
+
+
 class Node:
     """A node of a chain.
 
@@ -61,7 +73,7 @@ class Node:
         settings = chain_settings()
         timeout = (settings.connect_timeout_seconds, settings.read_timeout_seconds)
         # web3 sends eth_sendRawTransaction up to five times unless its retries are off.
-        self._provider = HTTPProvider(
+        self._provider = _Provider(
             url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None
         )
         self._clock = clock

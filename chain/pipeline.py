@@ -93,7 +93,6 @@ def enqueue(
         contract_address=create_address(lane.address, nonce) if intent.to is None else None,
         created_at=at,
         next_action_at=at,
-        lease_epoch=lane.lease_epoch,
     )
     payload = _payload(lane, nonce, intent, fees)
     with session.no_autoflush:  # everything is written at once below
@@ -125,6 +124,7 @@ class _Open:
     sender: ChecksumAddress
     nonce: int
     state: TransactionState
+    version: int
     block_hash: bytes | None
     is_foreign: bool
     attempts: tuple["_Bytes", ...]
@@ -171,7 +171,7 @@ def watch(
             is_final = receipt.block_number <= final_line and client.confirms(receipt)
             _record(merchant, transaction, receipt, is_final=is_final, at=at)
             continue
-        _unmine(merchant, transaction, at=at)
+        transaction = _unmine(merchant, transaction, at=at)
         if transaction.lane_id not in waiting:  # those behind the lowest nonce wait for it only
             waiting.add(transaction.lane_id)
             transaction = _raise_fees(merchant, client, transaction, at=at)
@@ -200,6 +200,7 @@ def _copy(row: Transaction) -> _Open:
         sender=row.lane.address,
         nonce=row.nonce,
         state=row.state,
+        version=row.version,
         block_hash=row.block_hash,
         is_foreign=row.foreign_use_at is not None,
         attempts=tuple(
@@ -217,17 +218,20 @@ def _find_receipt(client: ChainClient, transaction: _Open) -> Receipt | None:
     return None
 
 
-def _unmine(merchant: MerchantId, seen: _Open, *, at: datetime) -> None:
+def _unmine(merchant: MerchantId, seen: _Open, *, at: datetime) -> _Open:
     """A transaction whose block is gone is signed again, with the same bytes."""
     if seen.state is not TransactionState.MINED:
-        return
+        return seen
     with unit_of_work(merchant=merchant) as session:
         row = _lock(session, seen.id)
-        if row.state is TransactionState.MINED and row.block_hash == seen.block_hash:
-            row.state = TransactionState.SIGNED
-            row.block_number = row.block_hash = row.mined_hash = None
-            row.next_action_at = at
-            log.warning("transaction_left_chain", transaction=str(row.id))
+        if not _is_as_seen(row, seen):
+            return seen
+        row.state = TransactionState.SIGNED
+        row.block_number = row.block_hash = row.mined_hash = None
+        row.next_action_at = at
+        session.flush()
+        log.warning("transaction_left_chain", transaction=str(row.id))
+        return _copy(row)
 
 
 def _raise_fees(merchant: MerchantId, client: ChainClient, seen: _Open, *, at: datetime) -> _Open:
@@ -242,8 +246,7 @@ def _raise_fees(merchant: MerchantId, client: ChainClient, seen: _Open, *, at: d
     suggested = current(client.head().base_fee_per_gas)
     with unit_of_work(merchant=merchant) as session:
         row = _lock(session, seen.id)
-        is_as_seen = row.attempts[-1].tx_hash == newest.tx_hash
-        if row.state not in lanes.UNMINED or not is_as_seen:
+        if row.state not in lanes.UNMINED or not _is_as_seen(row, seen):
             return seen
         replacements.raise_fees(session, row, suggested=suggested, at=at)
         return _copy(row)
@@ -270,10 +273,13 @@ def _store_answer(
         row = _lock(session, seen.id)
         attempt = session.get_one(Attempt, tx_hash)
         attempt.first_sent_at = attempt.first_sent_at or at
-        attempt.last_sent_at = at
-        attempt.last_answer = f"{result.answer}: {result.text}"[:_ANSWER_LENGTH]
         if result.answer in (SendAnswer.ACCEPTED, SendAnswer.KNOWN):
             attempt.accepted_at = attempt.accepted_at or at
+        is_old = attempt.last_sent_at is not None and at < attempt.last_sent_at
+        if is_old or not _is_as_seen(row, seen):
+            return  # that bytes were sent stays true; what a node thought of them does not
+        attempt.last_sent_at = at
+        attempt.last_answer = f"{result.answer}: {result.text}"[:_ANSWER_LENGTH]
         if row.state is TransactionState.SIGNED:
             row.state = TransactionState.SENT
         if result.answer is SendAnswer.ACCEPTED and row.lane.state is LaneState.UNFUNDED:
@@ -316,7 +322,8 @@ def _record(
         return
     with unit_of_work(merchant=merchant) as session:
         row = _lock(session, seen.id)
-        if row.state is TransactionState.FINAL:
+        is_stale = not is_final and not _is_as_seen(row, seen)
+        if row.state is TransactionState.FINAL or is_stale:
             return
         outcome = _outcome(row, receipt)
         row.state = TransactionState.FINAL if is_final else TransactionState.MINED
@@ -334,6 +341,15 @@ def _outcome(row: Transaction, receipt: Receipt) -> Outcome:
     if mined.kind is AttemptKind.CANCEL:
         return Outcome.CANCELLED
     return Outcome.SUCCESS if receipt.succeeded else Outcome.REVERTED
+
+
+def _is_as_seen(row: Transaction, seen: _Open) -> bool:
+    """Whether what the chain was asked about is still what the row says.
+
+    A process may sleep for an hour between the question and the write, and others go on: what was
+    true of the row as it was then says nothing of the row as it is now.
+    """
+    return row.version == seen.version and row.attempts[-1].tx_hash == seen.attempts[-1].tx_hash
 
 
 def _lock(session: Session, transaction_id: TransactionId) -> Transaction:

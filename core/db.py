@@ -118,6 +118,8 @@ class Role(StrEnum):
 
 
 SYSTEM = "system"
+IDLE_IN_TRANSACTION = "2min"
+"""How long a process may stand still inside a transaction, whose locks others wait for."""
 
 
 @cache
@@ -169,7 +171,9 @@ def unit_of_work(
 ) -> Iterator[Session]:
     """One transaction: committed when the block ends well, rolled back when it raises.
 
-    What was registered with `after_commit` runs after the commit and never before it.
+    What was registered with `after_commit` runs after the commit and never before it. What is
+    committed is on disk, whatever the server's default is: a database that forgets signed bytes
+    gives their nonce to another batch.
 
     Args:
         merchant: the tenant; without one only tables without tenant are visible to `Role.APP`.
@@ -187,8 +191,17 @@ def unit_of_work(
 
 def _take_on(session: Session, *, role: Role, merchant: types.MerchantId | None) -> None:
     session.execute(
-        text("SELECT set_config('role', :role, true), set_config(:name, :merchant, true)"),
-        {"role": role.value, "name": TENANT_SETTING, "merchant": str(merchant or "")},
+        text(
+            "SELECT set_config('role', :role, true), set_config(:name, :merchant, true),"
+            " set_config('synchronous_commit', 'on', true),"
+            " set_config('idle_in_transaction_session_timeout', :patience, true)"
+        ),
+        {
+            "role": role.value,
+            "name": TENANT_SETTING,
+            "merchant": str(merchant or ""),
+            "patience": IDLE_IN_TRANSACTION,
+        },
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from chain import lanes, pipeline
@@ -17,6 +17,7 @@ from chain.client import ChainClient
 from chain.errors import LaneFullError, LanePausedError, RpcError
 from chain.fees import Fees, current, with_margin
 from chain.models import (
+    Chain,
     LaneState,
     NonceLane,
     Outcome,
@@ -92,14 +93,8 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
             return [], 0
         rows = session.execute(
             select(Batch, Plan)
-            .join(Plan)
-            .where(
-                Plan.chain_id == chain_id,
-                Plan.state == PlanState.RUNNING,
-                Plan.is_paused.is_(False),
-                Batch.state == BatchState.PLANNED,
-                _no_unmined_predecessor(),
-            )
+            .join(Plan, (Plan.id == Batch.plan_id) & (Batch.index == _first_planned()))
+            .where(Plan.chain_id == chain_id, _is_its_turn())
             .order_by(Plan.ordinal, Batch.index)
             .limit(lanes.room(session, lane.id))
         ).all()
@@ -110,10 +105,34 @@ def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
             )
             for batch, plan in rows
         ]
-        newest = session.scalar(
-            select(func.max(Transaction.block_number)).where(Transaction.lane_id == lane.id)
-        )
-        return ready, newest or 0
+        return ready, _known_block(session, lane.id)
+
+
+def _first_planned() -> ScalarSelect[int]:
+    """The plan's only batch whose turn it can be, so that thousands behind it are not looked at."""
+    planned = aliased(Batch)
+    return (
+        select(func.min(planned.index))
+        .where(planned.plan_id == Plan.id, planned.state == BatchState.PLANNED)
+        .correlate(Plan)
+        .scalar_subquery()
+    )
+
+
+def _is_its_turn() -> ColumnElement[bool]:
+    return and_(
+        Plan.state == PlanState.RUNNING,
+        Plan.is_paused.is_(False),
+        Batch.state == BatchState.PLANNED,
+        _no_unmined_predecessor(),
+    )
+
+
+def _known_block(session: Session, lane_id: LaneId) -> int:
+    """The newest block known of the lane's chain: final, or with a transaction of the lane."""
+    mined = select(func.max(Transaction.block_number)).where(Transaction.lane_id == lane_id)
+    query = select(func.greatest(Chain.final_number, mined.scalar_subquery()))
+    return session.scalar(query.join(NonceLane).where(NonceLane.id == lane_id)) or 0
 
 
 def _no_unmined_predecessor() -> ColumnElement[bool]:
@@ -195,14 +214,15 @@ def _assign(
         gas = _gas_limit(client, ready, now)
     except RpcError as error:
         if error.is_revert:
-            _hold(merchant, ready.batch_id, error.reason)
+            _hold(merchant, ready, error.reason, now)
         else:
             log.warning("gas_not_measured", batch=str(ready.batch_id), reason=error.reason)
         return 0
     balance = client.balance(ready.sender)
     try:
         with unit_of_work(merchant=merchant) as session:
-            return _claim(session, ready, gas, now, balance=balance, at=at)
+            batch = _lock_due(session, ready, now)
+            return 0 if batch is None else _claim(session, ready, batch, gas, now, balance, at=at)
     except (LanePausedError, LaneFullError):
         return 0
 
@@ -230,21 +250,31 @@ def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:
     return min(with_margin(measured), Gas(MAX_GAS))
 
 
-def _claim(
-    session: Session, ready: _Ready, gas: Gas, now: _Conditions, *, balance: Wei, at: datetime
-) -> int:
-    batch = session.scalar(
+def _lock_due(session: Session, ready: _Ready, now: _Conditions) -> Batch | None:
+    """The batch, if it still is its turn and what the chain said is not from before what is known.
+
+    Asking the chain takes long enough for everything to change.
+    """
+    if now.block < _known_block(session, ready.lane_id):
+        return None
+    return session.scalar(
         select(Batch)
         .join(Plan)
-        .where(
-            Batch.id == ready.batch_id,
-            Batch.state == BatchState.PLANNED,
-            Plan.is_paused.is_(False),
-        )
+        .where(Batch.id == ready.batch_id, _is_its_turn())
         .with_for_update(of=Batch, skip_locked=True)
     )
-    if batch is None:
-        return 0
+
+
+def _claim(
+    session: Session,
+    ready: _Ready,
+    batch: Batch,
+    gas: Gas,
+    now: _Conditions,
+    balance: Wei,
+    *,
+    at: datetime,
+) -> int:
     offer = limits.offer(session, batch.plan, gas, now.fees, base_fee=now.base_fee)
     _wait(batch.plan, offer if isinstance(offer, str) else None)
     if isinstance(offer, str):
@@ -305,10 +335,11 @@ def release(session: Session, batch_id: BatchId) -> bool:
     return True
 
 
-def _hold(merchant: MerchantId, batch_id: BatchId, reason: str) -> None:
+def _hold(merchant: MerchantId, ready: _Ready, reason: str, now: _Conditions) -> None:
     with unit_of_work(merchant=merchant) as session:
-        batch = session.get_one(Batch, batch_id, with_for_update=True)
-        if batch.state is BatchState.PLANNED:
-            batch.state, batch.held_reason = BatchState.HELD, reason
-            batch.plan.state = PlanState.HELD
-    log.error("batch_held", batch=str(batch_id), reason=reason)
+        batch = _lock_due(session, ready, now)
+        if batch is None:
+            return
+        batch.state, batch.held_reason = BatchState.HELD, reason
+        batch.plan.state = PlanState.HELD
+    log.error("batch_held", batch=str(ready.batch_id), reason=reason)

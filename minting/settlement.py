@@ -92,7 +92,8 @@ def _settle(
     else:
         batch.state, batch.held_reason = BatchState.HELD, _held_reason(transaction)
         log.error("batch_held", batch=str(batch.id), reason=batch.held_reason)
-    plan.state = state_of(plan)
+    session.flush()
+    plan.state = state_of(session, plan)
     session.flush()
 
 
@@ -150,9 +151,10 @@ def _held_reason(transaction: Transaction) -> str:
             return "something else used the relayer's key; whether it was delivered is not known"
 
 
-def state_of(plan: Plan) -> PlanState:
+def state_of(session: Session, plan: Plan) -> PlanState:
     """What the plan's batches make of it."""
-    states = {batch.state for batch in plan.batches}
+    query = select(Batch.state).where(Batch.plan_id == plan.id).distinct()
+    states = set(session.scalars(query))
     if BatchState.HELD in states:
         return PlanState.HELD
     is_done = states <= {BatchState.FINAL, BatchState.CANCELLED}

@@ -90,7 +90,7 @@ def _cancel(session: Session, batches: Sequence[Batch]) -> None:
     session.flush()
     for plan in {batch.plan for batch in batches}:
         session.refresh(plan, with_for_update=True)
-        plan.state = state_of(plan)
+        plan.state = state_of(session, plan)
 
 
 def _has_happened(session: Session, drop: Drop) -> bool:

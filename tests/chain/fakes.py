@@ -112,6 +112,7 @@ class FakeChain:
         self._lock = RLock()
         self._salt = 0
         self.blocks = [FakeBlock(0, bytes(32), bytes(32))]
+        self._places: dict[bytes, FakeBlock] = {}
         self.pool: dict[bytes, Signed] = {}
         self.sends: deque[Send] = deque()
         self.sent: list[bytes] = []
@@ -156,10 +157,8 @@ class FakeChain:
         if self.hidden_receipts > 0:
             self.hidden_receipts -= 1
             return None
-        for block in self.blocks:
-            if any(mined.tx_hash == tx_hash for mined in block.transactions):
-                return self._receipt(tx_hash, block)
-        return None
+        block = self._places.get(tx_hash)
+        return None if block is None else self._receipt(tx_hash, block)
 
     def confirms(self, receipt: Receipt) -> bool:
         """Whether the block is canonical; hidden receipts are hidden here, too."""
@@ -258,6 +257,8 @@ class FakeChain:
         with self._lock:
             gone = [mined for block in self.blocks[-depth:] for mined in block.transactions]
             del self.blocks[-depth:]
+            for signed in gone:
+                del self._places[signed.tx_hash]
             self._salt += 1
             for _ in range(depth):
                 self._append([])
@@ -306,7 +307,9 @@ class FakeChain:
         body = b"".join(signed.tx_hash for signed in transactions)
         block_hash = keccak(parent.hash + self._salt.to_bytes(8, "big") + body)
         number = parent.number + 1
-        self.blocks.append(FakeBlock(number, block_hash, parent.hash, list(transactions)))
+        block = FakeBlock(number, block_hash, parent.hash, list(transactions))
+        self.blocks.append(block)
+        self._places.update({signed.tx_hash: block for signed in transactions})
 
     def _receipt(self, tx_hash: bytes, block: FakeBlock) -> Receipt:
         return Receipt(

@@ -128,8 +128,14 @@ class TestSeveralUrls:
             assert second.asked == []
 
     def test_an_empty_error_beside_a_result_is_no_error(self) -> None:
-        with node(eth_chainId=b'{"id": 1, "result": "0x1", "error": null}') as up:
+        with node(eth_chainId=b'{"id": 0, "result": "0x1", "error": null}') as up:
             assert client(up).chain_id() == 1
+
+    @pytest.mark.parametrize("number", [b"1", b'"0"', b"null"])
+    def test_an_answer_to_another_question_is_none(self, number: bytes) -> None:
+        mixed_up = b'{"id": ' + number + b', "result": "0x2"}'
+        with node(eth_chainId=mixed_up) as bad, node(eth_chainId="0x1") as up:
+            assert client(bad, up).chain_id() == 1
 
     @pytest.mark.parametrize("nonsense", NONSENSE)
     def test_with_none_left_a_sentence_says_so(self, nonsense: bytes) -> None:

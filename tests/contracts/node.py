@@ -21,18 +21,22 @@ from chain.bindings.errors import decode_revert
 from chain.local import anvil_path
 
 GAS_CAP = 2**24  # EIP-7825
-# states of old blocks would fill gigabytes of disk
-OSAKA = ("--hardfork", "osaka", "--enable-tx-gas-limit", "--prune-history", "20", "--silent")
+OSAKA = ("--hardfork", "osaka", "--enable-tx-gas-limit", "--silent")
 _FREE = ("--accounts", "0", "--auto-impersonate", "--block-base-fee-per-gas", "0")
 
 
 @contextmanager
-def anvil(*options: str) -> Iterator[int]:
-    """A fresh chain with the rules of Osaka, gone afterwards: the port it listens on."""
+def anvil(*options: str, states: int = 20) -> Iterator[int]:
+    """A fresh chain with the rules of Osaka, gone afterwards: the port it listens on.
+
+    Args:
+        states: of how many blocks it can be asked about; all would fill gigabytes of disk.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     command = [str(anvil_path()), "--port", str(port), *OSAKA, *options]
+    command += ["--prune-history", str(states)]
     with subprocess.Popen(command) as process:
         try:
             _wait(port)

@@ -128,6 +128,40 @@ class TestUnitOfWork:
             assert session.scalars(select(User)).all() == []
 
 
+class TestDurability:
+    def test_a_commit_is_on_disk_whatever_the_server_says(
+        self, owner: Engine, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            session.execute(text("RESET role"))
+            session.execute(text("SET synchronous_commit = off"))  # as a role's default would
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalar(text("SHOW synchronous_commit")) == "on"
+
+    def test_without_a_unit_of_work_the_servers_default_holds(self, engine: Engine) -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SET synchronous_commit = off"))
+            assert connection.scalar(text("SHOW synchronous_commit")) == "off"
+
+    def test_who_stands_still_in_a_transaction_is_disconnected(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            patience = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
+            assert patience == db.IDLE_IN_TRANSACTION == "2min"
+
+    def test_so_nobody_waits_for_its_locks_for_ever(self, committed: None) -> None:
+        merchant = make_merchant().id
+        add_user(merchant, "ada@example.com")
+        locked = select(User).where(User.email == "ada@example.com").with_for_update()
+        with pytest.raises(DBAPIError), unit_of_work(merchant=merchant) as asleep:
+            asleep.scalars(locked).one().first_name = "old"
+            asleep.flush()
+            asleep.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10ms'"))
+            with unit_of_work(merchant=merchant) as other:
+                other.scalars(locked).one().first_name = "new"
+        with unit_of_work(merchant=merchant) as session:
+            assert session.scalars(select(User.first_name)).one() == "new"
+
+
 class TestVersions:
     def test_of_two_writers_who_read_the_same_version_one_is_refused(self, committed: None) -> None:
         merchant = make_merchant()

@@ -1,10 +1,10 @@
 """Fault campaigns: workers are killed while a chain lies, and an oracle outside the system counts.
 
-`make faults LEVEL=pr SIZE=100000 SEED=1`, or `python -m tests.faults.campaign`. Three workers run
-the product's engine on PostgreSQL against the model chain (`tests/faults/model.py`), whose
-contract executes whatever is sent: nothing but the pipeline keeps anybody from being served twice.
-One of them is killed with SIGKILL again and again, and forked anew from a process that has
-everything loaded. At the end the canonical chain is compared with the frozen plan, and the tables
+`make faults LEVEL=pr SIZE=100000 SEED=1`, or `python -m tests.faults.campaign`. A level is a few
+parts. In each, three workers run the product's engine on PostgreSQL against a chain that executes
+whatever is sent, a model (`model.py`) or a real EVM behind proxies (`proxy.py`). One of them is
+killed with SIGKILL again and again and forked anew, or stopped for longer than anything takes while
+the others go on. At the end the canonical chain is compared with the frozen plan, and the tables
 with both. A run is repeated by its seed as far as the timing of processes allows.
 """
 
@@ -12,62 +12,66 @@ import argparse
 import json
 import multiprocessing
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from random import Random
+from collections import Counter
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
-from sqlalchemy import create_engine, func, select
-from sqlalchemy.pool import NullPool
-
-import app.models  # noqa: F401 - the mappers need every table
-from app import database, engine
-from app.accounts.service import ensure_installation
-from app.postgres import EmbeddedPostgres
-from chain.models import Attempt, ChainKind, Outcome, Transaction
-from chain.networks import client_for, ensure_chain, ensure_lane
-from core.db import unit_of_work, use_bind
-from core.errors import AppError
-from core.log import configure_logging
-from core.types import MerchantId, utc_now
-from minting import plans
-from minting.models import Batch, BatchState, PlanKind
-from minting.plans import FrozenBatch, Target
-from tests.faults.model import Faults, Model, serve
-from wallets.addresses import ChecksumAddress
-
-A_BATCH = 100
-"""Recipients of a batch: small, so that there is something to hit."""
-
-CONTRACTS = 16
-WORKERS = 3
+from minting.models import BatchState
+from tests.faults import judge
+from tests.faults.ground import CONTRACTS, Ground, count, ground, set_up, tables, warm_up
+from tests.faults.model import Faults
+from tests.faults.notes import stale_writes
+from tests.faults.proxy import Weather
+from tests.faults.workers import Workers
+from tests.faults.worlds import World, evm_world, model_world
 
 
 @dataclass(frozen=True)
-class Level:
+class Part:
     """How much and how hard.
 
     Args:
-        kill_seconds: between two kills.
-        limit_seconds: until the run counts as hanging.
+        chain: `model` or `evm`.
+        kill_seconds: from one kill to the next.
+        freezes: how often a worker stands still, after the kills.
+        limit_seconds: until the part counts as hanging.
+        a_batch: recipients of a batch: few, so that there is something to hit.
     """
 
+    chain: str
     recipients: int
     kills: int
-    kill_seconds: float
     limit_seconds: float
-    faults: Faults
+    kill_seconds: float = 0.08
+    freezes: int = 0
+    a_batch: int = 100
 
+
+PARTS = {
+    "slice-model": Part("model", 4_000, 40, 60),
+    "slice-evm": Part("evm", 2_000, 15, 60, kill_seconds=0.15),
+    "naive-evm": Part("evm", 10_000, 40, 60, kill_seconds=0.15),
+    "slice-frozen": Part("model", 1_000, 0, 60, freezes=4, a_batch=10),
+    "model": Part("model", 100_000, 1_000, 400),
+    "evm": Part("evm", 10_000, 100, 200, kill_seconds=0.15),
+    "frozen": Part("model", 4_000, 0, 200, freezes=20, a_batch=10),
+    "long-evm": Part("evm", 100_000, 1_000, 1_200, kill_seconds=0.2),
+    "long-frozen": Part("model", 60_000, 0, 1_500, freezes=200, a_batch=10),
+    "volume": Part("model", 1_000_000, 10_000, 7_200),
+}
+LEVELS = {
+    "slice": ("slice-model", "slice-evm", "slice-frozen"),
+    "pr": ("model", "evm", "frozen"),
+    "nightly": ("long-evm", "long-frozen"),
+    "weekly": ("volume", "long-evm", "long-evm", "long-evm", "long-frozen", "long-frozen"),
+}
+WITH_MUTANTS = ("nightly", "weekly")
+A_FREEZE = 1.5
+"""Seconds: longer than it takes to become final here, and than a transaction may stand still."""
 
 _LIES = Faults(
     lost_before=0.01,
@@ -78,263 +82,166 @@ _LIES = Faults(
     forgotten_pool=0.002,
     reorg=0.006,
 )
-LEVELS = {
-    "slice": Level(4_000, 40, 0.08, 100, _LIES),
-    "pr": Level(100_000, 1_000, 0.06, 600, _LIES),
-    # longer campaigns of the same kind
-    "nightly": Level(1_000_000, 10_000, 0.06, 7_200, _LIES),
-}
+_WEATHER = Weather(reorg=0.02, drop=0.005, outage=0.03)
+_SUMMED = (
+    *("recipients", "kills", "freezes", "reorgs", "bad_sends", "false_nulls"),
+    *("lost", "doubled", "held", "untold", "stale_writes"),
+)
+_BAD = ("lost", "doubled", "held", "untold", "stray", "stale_writes", "has_gap")
 
 
-@dataclass(frozen=True)
-class Ground:
-    """Where a campaign takes place."""
-
-    postgres: EmbeddedPostgres
-    port: int
-    context: Any
-
-
-@contextmanager
-def ground(level: Level, seed: int) -> Iterator[Ground]:
-    """A database and a model chain of the campaign's own."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    model = context.Process(target=serve, args=(Model(level.faults, seed), theirs), daemon=True)
-    model.start()
-    port = ours.recv()
-    home = Path(tempfile.mkdtemp(prefix="cohort-faults-"))
-    os.environ.update(
-        COHORT_DATA_DIR=str(home),
-        COHORT_LOG_LEVEL="CRITICAL",
-        CHAIN_RPC_URLS=f"http://127.0.0.1:{port}",
-        CHAIN_CONFIRMATIONS="12",
-        CHAIN_REBROADCAST_SECONDS="1",
-        CHAIN_BUMP_SECONDS="2",
-    )
-    server = EmbeddedPostgres(home / "postgres")
-    server.initialise()
-    with subprocess.Popen(server.command(), stderr=subprocess.DEVNULL) as process:
-        try:
-            while not database.answers(server.owner_url):
-                time.sleep(0.05)
-            database.prepare(server.owner_url, server.login_url)
-            yield Ground(server, port, context)
-        finally:
-            process.send_signal(signal.SIGQUIT)  # at once: the data is thrown away
-    model.kill()
-    shutil.rmtree(home, ignore_errors=True)
-
-
-def set_up(place: Ground, recipients: int) -> tuple[MerchantId, dict[str, int]]:
-    """A merchant with frozen plans for sixteen contracts; the batches' calldata and sizes."""
-    with use_bind(create_engine(place.postgres.login_url, poolclass=NullPool)):
-        with unit_of_work() as session:
-            merchant = ensure_installation(session, at=utc_now()).id
-        with unit_of_work(merchant=merchant) as session:
-            client = _client(place)
-            chain = ensure_chain(session, kind=ChainKind.EXTERNAL, client=client)
-            ensure_lane(session, chain, client_for(chain), at=utc_now())
-            wanted: dict[str, int] = {}
-            for number in range(CONTRACTS):
-                _freeze(session, chain.id, number, recipients // CONTRACTS, wanted)
-    return merchant, wanted
-
-
-def _client(place: Ground) -> Any:
-    from chain.client import ChainClient
-
-    return ChainClient("model", [f"http://127.0.0.1:{place.port}"])
-
-
-def _freeze(session: Any, chain_id: int, number: int, count: int, wanted: dict[str, int]) -> None:
-    contract = ChecksumAddress(f"0x{number + 1:040x}")
-    batches = []
-    for index, start in enumerate(range(0, count, A_BATCH)):
-        calldata = b"batch" + number.to_bytes(2, "big") + index.to_bytes(4, "big")
-        size = min(A_BATCH, count - start)
-        wanted[calldata.hex()] = size
-        batches.append(FrozenBatch(f"faults:{number}:{index}", calldata, recipient_count=size))
-    target = Target(chain_id, contract)
-    plans.freeze(session, PlanKind.DROP, target, batches, subject_id=None, at=utc_now())
-
-
-def work(login_url: str) -> None:
-    """What a worker does until it is killed: the engine's steps, whatever goes wrong."""
-    configure_logging("worker")
-    with use_bind(create_engine(login_url, pool_size=2)):
-        while True:
-            try:
-                for place in engine.workplaces():
-                    engine.step(place)
-            except AppError:
-                pass  # the chain said nothing: the next step asks again
-            except Exception:  # as the product's worker does; a person reads what it was
-                traceback.print_exc()
-            time.sleep(0.005)
-
-
-class Workers:
-    """Three of them, forked from this process, which has everything loaded."""
-
-    def __init__(self, place: Ground, seed: int) -> None:
-        self._place = place
-        self._random = Random(seed)
-        self._running = [self._start() for _ in range(WORKERS)]
-        self.kills = 0
-
-    def _start(self) -> Any:
-        url = self._place.postgres.login_url
-        process = self._place.context.Process(target=work, args=(url,), daemon=True)
-        process.start()
-        return process
-
-    def kill_one(self) -> None:
-        """One is gone in the middle of whatever it did, and another takes its place."""
-        number = self._random.randrange(WORKERS)
-        victim = self._running[number]
-        victim.kill()
-        victim.join()
-        self._running[number] = self._start()
-        self.kills += 1
-
-    def stop(self) -> None:
-        """All are gone."""
-        for process in self._running:
-            process.kill()
-            process.join()
-
-
-def run(level: Level, seed: int) -> dict[str, Any]:
-    """One campaign and its report."""
+def run(part: Part, seed: int) -> dict[str, Any]:
+    """One part and its report."""
     started = time.monotonic()
-    with ground(level, seed) as place:
-        _, wanted = set_up(place, level.recipients)
+    context = multiprocessing.get_context("fork")
+    with _world(part, context, seed) as world, ground(world, context) as place:
+        set_up(place, part.recipients, part.a_batch)
+        warm_up(place)
         ready = time.monotonic()
         workers = Workers(place, seed)
         try:
-            killed_until = _harass(place, workers, level)
-            finished = _wait(place, level.limit_seconds - (time.monotonic() - started))
+            _harass(place, workers, part)
+            harassed = time.monotonic()
+            finished = _wait(part.limit_seconds - (time.monotonic() - started))
         finally:
             workers.stop()
-        counts = _ask(place, "model_counts")
-        tables = _tables(place)
-    return _report(level, seed, wanted, counts, tables) | {
-        "kills": workers.kills,
+        report = _report(place, workers)
+    return report | {
+        "seed": seed,
         "finished": finished,
-        "kill_seconds": round(killed_until - ready, 1),
+        "kill_seconds": round(harassed - ready, 1),
+        "after_kills_seconds": round(time.monotonic() - harassed, 1),
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
-def _harass(place: Ground, workers: Workers, level: Level) -> float:
-    """Kills until there were enough, or everything is final."""
-    with use_bind(create_engine(place.postgres.login_url)):
-        while workers.kills < level.kills:
-            time.sleep(level.kill_seconds)
-            workers.kill_one()
-            if workers.kills % 20 == 0:
-                left = _open_batches()
-                _say(f"{workers.kills} kills, {left} batches to go")
-                if left == 0:
-                    break
-    return time.monotonic()
+def _world(part: Part, context: Any, seed: int) -> AbstractContextManager[World]:
+    if part.chain == "evm":
+        return evm_world(context, _WEATHER, seed, contracts=CONTRACTS)
+    return model_world(context, _LIES, seed)
 
 
-def _open_batches() -> int:
-    with unit_of_work(role=engine.Role.ENGINE) as session:
-        query = select(func.count()).select_from(Batch).where(Batch.state != BatchState.FINAL)
-        return session.scalar(query) or 0
+def _harass(place: Ground, workers: Workers, part: Part) -> None:
+    """Kills, then stops, until there were enough or everything is final."""
+    next_at = time.monotonic()
+    while workers.kills < part.kills and (workers.kills % 20 or _left(place, workers)):
+        next_at += part.kill_seconds
+        time.sleep(max(0.0, next_at - time.monotonic()))
+        workers.kill_one()
+    while len(workers.freezes) < part.freezes and _left(place, workers):
+        workers.freeze_one(A_FREEZE)
+    place.bind.dispose()
 
 
-def _wait(place: Ground, seconds: float) -> bool:
+def _left(_place: Ground, workers: Workers) -> int:
+    left = count(BatchState.PLANNED, BatchState.ASSIGNED)
+    done = f"{workers.kills} kills, {len(workers.freezes)} freezes"
+    sys.stderr.write(f"{done}, {left} batches to go\n")
+    return left
+
+
+def _wait(seconds: float) -> bool:
     """Whether everything is final in time."""
     deadline = time.monotonic() + seconds
-    with use_bind(create_engine(place.postgres.login_url)):
-        while time.monotonic() < deadline:
-            if _open_batches() == 0:
-                return True
-            time.sleep(0.1)
+    while time.monotonic() < deadline:
+        if not count(BatchState.PLANNED, BatchState.ASSIGNED):
+            return True
+        time.sleep(0.2)
     return False
 
 
-def _ask(place: Ground, method: str) -> Any:
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": []}
-    url = f"http://127.0.0.1:{place.port}"
-    return httpx.post(url, json=body, timeout=60, trust_env=False).json()["result"]
-
-
-def _tables(place: Ground) -> dict[str, Any]:
-    with (
-        use_bind(create_engine(place.postgres.login_url)),
-        unit_of_work(role=engine.Role.ENGINE) as session,
-    ):
-        delivered = session.scalars(
-            select(Batch.calldata)
-            .join(Transaction, Transaction.batch_id == Batch.id)
-            .where(Batch.state == BatchState.FINAL, Transaction.outcome == Outcome.SUCCESS)
-        )
-        nonces = session.scalars(select(Transaction.nonce).order_by(Transaction.nonce)).all()
-        return {
-            "delivered": [bytes(calldata).hex() for calldata in delivered],
-            "held": session.scalar(
-                select(func.count()).select_from(Batch).where(Batch.state == BatchState.HELD)
-            ),
-            "attempts": session.scalar(select(func.count()).select_from(Attempt)),
-            "has_gap": list(nonces) != list(range(len(nonces))),
-        }
-
-
-def _report(
-    level: Level, seed: int, wanted: dict[str, int], counts: Any, tables: Any
-) -> dict[str, Any]:
-    executed: dict[str, int] = counts["executed"]
-    lost = sum(size for batch, size in wanted.items() if executed.get(batch, 0) == 0)
-    doubled = sum(size * max(0, executed.get(batch, 0) - 1) for batch, size in wanted.items())
-    untold = set(wanted) ^ set(tables["delivered"])
-    return {
+def _report(place: Ground, workers: Workers) -> dict[str, Any]:
+    counts, executed, told = place.world.counts(), place.world.executed(), tables()
+    abandoned = counts.pop("abandoned")
+    stale = stale_writes(place.owner_url, workers.freezes, abandoned)
+    wanted = place.wanted
+    times = {batch: executed.get(batch, 0) for batch in wanted}
+    return counts | {
         "recipients": sum(wanted.values()),
-        "seed": seed,
-        "reorgs": counts["reorgs"],
-        "deepest_reorg": counts["deepest_reorg"],
-        "bad_sends": counts["bad_sends"],
-        "false_nulls": counts["false_nulls"],
-        "drops": counts["drops"],
-        "blocks": counts["blocks"],
-        "attempts": tables["attempts"],
-        "lost": lost,
-        "doubled": doubled,
-        "held": tables["held"],
-        "untold": len(untold),
-        "has_gap": tables["has_gap"],
+        "kills": workers.kills,
+        "freezes": len(workers.freezes),
+        "interrupted": dict(workers.interrupted),
+        "attempts": told["attempts"],
+        "lost": sum(size for batch, size in wanted.items() if not times[batch]),
+        "doubled": sum(size * max(0, times[batch] - 1) for batch, size in wanted.items()),
+        "stray": len(set(executed) - set(wanted)),
+        "held": count(BatchState.HELD),
+        "untold": len(set(wanted) ^ set(told["delivered"])),
+        "has_gap": told["has_gap"],
+        "stale_writes": len(stale),
+        "stale": dict(Counter(stale)),
     }
 
 
 def is_clean(report: dict[str, Any]) -> bool:
     """Nobody lost, nobody served twice, nothing held, and the tables say what the chain says."""
-    bad = ("lost", "doubled", "held", "untold", "has_gap")
-    return bool(report["finished"]) and not any(report[name] for name in bad)
+    return bool(report["finished"]) and not any(report[name] for name in _BAD)
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+def run_apart(name: str, part: Part, seed: int) -> dict[str, Any]:
+    """The report of a part that runs in a process of its own: settings are read once a process."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_tell, args=(part, seed, theirs))
+    process.start()
+    theirs.close()
+    try:
+        report: dict[str, Any] = ours.recv()
+    except EOFError:
+        report = {"finished": False}
+    process.join()
+    return {"part": name, "is_clean": bool(report["finished"]) and is_clean(report), **report}
+
+
+def _tell(part: Part, seed: int, pipe: Any) -> None:
+    try:
+        pipe.send(run(part, seed))
+    except Exception:
+        traceback.print_exc()
+        raise
+
+
+def summary(level: str, reports: list[dict[str, Any]], judged: judge.Verdicts) -> dict[str, Any]:
+    """One object for all parts of a level."""
+    sums = {name: sum(report.get(name, 0) for report in reports) for name in _SUMMED}
+    return {
+        "faults": level,
+        "is_clean": all(report["is_clean"] for report in reports),
+        **sums,
+        "mutants": judged.count,
+        "mutants_caught": judged.caught,
+        "naive_doubled": judged.naive_doubled,
+        "parts": reports,
+    }
 
 
 def main() -> int:
-    """Prints one JSON object; 0 when the run was clean."""
+    """Prints one JSON object; 0 when every part was clean and every mutant was caught."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--level", choices=LEVELS, default=os.environ.get("LEVEL") or "pr")
+    names = {**LEVELS, **{name: (name,) for name in PARTS}}
+    parser.add_argument("--level", choices=names, default=os.environ.get("LEVEL") or "pr")
     parser.add_argument("--size", type=int, default=int(os.environ.get("SIZE") or 0))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 1))
     given = parser.parse_args()
-    level = LEVELS[given.level]
-    if given.size:
-        share = given.size / level.recipients
-        kills = max(1, round(level.kills * share))
-        level = Level(given.size, kills, level.kill_seconds, level.limit_seconds, level.faults)
-    report = run(level, given.seed)
-    print(json.dumps({"faults": given.level, **report}))  # noqa: T201 - a command's answer
-    return 0 if is_clean(report) else 1
+    started = time.monotonic()
+    reports = [
+        run_apart(name, _sized(PARTS[name], given.size), given.seed + number)
+        for number, name in enumerate(names[given.level])
+    ]
+    judged = judge.judge_all() if given.level in WITH_MUTANTS else judge.Verdicts()
+    told = summary(given.level, reports, judged)
+    told["seconds"] = round(time.monotonic() - started, 1)
+    print(json.dumps(told))  # noqa: T201 - a command's answer
+    return 0 if told["is_clean"] and judged.caught == judged.count else 1
+
+
+def _sized(part: Part, recipients: int) -> Part:
+    """The part with other numbers in the same proportion; the first part sets the scale."""
+    if not recipients:
+        return part
+    share = recipients / part.recipients
+    kills, freezes = round(part.kills * share), round(part.freezes * share)
+    return replace(part, recipients=recipients, kills=kills, freezes=freezes)
 
 
 if __name__ == "__main__":

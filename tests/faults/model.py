@@ -5,12 +5,11 @@ gets into a block: two transactions of the same batch are both executed, so noth
 pipeline keeps a recipient from being served twice. `tests/chain/fakes.py` is what it is made of.
 """
 
-import json
 import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -18,6 +17,7 @@ from chain.client import Receipt
 from chain.errors import RpcError, SendAnswer
 from chain.nodes import Block
 from tests.chain.fakes import FakeChain
+from tests.faults.server import Reply, answered, listen
 
 CHAIN_ID = 31337
 
@@ -50,6 +50,9 @@ class Counts:
     executed: dict[str, int] = field(default_factory=dict)
     """How often the calldata of each batch is on the canonical chain."""
 
+    abandoned: dict[str, float] = field(default_factory=dict)
+    """When each block left the chain, in seconds of the wall clock."""
+
 
 class Model:
     """The chain and its faults; one lock, because requests come from many processes."""
@@ -60,7 +63,7 @@ class Model:
         self.counts = Counts()
         self._random = Random(seed)
         self._lock = threading.RLock()
-        self.port = 0
+        self._denied: set[str] = set()
 
     def answer(self, method: str, params: list[Any]) -> Any:
         """The result of a request; None where a lie or the truth is null.
@@ -80,6 +83,10 @@ class Model:
         with self._lock:
             if self._happens(self.faults.reorg) and len(self.chain.blocks) > 20:
                 depth = self._random.randint(1, self.faults.deepest)
+                left = {
+                    "0x" + block.hash.hex(): time.time() for block in self.chain.blocks[-depth:]
+                }
+                self.counts.abandoned |= left
                 self.chain.reorganise(depth, keeps=self._random.random() < 0.5)
                 self.counts.reorgs += 1
                 self.counts.deepest_reorg = max(self.counts.deepest_reorg, depth)
@@ -97,20 +104,25 @@ class Model:
     def _eth_chainId(self) -> str:
         return hex(CHAIN_ID)
 
-    def _eth_getBlockByNumber(self, tag: str, _full: bool) -> Any:
+    def _eth_getBlockByNumber(self, tag: str, full: bool) -> Any:
         blocks = self.chain.blocks
         number = len(blocks) - 1 if tag == "latest" else int(tag, 16)
-        return _block(self.chain, number) if number < len(blocks) else None
+        return _block(self.chain, number, full=full) if number < len(blocks) else None
 
     def _eth_getTransactionReceipt(self, tx_hash: str) -> Any:
-        if self._happens(self.faults.false_null):
+        # Not twice in a row: what every node denies again and again is held to be foreign.
+        if tx_hash not in self._denied and self._happens(self.faults.false_null):
+            self._denied.add(tx_hash)
             self.counts.false_nulls += 1
             return None
+        self._denied.discard(tx_hash)
         found = self.chain.receipt(bytes.fromhex(tx_hash[2:]))
         return None if found is None else _receipt(found)
 
-    def _eth_getTransactionCount(self, address: str, _tag: str) -> str:
-        return hex(self.chain.transaction_count(address))  # type: ignore[arg-type]
+    def _eth_getTransactionCount(self, address: str, tag: str) -> str:
+        head = len(self.chain.blocks) - 1
+        block = head if tag == "latest" else int(tag, 16)
+        return hex(self.chain.least_transaction_count(address, block=block))  # type: ignore[arg-type]
 
     def _eth_getBalance(self, _address: str, _tag: str) -> str:
         return hex(10**24)
@@ -148,58 +160,30 @@ class Model:
         return asdict(self.counts)
 
 
-def serve(model: Model, ready: Any) -> None:
+def respond(model: Model, request: dict[str, Any]) -> Reply | None:
+    """The model's answer as it goes over the wire."""
+    try:
+        return answered(request, result=model.answer(request["method"], request["params"]))
+    except ConnectionError:
+        return None
+    except RpcError as error:
+        return answered(request, error={"code": error.code_number, "message": error.reason})
+
+
+def serve(faults: Faults, seed: int, ready: Any) -> None:
     """Answers requests and mines, until the process ends.
 
     Args:
-        ready: a pipe that is told the port.
+        ready: a pipe that is told the ports.
     """
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # header and body in one segment: two would wait for each other's receipt
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            try:
-                answer = {"result": model.answer(body["method"], body["params"])}
-            except ConnectionError:
-                self.close_connection = True
-                self.connection.close()
-                return
-            except RpcError as error:
-                answer = {"error": {"code": error.code_number, "message": error.reason}}
-            data = json.dumps({"jsonrpc": "2.0", "id": body["id"], **answer}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except OSError:  # the worker was killed while it asked
-                self.close_connection = True
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 64
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A connection that was closed on purpose is no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    ready.send(server.server_port)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    model = Model(faults, seed)
+    ready.send([listen(partial(respond, model))])
     while True:
-        time.sleep(model.faults.block_seconds)
+        time.sleep(faults.block_seconds)
         model.mine()
 
 
-def _block(chain: FakeChain, number: int) -> dict[str, Any]:
+def _block(chain: FakeChain, number: int, *, full: bool) -> dict[str, Any]:
     block, header = chain.blocks[number], _header(chain, number)
     return {
         "number": hex(number),
@@ -208,6 +192,12 @@ def _block(chain: FakeChain, number: int) -> dict[str, Any]:
         "timestamp": hex(header.timestamp),
         "baseFeePerGas": hex(header.base_fee_per_gas),
         "gasLimit": hex(header.gas_limit),
+        "transactions": [
+            {"hash": "0x" + mined.tx_hash.hex(), "from": mined.sender, "nonce": hex(mined.nonce)}
+            if full
+            else "0x" + mined.tx_hash.hex()
+            for mined in block.transactions
+        ],
     }
 
 

@@ -1,29 +1,26 @@
-"""Pipelines that are wrong, and whether anybody notices: each is a patch of a copy of the tree.
+"""Pipelines that are wrong, as patches of the tree, each with the tests that have to notice.
 
-`make fault-mutants`, or `python -m tests.faults.mutants --only NAME`. The tests of the pipeline run
-first, then fault campaigns with other seeds; one of them has to fail. The naive pipelines are sent
-to the campaigns only, to see with the oracle's eyes what they would do: their report says how many
-recipients were served twice. The copy without a patch passes before anything else.
+Rows carry the number of the fault they stand for; some have more than one patch:
+
+1 store after send · 2 a timeout gives the nonce back · 3 no receipt means a new nonce · 4 no look
+at the block hash · 5 final at the head · 6 bump by 5 % · 7 bump one fee · 8 send the bump, then
+store it · 9 watch the newest hash only · 10 the nonce from the node · 11 the nonce from a counter
+that does not roll back · 12 no lock around signing · 13 "nonce too low" is failure · 14 "already
+known" is failure · 15 "underpriced" forgets attempts · 16 a write trusts what it read before · 17
+commits that are not on disk · 18 the message is the record · 19 a retry computes its call anew ·
+20 a retry has another chain key · 22 one node is witness enough · 23 a revert is final at once ·
+24 the library sends again by itself · 0 anything else.
 """
 
-import argparse
-import json
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("chain", "minting", "wallets", "core", "app", "tests", "pyproject.toml")
-LINKED = ("node_modules", "examples", "contracts", "README.md", "docs")
-TESTS = ("tests/chain", "tests/minting/test_sending.py", "tests/minting/test_settlement.py")
-SEEDS = (1, 2)
+_PIPELINE = "tests/chain/test_pipeline.py"
+_FAULTS = "tests/chain/test_pipeline_faults.py"
+_REPLACEMENTS = "tests/chain/test_replacements.py"
+_FROZEN = "tests/chain/test_frozen_workers.py"
+_CLIENT = "tests/chain/test_client.py"
+_NONCES = "tests/chain/test_nonces.py"
+_SENDING = "tests/minting/test_sending.py"
 
 _REPLAN = """session.execute(
                 __import__("sqlalchemy").text(
@@ -40,6 +37,8 @@ class Mutant:
 
     Args:
         before: text that stands once in the file; `after` takes its place.
+        number: of the fault it stands for.
+        tests: files of which one test has to fail; empty for those of the whole pipeline.
         is_naive: what others do; the campaigns alone have to notice.
     """
 
@@ -48,6 +47,8 @@ class Mutant:
     before: str
     after: str
     is_naive: bool = False
+    number: int = 0
+    tests: tuple[str, ...] = ()
 
 
 MUTANTS = (
@@ -59,15 +60,17 @@ MUTANTS = (
         f"            {_REPLAN}\n"
         "        elif result.answer is SendAnswer.REJECTED:",
         is_naive=True,
+        number=2,
     ),
     Mutant(
         "no receipt gives the batch to another nonce",
         "chain/pipeline.py",
-        "        if row.state is TransactionState.MINED and row.block_hash == seen.block_hash:\n",
-        "        if row.state is TransactionState.MINED and row.batch_id:\n"
+        "        row.state = TransactionState.SIGNED\n",
+        "        if row.batch_id:\n"
         f"            {_REPLAN}\n"
-        "        if row.state is TransactionState.MINED and row.block_hash == seen.block_hash:\n",
+        "        row.state = TransactionState.SIGNED\n",
         is_naive=True,
+        number=3,
     ),
     Mutant(
         "any block will do",
@@ -75,30 +78,40 @@ MUTANTS = (
         "        if receipt is not None and client.block_hash(receipt.block_number) == "
         "receipt.block_hash:",
         "        if receipt is not None:",
+        number=4,
+        tests=(_FAULTS,),
     ),
     Mutant(
         "the head is final",
         "chain/networks.py",
         "line = max(0, client.head().number - chain.confirmations)",
         "line = client.head().number",
+        number=5,
+        tests=("tests/chain/test_networks.py",),
     ),
     Mutant(
         "one node is witness enough",
         "chain/client.py",
         "WITNESSES = 2\n",
         "WITNESSES = 1\n",
+        number=22,
+        tests=(_CLIENT,),
     ),
     Mutant(
         "fees rise by a twentieth",
         "chain/fees.py",
         "price * 1125 // 1000 + 1",
         "price * 105 // 100 + 1",
+        number=6,
+        tests=(_REPLACEMENTS,),
     ),
     Mutant(
         "only the fee cap rises",
         "chain/fees.py",
         "_eighth_more(fees.max_priority_fee_per_gas))",
         "fees.max_priority_fee_per_gas)",
+        number=7,
+        tests=(_REPLACEMENTS,),
     ),
     Mutant(
         "higher fees are sent before they are stored",
@@ -107,30 +120,42 @@ MUTANTS = (
         "        return _copy(row)",
         "        replacements.raise_fees(session, row, suggested=suggested, at=at)\n"
         "        copied = _copy(row)\n        session.rollback()\n        return copied",
+        number=8,
+        tests=(_REPLACEMENTS,),
     ),
     Mutant(
         "only the newest bytes are watched",
         "chain/pipeline.py",
         "    for attempt in transaction.attempts:\n        receipt",
         "    for attempt in transaction.attempts[-1:]:\n        receipt",
+        number=9,
+        tests=(_REPLACEMENTS,),
     ),
     Mutant(
         "every nonce of a lane is bumped",
         "chain/pipeline.py",
         "            waiting.add(transaction.lane_id)\n",
         "",
+        tests=(_REPLACEMENTS,),
     ),
     Mutant(
         "the lane is not locked",
         "chain/nonces.py",
         "        .with_for_update()\n",
         "",
+        number=12,
+        tests=(_NONCES,),
     ),
     Mutant(
         "nonce too low is failure",
         "chain/pipeline.py",
         "        elif result.answer is SendAnswer.REJECTED:",
         "        elif result.answer in (SendAnswer.REJECTED, SendAnswer.NONCE_TOO_LOW):",
+        number=13,
+        tests=(
+            _PIPELINE,
+            _FAULTS,
+        ),
     ),
     Mutant(
         "already known is failure",
@@ -139,6 +164,8 @@ MUTANTS = (
         "        if result.answer is SendAnswer.KNOWN:\n"
         '            replacements.give_up(session, row, "known", at=at)\n'
         "        if result.answer is SendAnswer.ACCEPTED:",
+        number=14,
+        tests=(_PIPELINE,),
     ),
     Mutant(
         "an underpriced replacement forgets what was sent before",
@@ -147,126 +174,166 @@ MUTANTS = (
         "        if result.answer is SendAnswer.REPLACEMENT_UNDERPRICED:\n"
         "            for other in row.attempts[:-1]:\n                session.delete(other)\n"
         "        if row.state is TransactionState.SIGNED:\n            row.state",
+        number=15,
+        tests=(_REPLACEMENTS,),
     ),
     Mutant(
         "a revert is believed at once",
         "chain/pipeline.py",
         "            is_final = receipt.block_number <= final_line and client.confirms(receipt)",
         "            is_final = not receipt.succeeded or receipt.block_number <= final_line",
+        number=23,
+        tests=(_FAULTS,),
     ),
     Mutant(
         "web3 sends again by itself",
         "chain/nodes.py",
         ", exception_retry_configuration=None",
         "",
+        number=24,
+        tests=(_CLIENT,),
     ),
     Mutant(
         "a batch is claimed without looking at its state",
         "minting/sending.py",
-        "            Batch.id == ready.batch_id,\n            Batch.state == BatchState.PLANNED,\n",
-        "            Batch.id == ready.batch_id,\n",
+        ".where(Batch.id == ready.batch_id, _is_its_turn())",
+        ".where(Batch.id == ready.batch_id)",
+        number=16,
+        tests=(_SENDING,),
+    ),
+    Mutant(
+        "bytes are sent before they are stored",
+        "minting/sending.py",
+        "            return 0 if batch is None else _claim(session, ready, batch, offer, at=at)\n",
+        "            done = 0 if batch is None else _claim(session, ready, batch, offer, at=at)\n"
+        "            for new in session.scalars(select(Transaction)):\n"
+        "                client.send_raw(new.attempts[0].raw)\n"
+        "            return done\n",
+        number=1,
+        tests=("tests/minting/test_unsent.py",),
+    ),
+    Mutant(
+        "a lost answer gives the nonce back",
+        "chain/pipeline.py",
+        "        elif result.answer is SendAnswer.REJECTED:",
+        "        elif result.answer is SendAnswer.UNKNOWN:\n"
+        "            row.lane.next_nonce = row.nonce\n"
+        "        elif result.answer is SendAnswer.REJECTED:",
+        number=2,
+        tests=(_FAULTS,),
+    ),
+    Mutant(
+        "the nonce comes from the node",
+        "chain/nonces.py",
+        "    nonce = lane.next_nonce\n",
+        "    from chain.networks import client_for\n"
+        "    nonce = client_for(lane.chain).transaction_count(lane.address)\n",
+        number=10,
+        tests=(_NONCES,),
+    ),
+    Mutant(
+        "the nonce comes from a counter that does not roll back",
+        "chain/nonces.py",
+        "    lane.next_nonce = nonce + 1\n",
+        "    lane.next_nonce = nonce + 1\n    session.flush()\n    session.connection().commit()\n",
+        number=11,
+        tests=(_NONCES,),
+    ),
+    Mutant(
+        "a block is recorded whatever became of the row",
+        "chain/pipeline.py",
+        "        is_stale = not is_final and not _is_as_seen(row, seen)\n",
+        "        is_stale = False\n",
+        number=16,
+        tests=(_FROZEN,),
+    ),
+    Mutant(
+        "a missing receipt counts whatever became of the row",
+        "chain/pipeline.py",
+        "        if not _is_as_seen(row, seen):\n            return seen\n        row.state =",
+        "        row.state =",
+        number=16,
+        tests=(_FROZEN,),
+    ),
+    Mutant(
+        "an answer counts whatever became of the row",
+        "chain/pipeline.py",
+        "        if is_old or not _is_as_seen(row, seen):\n",
+        "        if is_old:\n",
+        number=16,
+        tests=(_FROZEN,),
+    ),
+    Mutant(
+        "an answer counts however old it is",
+        "chain/pipeline.py",
+        "        if is_old or not _is_as_seen(row, seen):\n",
+        "        if not _is_as_seen(row, seen):\n",
+        number=16,
+        tests=(_FROZEN,),
+    ),
+    Mutant(
+        "a row that looks as before counts as unchanged",
+        "chain/pipeline.py",
+        "    return row.version == seen.version and",
+        "    return row.state == seen.state and",
+        number=16,
+        tests=(_FROZEN,),
+    ),
+    Mutant(
+        "prices and refusals of an hour ago are used",
+        "minting/sending.py",
+        "    if now.block < _known_block(session, ready.lane_id):\n        return None\n",
+        "",
+        number=16,
+        tests=(_SENDING,),
+    ),
+    Mutant(
+        "a commit is on disk only if the server says so",
+        "core/db.py",
+        " set_config('synchronous_commit', 'on', true),",
+        "",
+        number=17,
+        tests=("tests/core/test_db.py",),
+    ),
+    Mutant(
+        "a message counts as done when it arrives",
+        "core/jobs.py",
+        "        task_acks_late=True,\n",
+        "        task_acks_late=False,\n",
+        number=18,
+        tests=("tests/core/test_jobs.py",),
+    ),
+    Mutant(
+        "what a lost message asked for is looked for by nobody",
+        "app/engine.py",
+        "        return list(rows)\n",
+        "        return list(rows)[:0]\n",
+        number=18,
+        tests=("tests/app/test_worker.py",),
+    ),
+    Mutant(
+        "a replacement computes its call anew",
+        "chain/replacements.py",
+        "sign(session, row, _with_fees(payload_of(newest.raw), fees), kind=kind, at=at)",
+        "anew = replace(payload_of(newest.raw), data=bytes([len(row.attempts)]))\n"
+        "    sign(session, row, _with_fees(anew, fees), kind=kind, at=at)",
+        number=19,
+        tests=(_REPLACEMENTS,),
+    ),
+    Mutant(
+        "a batch that is tried again has another chain key",
+        "minting/sending.py",
+        "        batch.state, batch.held_reason = BatchState.PLANNED, None\n",
+        "        batch.state, batch.held_reason = BatchState.PLANNED, None\n"
+        '        batch.chain_key += ":again"\n',
+        number=20,
+        tests=(_SENDING,),
     ),
     Mutant(
         "what is cancelled counts as delivered",
         "chain/pipeline.py",
         "    if mined.kind is AttemptKind.CANCEL:\n        return Outcome.CANCELLED\n",
         "",
+        tests=(_REPLACEMENTS,),
     ),
 )
-
-
-@contextmanager
-def copied(mutant: Mutant | None) -> Iterator[Path]:
-    """A copy of the tree with the patch.
-
-    Raises:
-        ValueError: its place is not there exactly once.
-    """
-    with tempfile.TemporaryDirectory(prefix="cohort-mutants-") as name:
-        folder = Path(name)
-        ignored = shutil.ignore_patterns("__pycache__", ".hypothesis", ".pytest_cache")
-        for part in COPIED:
-            source = ROOT / part
-            if source.is_dir():
-                shutil.copytree(source, folder / part, ignore=ignored)
-            else:
-                shutil.copyfile(source, folder / part)
-        for part in LINKED:
-            (folder / part).symlink_to(ROOT / part)
-        if mutant is not None:
-            path = folder / mutant.file
-            text = path.read_text(encoding="utf-8")
-            if (count := text.count(mutant.before)) != 1:
-                raise ValueError(f"“{mutant.name}”: its place is there {count} times.")
-            path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
-        yield folder
-
-
-def failing_test(folder: Path) -> str | None:
-    """The first test of the pipeline that fails, or None."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return None
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR "))]
-    return failed[0].split("::", 1)[-1][:70] if failed else f"pytest ended with {done.returncode}"
-
-
-def campaign(folder: Path, seed: int) -> dict[str, Any]:
-    """The report of a slice of a campaign; empty when it broke."""
-    command = [sys.executable, "-m", "tests.faults.campaign", "--level", "slice"]
-    done = subprocess.run(
-        [*command, "--seed", str(seed)], cwd=folder, capture_output=True, text=True, check=False
-    )
-    try:
-        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        return {"is_clean": False}
-    return report | {"is_clean": done.returncode == 0}
-
-
-def judge(mutant: Mutant) -> tuple[bool, str]:
-    """Whether somebody noticed, and who."""
-    with copied(mutant) as folder:
-        if not mutant.is_naive and (failed := failing_test(folder)):
-            return True, failed
-        for seed in SEEDS:
-            report = campaign(folder, seed)
-            if not report["is_clean"]:
-                counted = ("lost", "doubled", "held", "untold", "finished")
-                said = " ".join(f"{name}={report.get(name)}" for name in counted)
-                return True, f"campaign {seed}: {said}"
-    return False, ""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every mutant was noticed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these mutants")
-    given = parser.parse_args(arguments)
-    chosen = [it for it in MUTANTS if not given.only or it.name in given.only]
-    with copied(None) as folder:
-        said = failing_test(folder)
-        if said or not campaign(folder, SEEDS[0])["is_clean"]:
-            _say(f"Without any patch something fails: {said or 'the campaign'}.")
-            return 1
-    survived = []
-    for mutant in chosen:
-        started = time.monotonic()
-        is_caught, by = judge(mutant)
-        verdict = "caught" if is_caught else "SURVIVED"
-        _say(f"{mutant.name:<58}{time.monotonic() - started:5.0f} s  {verdict}  {by}")
-        if not is_caught:
-            survived.append(mutant.name)
-    caught = len(chosen) - len(survived)
-    _say(json.dumps({"mutants": len(chosen), "mutants_caught": caught, "survived": survived}))
-    return 0 if not survived else 1
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

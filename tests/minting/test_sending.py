@@ -8,6 +8,7 @@ from sqlalchemy import select
 from chain import pipeline, replacements
 from chain.errors import ChainUnavailableError, FeeCapReachedError, RpcError
 from chain.models import LaneState, NonceLane, TransactionKind
+from chain.networks import advance_finality
 from core.db import unit_of_work
 from core.ids import new_id
 from core.types import BatchId, Wei
@@ -242,6 +243,45 @@ class TestHold:
         assert assign(desk, SignedMeanwhile()) == 0
         assert batches(desk) == {b"\x01": BatchState.ASSIGNED}
 
+    def test_a_refusal_from_before_a_block_known_since_holds_nothing(self, desk: Desk) -> None:
+        class Asleep(FakeChain):
+            """The answer is an hour old when it is used, and others know newer blocks."""
+
+            def estimate_gas(self, *call: object, block: int | None = None) -> object:
+                with unit_of_work() as session:
+                    advance_finality(session, CHAIN_ID, number=300, block_hash=b"\x01" * 32)
+                raise REVERT
+
+        add_plan(desk, b"\x01")
+        assert assign(desk, Asleep()) == 0
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+
+    def test_nor_are_prices_and_balance_of_then_used(self, desk: Desk) -> None:
+        class Asleep(FakeChain):
+            """The answer is an hour old when it is used, and others know newer blocks."""
+
+            def balance(self, address: object) -> Wei:
+                with unit_of_work() as session:
+                    advance_finality(session, CHAIN_ID, number=300, block_hash=b"\x01" * 32)
+                return Wei(0)
+
+        add_plan(desk, b"\x01")
+        assert assign(desk, Asleep()) == 0
+        assert desk.lane().state is LaneState.ACTIVE
+
+    def test_a_batch_whose_plan_was_held_meanwhile_is_not_signed(self, desk: Desk) -> None:
+        class HeldMeanwhile(FakeChain):
+            """Another process finds that the contract refuses the plan."""
+
+            def estimate_gas(self, *call: object, block: int | None = None) -> object:
+                with unit_of_work(merchant=desk.merchant) as session:
+                    session.scalars(select(Plan)).one().state = PlanState.HELD
+                return self.gas_estimate
+
+        add_plan(desk, b"\x01")
+        assert assign(desk, HeldMeanwhile()) == 0
+        assert desk.attempts() == []
+
     def test_a_lane_paused_from_the_start_is_not_used(self, desk: Desk) -> None:
         add_plan(desk, b"\x01")
         pause(desk)
@@ -275,9 +315,13 @@ class TestRelease:
         assign(desk, fake)
         fake.refusal = None
         with unit_of_work(merchant=desk.merchant) as session:
-            sending.release(session, session.scalars(select(Batch)).one().id)
+            batch = session.scalars(select(Batch)).one()
+            chain_key = batch.chain_key
+            sending.release(session, batch.id)
         assert assign(desk, fake) == 1
         assert signed_data(desk) == [b"\x01"]
+        with unit_of_work(merchant=desk.merchant) as session:
+            assert session.scalars(select(Batch.chain_key)).all() == [chain_key]
 
     def test_a_batch_that_was_signed_is_never_signed_again(self, desk: Desk) -> None:
         add_plan(desk, b"\x01")
