@@ -5,49 +5,34 @@ the first of it is planned; whoever joins later is planned into the same round. 
 rounds and data contracts without gaps, so an asset has one unfinished plan at a time, and numbers
 that nothing was signed for go back (`minting.withdrawal`).
 
-
 A token row is the recipient. Its pass decides its batch and its bit, and the contract refuses a
 bit that was set before, so no member gets a round twice whatever is repeated. Addresses, and passes
 outside the batches, are minted to by address, under a number that the contract refuses to repeat.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
-    Integer,
-    LargeBinary,
     Select,
-    Subquery,
-    cast,
-    column,
     exists,
     func,
     insert,
     literal,
     select,
-    type_coerce,
-    update,
-    values,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from chain.bindings import digital_asset as binding
 from chain.bindings.digital_asset import GROUP
 from core.db import change, sql_id
 from core.types import AssetId, Gas, GrantId, UserId, Wei
-from minting import costs, planner, plans
+from minting import costs, planner, plans, recipients
 from minting.costs import Ground
 from minting.errors import RecipientsMovedError, SupplyExhaustedError
 from minting.models import (
-    SINGLES,
-    Batch,
     DigitalAsset,
     MembershipPass,
     PassState,
@@ -57,7 +42,7 @@ from minting.models import (
     Token,
     TokenState,
 )
-from minting.passes import MAX_BATCH, pass_places
+from minting.passes import pass_places
 from minting.planner import GAS_CEILING, DropCall
 from minting.plans import FrozenBatch, Target
 from wallets.addresses import ADDRESS_BYTES, ChecksumAddress
@@ -175,7 +160,7 @@ def queue(session: Session, drop_id: UUID) -> Queue:
             MembershipPass,
             (MembershipPass.user_id == Token.user_id) & (MembershipPass.state == PassState.ACTIVE),
         )
-        .where(*queued(drop_id))
+        .where(*recipients.queued(drop_id))
     )
     ready, everybody = session.execute(query).one()
     return Queue(ready, everybody - ready)
@@ -214,139 +199,25 @@ def plan_drop(session: Session, drop: Drop, *, at: datetime) -> PlannedDrop | No
         return None
     ground = ground_of(session, asset, drop.id)
     round_number = _take_round(asset) if drop.round is None else drop.round
-    planned = queued(drop.id)
-    places, _ = pass_places(session, _ready_members(planned))
+    planned = recipients.queued(drop.id)
+    places, _ = pass_places(session, recipients.ready_members(planned))
     calls = planner.plan_calls(places, ground, ceiling=drop.limits.batch_gas)
     frozen = [_freeze_call(asset, round_number, call) for call in calls]
-    alone = _alone(planned)
-    mints = _mints(session, alone)
+    alone = recipients.addressed(planned)
+    mints = recipients.packed_addresses(session, alone)
     first_nonce = asset.next_data_nonce
     frozen += [_freeze_mint(asset, addresses) for addresses in mints]
     target = Target(asset.chain_id, asset.address)
     plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=drop.subject_id, at=at)
     plan.max_fee_per_gas, plan.max_total = drop.limits.max_fee_per_gas, drop.limits.max_total
     inside, outside = plan.batches[: len(calls)], plan.batches[len(calls) :]
-    _bind_places(session, planned, round_number, list(zip(calls, inside, strict=True)))
-    _bind_alone(session, alone, outside, round_number=round_number, first_nonce=first_nonce)
-    if _bound_addresses(session, outside) != mints:
+    recipients.bind_places(session, planned, round_number, list(zip(calls, inside, strict=True)))
+    recipients.bind_addressed(
+        session, alone, outside, round_number=round_number, first_nonce=first_nonce
+    )
+    if recipients.bound_addresses(session, outside) != mints:
         raise RecipientsMovedError(asset.title)
     return PlannedDrop(plan, round_number)
-
-
-def _ready_members(planned: Sequence[Any]) -> Select[UserId]:
-    return (
-        select(MembershipPass.user_id)
-        .join(Token, MembershipPass.user_id == Token.user_id)
-        .where(*planned, MembershipPass.state == PassState.ACTIVE)
-    )
-
-
-def _alone(planned: Sequence[Any]) -> Subquery:
-    """The tokens that go to an address, in the order of the addresses: of members whose pass was
-    issued alone, with the number of the pass, and of recipients who are no members."""
-    address = type_coerce(func.coalesce(Token.address, MembershipPass.address), LargeBinary)
-    place = func.row_number().over(order_by=address) - 1
-    is_alone = (MembershipPass.batch_number >= SINGLES) & (MembershipPass.state == PassState.ACTIVE)
-    number = cast(MembershipPass.batch_number, BigInteger) * 2**16 + MembershipPass.index
-    return (
-        select(
-            Token.id,
-            address.label("address"),
-            number.label("pass_number"),
-            cast(place // MAX_BATCH, Integer).label("mint"),
-            cast(place % MAX_BATCH, Integer).label("index"),
-        )
-        .outerjoin(MembershipPass, MembershipPass.user_id == Token.user_id)
-        .where(*planned, Token.address.is_not(None) | is_alone)
-        .subquery("alone")
-    )
-
-
-def _mints(session: Session, alone: Subquery) -> Sequence[bytes]:
-    """The addresses of each call, joined; increasing."""
-    empty = literal(b"", LargeBinary)
-    joined = func.string_agg(alone.c.address, aggregate_order_by(empty, alone.c.address))
-    query = select(type_coerce(joined, LargeBinary)).group_by(alone.c.mint).order_by(alone.c.mint)
-    return session.scalars(query).all()
-
-
-def _bind_places(
-    session: Session,
-    tokens: Sequence[Any],
-    round_number: int,
-    planned: Sequence[tuple[DropCall, Batch]],
-) -> None:
-    """The tokens of each pass batch are in the batch of its call."""
-    batch_of = [(part.number, batch.id) for call, batch in planned for part in call.parts]
-    if not batch_of:
-        return
-    numbers, batches = column("number", Integer), column("batch_id", Token.batch_id.type)
-    bound = values(numbers, batches, name="bound").data(batch_of)
-    number, index = MembershipPass.batch_number, MembershipPass.index
-    session.execute(
-        update(Token)
-        .where(
-            *tokens,
-            MembershipPass.user_id == Token.user_id,
-            MembershipPass.state == PassState.ACTIVE,
-            number == bound.c.number,
-        )
-        .values(
-            state=TokenState.MINTING,
-            round=round_number,
-            batch_id=bound.c.batch_id,
-            pass_number=cast(number, BigInteger) * 2**16 + index,
-        )
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _bind_alone(
-    session: Session,
-    alone: Subquery,
-    batches: Sequence[Batch],
-    *,
-    round_number: int,
-    first_nonce: int,
-) -> None:
-    """The tokens of each mint are in its batch."""
-    if not batches:
-        return
-    mint, batch_id = column("mint", Integer), column("batch_id", Token.batch_id.type)
-    bound = values(mint, batch_id, name="bound").data([(n, it.id) for n, it in enumerate(batches)])
-    session.execute(
-        update(Token)
-        .where(Token.id == alone.c.id, alone.c.mint == bound.c.mint)
-        .values(
-            state=TokenState.MINTING,
-            round=round_number,
-            batch_id=bound.c.batch_id,
-            pass_number=alone.c.pass_number,
-            mint_nonce=alone.c.mint + first_nonce,
-            mint_index=alone.c.index,
-        )
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _bound_addresses(session: Session, batches: Sequence[Batch]) -> Sequence[bytes]:
-    """Whom the tokens of these batches belong to, joined like the addresses of a call.
-
-    The bytes were made by an earlier statement: a pass may have become active in between.
-    """
-    address = type_coerce(func.coalesce(Token.address, MembershipPass.address), LargeBinary)
-    joined = func.string_agg(
-        address, aggregate_order_by(literal(b"", LargeBinary), Token.mint_index)
-    )
-    query = (
-        select(type_coerce(joined, LargeBinary))
-        .select_from(Token)
-        .outerjoin(MembershipPass, MembershipPass.user_id == Token.user_id)
-        .where(Token.batch_id.in_([batch.id for batch in batches]))
-        .group_by(Token.mint_nonce)
-        .order_by(Token.mint_nonce)
-    )
-    return session.scalars(query).all() if batches else []
 
 
 def ground_of(session: Session, asset: DigitalAsset, drop_id: UUID | None = None) -> Ground:
@@ -407,13 +278,4 @@ def _freeze_mint(asset: DigitalAsset, addresses: bytes) -> FrozenBatch:
         recipient_count=count,
         gas=costs.mint_gas(calldata, count, is_first=False),
         data_nonce=nonce,
-    )
-
-
-def queued(drop_id: UUID) -> tuple[Any, ...]:
-    """Which tokens of the drop are in no plan; those without a pass number are few, and indexed."""
-    return (
-        Token.drop_id == drop_id,
-        Token.pass_number.is_(None),
-        Token.state == TokenState.QUEUED,
     )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from chain.models import Outcome, Transaction
 from core.db import change
-from minting import airdrops
+from minting import recipients
 from minting.airdrops import Drop
 from minting.models import Batch, BatchState, DigitalAsset, Plan, PlanKind, Token
 from minting.settlement import state_of
@@ -35,7 +35,7 @@ def withdraw(session: Session, drop: Drop) -> int:
         DigitalAsset, drop.asset_id, with_for_update=True, populate_existing=True
     )
     unsigned = _unsigned(session, drop)
-    count = change(session, delete(Token).where(*airdrops.queued(drop.id)))
+    count = change(session, delete(Token).where(*recipients.queued(drop.id)))
     if unsigned:
         ids = [batch.id for batch in unsigned]
         count += change(session, delete(Token).where(Token.batch_id.in_(ids)))
