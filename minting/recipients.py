@@ -109,7 +109,7 @@ def bind_places(
     )
 
 
-def _bindaddressed(
+def bind_addressed(
     session: Session,
     alone: Subquery,
     batches: Sequence[Batch],
