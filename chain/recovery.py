@@ -236,7 +236,8 @@ def _read_blocks(
         recovery = session.get(Recovery, course.lane_id)
         if recovery is None or recovery.next_block != course.next_block:
             return  # somebody else has read them
-        _note(session, recovery, seen)
+        if not _note(session, recovery, seen):
+            return
         recovery.next_block = end
         session.flush()
         missing = sightings.missing(session, recovery)
@@ -248,17 +249,19 @@ def _read_blocks(
         raise HistoryIncompleteError(course.address, missing)
 
 
-def _note(session: Session, recovery: Recovery, seen: Sequence[Seen]) -> None:
+def _note(session: Session, recovery: Recovery, seen: Sequence[Seen]) -> bool:
+    """False for a transaction that a relayer never signs; then its lane is quarantined."""
     wanted = [one for one in seen if recovery.first_nonce <= one.nonce < recovery.target]
     for one in wanted:
         if one.raw is None or payload_of(one.raw).value != 0:
             reason = f"somebody else has the relayer's key and used nonce {one.nonce}"
             lanes.quarantine(session, recovery.lane_id, reason)
-            return
+            return False
         row = {"nonce": one.nonce, "tx_hash": one.tx_hash, "raw": one.raw}
         session.execute(
             insert(Sighting).values(lane_id=recovery.lane_id, **row).on_conflict_do_nothing()
         )
+    return True
 
 
 # --------------------------------------------------------------------- the lane goes on

@@ -267,6 +267,16 @@ class FakeChain:
             for _ in range(blocks):
                 self._append(self._minable())
 
+    def receive(self, raw: bytes) -> None:
+        """Bytes that came from elsewhere, or from a database that was lost, are in the pool."""
+        with self._lock:
+            self._take(decode(raw))
+
+    def mine_empty(self) -> None:
+        """A block without room for anything."""
+        with self._lock:
+            self._append([])
+
     def reorganise(self, depth: int, *, keeps: bool = True) -> None:
         """The last blocks are replaced by as many empty ones.
 
