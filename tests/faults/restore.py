@@ -54,8 +54,8 @@ START = datetime(2026, 6, 1, tzinfo=UTC)
 BLOCK_TIME = timedelta(seconds=12)
 COPIED = ("chains", "lanes", "plans", "batches", "transactions", "attempts")
 EMPTIED = (*COPIED, "recoveries", "sightings")
-FINALITY = 6
-DEEPEST = 5
+FINALITY = 4
+DEEPEST = 3
 LIMIT = 250
 """Steps after a restore until a trial counts as hanging."""
 
@@ -186,15 +186,14 @@ class World:
 
     def _mine(self) -> None:
         self.at += BLOCK_TIME
-        if self.random.random() < 0.04 and len(self.chain.blocks) > DEEPEST:
+        if self.random.random() < 0.05 and len(self.chain.blocks) > DEEPEST:
             depth = self.random.randint(1, DEEPEST)
             self.chain.reorganise(depth, keeps=self.random.random() < 0.5)
         if self.random.random() < 0.03:
             self.chain.forget_pool()
-        if self.random.random() < 0.7:  # or the block has no room for us
-            self.chain.mine()
-        else:
-            self.chain.mine_empty()
+        if self.random.random() < 0.15:
+            self.chain.mine_empty()  # the block has no room for us
+        self.chain.mine(blocks=self.random.randint(0, 3))
         moved = self.chain.base_fee * self.random.randint(90, 112) // 100
         self.chain.base_fee = Wei(max(moved, 10**8))
 
@@ -275,23 +274,23 @@ def trial(ground: Ground, merchant: MerchantId, seed: int, rule: str, count: Cou
     world = World(ground, merchant, random)
     world.set_up()
     if random.random() < 0.5:
-        world.copy_after = random.randint(0, 12)
-    world.work(random.randint(0, 20))
+        world.copy_after = random.randint(0, 8)
+    world.work(random.randint(0, 8))
     if world.copy_after is not None or not _has_copy(ground):
         world.copy("old")
-    world.work(random.randint(0, 30))
+    world.work(random.randint(0, 15))
     is_twice = random.random() < 0.2
     extra: set[bytes] = set()
     if not is_twice and random.random() < 0.2:
         extra = world.freeze()
-        world.work(random.randint(0, 20))
+        world.work(random.randint(0, 10))
     if is_twice:
         world.copy("other")
-        world.work(random.randint(0, 20))
+        world.work(random.randint(0, 10))
     world.put_back("old")
     world.obey(rule)
     if is_twice:
-        world.work(random.randint(0, 40))
+        world.work(random.randint(0, 25))
         world.put_back("other")
         world.obey(rule)
     is_finished = world.finish()
