@@ -1,4 +1,4 @@
-"""Operator commands: `cohort up`, `smoke`, `migrate`, `airdrops`, `wallets`.
+"""Operator commands: `cohort up`, `smoke`, `migrate`, `recover`, `airdrops`, `wallets`.
 
 Errors the product knows end with their sentence and exit code 1; nothing half-done is left.
 """
@@ -25,6 +25,8 @@ from sqlalchemy.exc import OperationalError
 import app.models  # noqa: F401 - the mappers need every table
 from app import database, example, local
 from app.campaigns import terminal
+from chain import recovery
+from core.db import Role, unit_of_work
 from core.errors import AppError, SettingsError
 from core.log import configure_logging
 from core.settings import core_settings
@@ -69,10 +71,13 @@ def _sentences(command: Callable[..., None]) -> Callable[..., None]:
     default=example.FOLDER,
     help="The brand, its media and its members.csv.",
 )
+@click.option(
+    "--restored", is_flag=True, help="The data is a restored backup: recover before anything."
+)
 @_sentences
-def up(with_example: bool, examples: Path) -> None:
+def up(with_example: bool, examples: Path, restored: bool) -> None:
     """Start everything, run the example if the database is empty, then serve until stopped."""
-    with local.running(_console) as processes:
+    with local.running(_console, is_restored=restored) as processes:
         if with_example and not core_settings().is_production and example.is_due():
             example.run_through(_console, examples)
         _console.print(_welcome())
@@ -106,6 +111,16 @@ def migrate() -> None:
         settings.database_owner_url.get_secret_value(), settings.database_url.get_secret_value()
     )
     _console.print("The database is up to date.")
+
+
+@main.command()
+@_sentences
+def recover() -> None:
+    """After a restored backup: sign nothing until the chain has told what it forgot."""
+    local.reach_database()
+    with unit_of_work(role=Role.ENGINE) as session:
+        count = recovery.restore_all(session)
+    click.echo(json.dumps({"lanes": count}))
 
 
 @main.command()

@@ -6,6 +6,7 @@ twice, or in two processes, or after a kill, does the same work once.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from threading import Lock
 
@@ -17,7 +18,7 @@ from app.campaigns import files, latecomers, runs
 from app.campaigns.models import AudienceFile
 from app.rewards.service import close_delivered
 from app.users.models import ImportState, UserImport
-from chain import local, pipeline
+from chain import local, pipeline, recovery
 from chain.client import ChainClient
 from chain.local import LocalChain
 from chain.models import Chain, ChainKind, NonceLane
@@ -27,6 +28,7 @@ from core.db import Role, unit_of_work
 from core.settings import core_settings
 from core.types import AudienceFileId, ImportId, MerchantId, utc_now
 from minting import assets, passes, sending, settlement
+from minting.recovery import recognise_found
 
 log = structlog.get_logger(__name__)
 
@@ -108,42 +110,45 @@ def step(place: Workplace) -> None:
     if not turn.acquire(blocking=False):
         return
     try:
-        _step(place)
+        advance(place, client_for(place.chain), at=utc_now())
     finally:
         turn.release()
 
 
-def _step(place: Workplace) -> None:
-    client = client_for(place.chain)
+def advance(place: Workplace, client: ChainClient, *, at: datetime) -> None:
+    """What one step does; a restored lane learns from the chain before anything is decided."""
     check_identity(place.chain, client)
-    open_count = pipeline.watch(
-        place.merchant,
-        client,
-        chain_id=place.chain.id,
-        line=partial(_final_line, place.chain, client),
-        at=utc_now(),
-    )
-    _in_unit(place.merchant, lambda session: settlement.settle(session, at=utc_now()))
-    _in_unit(place.merchant, lambda session: close_delivered(session, at=utc_now()))
-    _in_unit(place.merchant, lambda session: latecomers.look(session, at=utc_now()))
-    _in_unit(place.merchant, lambda session: runs.advance(session, at=utc_now()))
-    _in_unit(place.merchant, lambda session: _plan_due(session, place.chain))
-    sent = sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=utc_now())
+    open_count = _watch(place, client, at=at)
+    is_recovering = _recover(place, client, at=at)
+    _in_unit(place.merchant, lambda session: settlement.settle(session, at=at))
+    _in_unit(place.merchant, lambda session: close_delivered(session, at=at))
+    sent = 0 if is_recovering else _decide(place, client, at=at)
     if sent:
-        _step_sends(place, client)
+        _watch(place, client, at=at)  # sends at once; the next step would do it too
     elif open_count and place.chain.kind is ChainKind.EMBEDDED:
         local.mine_block(client)
 
 
-def _step_sends(place: Workplace, client: ChainClient) -> None:
-    """What was just signed is sent at once; the next step would do it too."""
-    pipeline.watch(
-        place.merchant,
-        client,
-        chain_id=place.chain.id,
-        line=partial(_final_line, place.chain, client),
-        at=utc_now(),
-    )
+def _watch(place: Workplace, client: ChainClient, *, at: datetime) -> int:
+    line = partial(_final_line, place.chain, client)
+    return pipeline.watch(place.merchant, client, chain_id=place.chain.id, line=line, at=at)
+
+
+def _recover(place: Workplace, client: ChainClient, *, at: datetime) -> bool:
+    line = partial(_final_line, place.chain, client)
+    chain_id = place.chain.id
+    if not recovery.advance(place.merchant, client, chain_id=chain_id, line=line, at=at):
+        return False
+    recognise_found(place.merchant, chain_id=chain_id, at=at)
+    return True
+
+
+def _decide(place: Workplace, client: ChainClient, *, at: datetime) -> int:
+    """Runs go on, what became possible is planned, and what is ready is signed."""
+    _in_unit(place.merchant, lambda session: latecomers.look(session, at=at))
+    _in_unit(place.merchant, lambda session: runs.advance(session, at=at))
+    _in_unit(place.merchant, lambda session: _plan_due(session, place.chain, at=at))
+    return sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=at)
 
 
 def lane_of(session: Session, chain: Chain) -> NonceLane:
@@ -151,8 +156,7 @@ def lane_of(session: Session, chain: Chain) -> NonceLane:
     return session.scalars(select(NonceLane).where(NonceLane.chain_id == chain.id)).one()
 
 
-def _plan_due(session: Session, chain: Chain) -> None:
-    at = utc_now()
+def _plan_due(session: Session, chain: Chain, *, at: datetime) -> None:
     lane = lane_of(session, chain)
     assets.advance_deployments(session, lane, at=at)
     passes.freeze_due(session, at=at)

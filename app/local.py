@@ -23,11 +23,12 @@ from app.bootstrap import prepare_installation
 from app.engine import local_chain
 from app.postgres import EmbeddedPostgres
 from app.processes import Part, Processes
+from chain import recovery
 from chain.client import ChainClient
 from chain.errors import ChainUnavailableError
 from chain.settings import chain_settings
 from core import jobs
-from core.db import forget_engine
+from core.db import Role, forget_engine, unit_of_work
 from core.errors import SettingsError
 from core.settings import core_settings
 from core.types import utc_now
@@ -102,8 +103,11 @@ def reach_database() -> None:
 
 
 @contextmanager
-def running(console: Console) -> Iterator[Processes]:
+def running(console: Console, *, is_restored: bool = False) -> Iterator[Processes]:
     """Everything runs inside the block: database, chain, worker, web.
+
+    Args:
+        is_restored: the data is a backup, so nothing is signed until it has recovered.
 
     Raises:
         SettingsError: a sentence about what does not work and what to do.
@@ -120,13 +124,13 @@ def running(console: Console) -> Iterator[Processes]:
         environment = {"TMPDIR": str(folder / "tmp")}
         processes = Processes(environment, inherited=(lock.fileno(),), console=console)
         try:
-            _start(processes, folder)
+            _start(processes, folder, is_restored=is_restored)
             yield processes
         finally:
             processes.stop()
 
 
-def _start(processes: Processes, folder: Path) -> None:
+def _start(processes: Processes, folder: Path, *, is_restored: bool) -> None:
     postgres = EmbeddedPostgres(folder / "postgres")
     parts = []
     if core_settings().database_url is None:
@@ -141,6 +145,9 @@ def _start(processes: Processes, folder: Path) -> None:
             COHORT_DATABASE_URL=postgres.login_url, COHORT_DATABASE_OWNER_URL=postgres.owner_url
         )
     database.prepare(*_database_urls())
+    if is_restored:
+        with unit_of_work(role=Role.ENGINE) as session:
+            recovery.restore_all(session)
     prepare_installation(at=utc_now())
     processes.set_environment(**_shared_environment())
     processes.start(

@@ -16,6 +16,7 @@ from eth_typing import ChecksumAddress
 
 from chain.errors import ChainUnavailableError, RpcError, SendAnswer, classify_send_error
 from chain.nodes import Block, Node, Refusal, to_bytes
+from chain.rebuilding import Seen, sent_by
 from core.errors import AppError
 from core.types import Gas, Wei
 
@@ -132,6 +133,28 @@ class ChainClient:
         """
         answers = self._ask_all("eth_getTransactionCount", address, hex(block))
         return min(int(answer, 16) for answer in answers)
+
+    def greatest_transaction_count(self, address: ChecksumAddress) -> int:
+        """How many nonces the account has used at the head, by the node that knows of most.
+
+        Raises:
+            ChainUnavailableError: a node gave no answer.
+        """
+        answers = self._ask_all("eth_getTransactionCount", address, "latest")
+        return max(int(answer, 16) for answer in answers)
+
+    def sent_by(self, sender: ChecksumAddress, *, block: int) -> list[Seen]:
+        """What a block has of an account, in the order of its nonces.
+
+        Raises:
+            ChainUnavailableError: the node that answers has no such block, or shows transactions
+                that the account never signed.
+        """
+        answer = self._ask("eth_getBlockByNumber", hex(block), True)
+        try:
+            return sent_by(sender, answer["transactions"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ChainUnavailableError(self._name, f"it cannot show block {block}") from error
 
     def is_in_a_block(self, tx_hash: bytes) -> bool:
         """Whether any node has a receipt of these bytes.

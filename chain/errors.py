@@ -5,10 +5,13 @@ do next, and no row of it ends in a new nonce.
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 from core.errors import AppError, ConflictError, NotFoundError, SettingsError, UnavailableError
 from core.types import TransactionId
+
+_NAMED = 5
 
 
 class SendAnswer(StrEnum):
@@ -173,6 +176,28 @@ class ChainUnavailableError(UnavailableError):
         super().__init__(
             f"The chain “{name}” does not answer ({detail}). Work on it waits and goes on by "
             "itself; check CHAIN_RPC_URLS or the node."
+        )
+
+
+class HistoryIncompleteError(UnavailableError):
+    """Final nonces of a relayer are in no block that a node shows; nothing was changed."""
+
+    def __init__(self, address: str, missing: Sequence[int]) -> None:
+        nonces = ", ".join(map(str, missing[:_NAMED])) + (", …" if missing[_NAMED:] else "")
+        super().__init__(
+            f"No block that the node shows has the transactions of relayer {address} with these "
+            f"nonces: {nonces}. They are looked for again; if this stays, put a node with all "
+            "blocks first in CHAIN_RPC_URLS."
+        )
+
+
+class ImplausibleCountError(UnavailableError):
+    """A node says that a relayer used more nonces than it can have; nothing was changed."""
+
+    def __init__(self, address: str, count: int) -> None:
+        super().__init__(
+            f"A node says that the relayer {address} has sent {count} transactions, which cannot "
+            "be. It is asked again; if this stays, take that node out of CHAIN_RPC_URLS."
         )
 
 

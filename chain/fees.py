@@ -37,6 +37,14 @@ def current(base_fee: Wei) -> Fees:
     return suggest(base_fee, tip, cap=None if cap is None else Wei(cap))
 
 
+def urgent(base_fee: Wei) -> Fees:
+    """Twice what this installation offers otherwise, below its cap."""
+    settings = chain_settings()
+    cap = settings.max_fee_per_gas_wei
+    tip = Wei(2 * settings.priority_fee_per_gas_wei)
+    return suggest(Wei(2 * base_fee), tip, cap=None if cap is None else Wei(cap))
+
+
 def with_margin(estimate: Gas) -> Gas:
     """A gas limit a tenth above the estimate, rounded up."""
     return Gas(-(-estimate * 11 // 10))

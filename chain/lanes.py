@@ -4,10 +4,18 @@ Every change is made under the lane's row lock.
 """
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, Text, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from chain.models import Attempt, LaneState, NonceLane, Transaction, TransactionState
+from chain.models import (
+    Attempt,
+    LaneState,
+    NonceLane,
+    Recovery,
+    Sighting,
+    Transaction,
+    TransactionState,
+)
 from chain.settings import chain_settings
 from core.db import change
 from core.types import LaneId, Wei
@@ -17,6 +25,7 @@ log = structlog.get_logger(__name__)
 UNMINED = (TransactionState.SIGNED, TransactionState.SENT)
 REASON_LENGTH = 200
 
+RESTORED = "the database was restored from a backup; what the network did since is looked up first"
 UNFUNDED = "the relayer's balance is too low; fund it, and work goes on by itself"
 
 
@@ -70,6 +79,27 @@ def resume(session: Session, lane_id: LaneId) -> None:
         lane.state, lane.state_reason = LaneState.ACTIVE, None
 
 
+def home() -> ColumnElement[str]:
+    """The name of the database that is asked: another one after a restore or a failover."""
+    return func.cohort_home(type_=Text)
+
+
+def restore(session: Session, lane_id: LaneId) -> None:
+    """The lane is a copy that may have forgotten something: nothing is signed until it recovered.
+
+    A lane that a person paused recovers when it is resumed.
+
+    Locks: the lane.
+    """
+    lane = get_locked(session, lane_id)
+    for table in (Recovery, Sighting):
+        session.execute(delete(table).where(table.lane_id == lane_id))
+    lane.home = None
+    if lane.state is not LaneState.PAUSED:
+        lane.state, lane.state_reason = LaneState.RESTORED, RESTORED
+        log.error("lane_restored", lane=str(lane_id))
+
+
 def resync(session: Session, lane_id: LaneId) -> int:
     """Everything on its way is sent again at the next step, to every node.
 
@@ -84,6 +114,8 @@ def resync(session: Session, lane_id: LaneId) -> int:
 
 def quarantine(session: Session, lane_id: LaneId, reason: str) -> None:
     """Nothing is signed with the relayer's key any more, and nobody can resume it from a screen.
+
+    Only `cohort recover` takes it back, after it found out what used the nonces.
 
     Locks: the lane.
     """

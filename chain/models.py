@@ -56,17 +56,24 @@ class ContractAddress(Base):
 class LaneState(StrEnum):
     """Whether a lane takes new transactions.
 
-    `UNFUNDED` ends by itself with enough money, `PAUSED` by a person, `QUARANTINED` by nobody.
+    `UNFUNDED` ends by itself with enough money, `RESTORED` once the chain has told what the
+    database forgot, `PAUSED` by a person, `QUARANTINED` by nobody.
     """
 
     ACTIVE = "active"
     UNFUNDED = "unfunded"
     PAUSED = "paused"
     QUARANTINED = "quarantined"
+    RESTORED = "restored"
 
 
 class NonceLane(TenantMixin, Base):
-    """A relayer on a chain and the next nonce it will use; the row lock serialises it."""
+    """A relayer on a chain and the next nonce it will use; the row lock serialises it.
+
+    `home` names the database that the row was written in. Elsewhere, or without one, it is a copy
+    that may have forgotten what the network knows, and nothing is signed for it. `base_block` is
+    the chain's head when the relayer was made: none of its transactions is below.
+    """
 
     __tablename__ = "lanes"
     __table_args__ = (UniqueConstraint("chain_id", "address"),)
@@ -76,6 +83,8 @@ class NonceLane(TenantMixin, Base):
     address: Mapped[ChecksumAddress] = mapped_column(Address)
     next_nonce: Mapped[int] = mapped_column(BigInteger)
     base_nonce: Mapped[int] = mapped_column(BigInteger)
+    base_block: Mapped[int] = mapped_column(BigInteger, default=0)
+    home: Mapped[str | None] = mapped_column(server_default=text("cohort_home()"))
     state: Mapped[LaneState] = mapped_column(default=LaneState.ACTIVE)
     state_reason: Mapped[str | None]
 
@@ -106,6 +115,8 @@ class Outcome(StrEnum):
     SUCCESS = "success"
     REVERTED = "reverted"
     CANCELLED = "cancelled"
+    FORGOTTEN = "forgotten"
+    """A restored backup knew nothing of it, and no plan asks for it."""
 
 
 OPEN_STATES = (TransactionState.SIGNED, TransactionState.SENT, TransactionState.MINED)
@@ -175,6 +186,7 @@ class AttemptKind(StrEnum):
     FIRST = "first"
     BUMP = "bump"
     CANCEL = "cancel"
+    FORGOTTEN = "forgotten"
 
 
 class Attempt(TenantMixin, Base):
@@ -199,3 +211,28 @@ class Attempt(TenantMixin, Base):
     last_sent_at: Mapped[datetime | None]
     accepted_at: Mapped[datetime | None]
     last_answer: Mapped[str | None]
+
+
+class Recovery(TenantMixin, Base):
+    """What the chain has to tell of a restored lane: all nonces from `first_nonce` below `target`.
+
+    `next_block` is how far its blocks have been read.
+    """
+
+    __tablename__ = "recoveries"
+
+    lane_id: Mapped[LaneId] = mapped_column(ForeignKey("lanes.id"), primary_key=True)
+    first_nonce: Mapped[int] = mapped_column(BigInteger)
+    target: Mapped[int] = mapped_column(BigInteger)
+    next_block: Mapped[int] = mapped_column(BigInteger)
+
+
+class Sighting(TenantMixin, Base):
+    """Bytes of a restored lane's relayer that are in a final block; their nonce is used up."""
+
+    __tablename__ = "sightings"
+
+    lane_id: Mapped[LaneId] = mapped_column(ForeignKey("lanes.id"), primary_key=True)
+    nonce: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    tx_hash: Mapped[bytes]
+    raw: Mapped[bytes]

@@ -143,13 +143,14 @@ def ensure_lane(session: Session, chain: Chain, client: ChainClient, *, at: date
     if lane is not None:
         return lane
     [address] = create_wallets(session, WalletKind.RELAYER, owners=[None], at=at)
-    first = client.transaction_count(address)
+    first, head = client.transaction_count(address), client.head()
     lane = NonceLane(
         id=LaneId(new_id()),
         chain_id=chain.id,
         address=address,
         next_nonce=first,
         base_nonce=first,
+        base_block=head.number,
     )
     session.add(lane)
     session.flush()

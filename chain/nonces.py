@@ -15,17 +15,19 @@ def allocate(session: Session, lane_id: LaneId) -> tuple[NonceLane, int]:
     A PostgreSQL sequence would not roll back, and a nonce nobody signed stops every later one.
 
     Raises:
-        LanePausedError: the lane takes no transactions now.
+        LanePausedError: the lane takes no transactions now, or lives in a restored database.
         LaneFullError: as many are on their way as nodes keep of one account.
 
     Locks: the lane, until the caller's transaction ends.
     """
-    lane = session.scalars(
-        select(NonceLane)
+    lane, home = session.execute(
+        select(NonceLane, lanes.home())
         .where(NonceLane.id == lane_id)
-        .with_for_update()
+        .with_for_update(of=NonceLane)
         .execution_options(populate_existing=True)
     ).one()
+    if lane.home != home:
+        raise LanePausedError(lane.address, lanes.RESTORED)
     if lane.state is not LaneState.ACTIVE:
         raise LanePausedError(lane.address, lane.state_reason or lane.state)
     if lanes.room(session, lane_id) == 0:

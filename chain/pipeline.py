@@ -81,6 +81,23 @@ def enqueue(
     Locks: the lane.
     """
     lane, nonce = nonces.allocate(session, lane_id)
+    return store(session, lane, nonce, intent, fees=fees, kind=AttemptKind.FIRST, at=at)
+
+
+def store(
+    session: Session,
+    lane: NonceLane,
+    nonce: int,
+    intent: Intent,
+    *,
+    fees: Fees,
+    kind: AttemptKind,
+    at: datetime,
+) -> Transaction:
+    """The intent is signed and stored for a nonce that the caller took.
+
+    Locks: nothing; the caller holds the lane.
+    """
     transaction = Transaction(
         id=TransactionId(new_id()),
         lane=lane,
@@ -97,7 +114,7 @@ def enqueue(
     payload = _payload(lane, nonce, intent, fees)
     with session.no_autoflush:  # everything is written at once below
         session.add(transaction)
-        replacements.sign(session, transaction, payload, kind=AttemptKind.FIRST, at=at)
+        replacements.sign(session, transaction, payload, kind=kind, at=at)
     session.flush()
     return transaction
 
@@ -310,6 +327,8 @@ def _look_for_foreign_use(
         row = _lock(session, seen.id)
         if row.state is TransactionState.FINAL or row.foreign_use_at is not None:
             return
+        if row.lane.state is LaneState.RESTORED:
+            return  # whose bytes they are is being found out
         row.foreign_use_at = at
         reason = f"something else used the relayer's key: nonce {row.nonce} is not ours"
         lanes.quarantine(session, row.lane_id, reason)
@@ -340,6 +359,8 @@ def _outcome(row: Transaction, receipt: Receipt) -> Outcome:
     [mined] = [attempt for attempt in row.attempts if attempt.tx_hash == receipt.tx_hash]
     if mined.kind is AttemptKind.CANCEL:
         return Outcome.CANCELLED
+    if mined.kind is AttemptKind.FORGOTTEN:
+        return Outcome.FORGOTTEN
     return Outcome.SUCCESS if receipt.succeeded else Outcome.REVERTED
 
 

@@ -15,7 +15,6 @@ from minting import costs, plans
 from minting.costs import PassPlaces
 from minting.errors import PassContractMissingError
 from minting.models import (
-    SINGLES,
     Batch,
     BatchState,
     ContractState,
@@ -25,6 +24,7 @@ from minting.models import (
     Plan,
     PlanKind,
 )
+from minting.numbers import SINGLES
 from minting.plans import FrozenBatch, Target
 from wallets.addresses import ChecksumAddress
 from wallets.models import Wallet, WalletKind

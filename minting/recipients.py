@@ -26,7 +26,14 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from core.types import UserId
-from minting.models import SINGLES, Batch, MembershipPass, PassState, Token, TokenState
+from minting.models import (
+    Batch,
+    MembershipPass,
+    PassState,
+    Token,
+    TokenState,
+)
+from minting.numbers import SINGLES
 from minting.passes import MAX_BATCH
 from minting.planner import DropCall
 

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from chain import lanes, pipeline
+from chain import lanes, pipeline, recovery
 from chain.client import ChainClient
 from chain.errors import LaneFullError, LanePausedError, RpcError
 from chain.fees import Fees, current, with_margin
@@ -63,6 +63,8 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     A batch that the contract would refuse is held with its words, and the plan stops. Where the gas
     cannot be measured for another reason, the next call tries again.
 
+    Where the chain knows more than this database, nothing is signed and the lane recovers first.
+
     Returns:
         How many batches became transactions.
 
@@ -75,6 +77,8 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     head = client.head()
     if head.number < known_block:
         log.warning("node_lags_behind", head=head.number, known=known_block)
+        return 0
+    if recovery.knows_less(merchant, client, ready[0].lane_id, ready[0].sender):
         return 0
     now = _Conditions(current(head.base_fee_per_gas), head.base_fee_per_gas, head.number)
     return sum(_assign(merchant, client, item, now, at=at) for item in ready)

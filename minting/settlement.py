@@ -30,8 +30,8 @@ from minting.models import (
     PlanState,
     Token,
     TokenState,
-    sql_pass_number,
 )
+from minting.numbers import sql_pass_number
 from minting.plans import Target
 
 _CLOSED_AT_ONCE = 16

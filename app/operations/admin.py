@@ -51,6 +51,7 @@ def list_transactions(
         page=page,
         plans=queries.plans_of(session, list(page.items)),
         standing=standing,
+        progress=queries.recoveries(session),
         on_chain={lane.id: _on_chain(lane) for lane in standing.lanes},
         is_late=standing.is_late(utc_now()),
         state=state,

@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, and_, exists, false, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from app.operations.errors import LaneNotFoundError
 from app.users.models import User
+from chain.errors import SendAnswer
 from chain.models import (
     OPEN_STATES,
+    Attempt,
     LaneState,
     NonceLane,
     Outcome,
+    Recovery,
     Transaction,
     TransactionState,
 )
@@ -90,6 +93,47 @@ def _held_batches(session: Session) -> list[HeldBatch]:
         .order_by(Batch.id)
     )
     return [HeldBatch(batch, plan, signed) for batch, plan, signed in rows]
+
+
+@dataclass(frozen=True)
+class RecoveryProgress:
+    """How far a restored lane is.
+
+    Args:
+        final: how many of its nonces are.
+        total: nonces that may have been used without this database knowing.
+        lacks_money: a node refused a transaction because the relayer cannot pay for it.
+    """
+
+    final: int
+    total: int
+    lacks_money: bool
+
+
+def recoveries(session: Session) -> dict[LaneId, RecoveryProgress]:
+    """The lanes that are recovering from a restored backup."""
+    row = and_(
+        Transaction.lane_id == Recovery.lane_id,
+        Transaction.nonce >= Recovery.first_nonce,
+        Transaction.nonce < Recovery.target,
+    )
+    is_final = Transaction.state == TransactionState.FINAL
+    is_refused = Transaction.attempts.any(
+        Attempt.last_answer.startswith(SendAnswer.INSUFFICIENT_FUNDS)
+    )
+    found = session.execute(
+        select(
+            Recovery,
+            func.count().filter(is_final),
+            func.coalesce(func.bool_or(is_refused & ~is_final), false()),
+        )
+        .outerjoin(Transaction, row)
+        .group_by(Recovery.lane_id)
+    )
+    return {
+        it.lane_id: RecoveryProgress(final, it.target - it.first_nonce, lacks_money)
+        for it, final, lacks_money in found
+    }
 
 
 def get_lane(session: Session, lane_id: LaneId) -> NonceLane:

@@ -10,7 +10,13 @@ from app.users.models import ImportRefusal, User, UserImport
 from app.users.service import fold
 from core.events import Event
 from core.types import ImportId, UserId
-from minting.models import MembershipPass, PassContract, PassState, Token, split_pass_number
+from minting.models import (
+    MembershipPass,
+    PassContract,
+    PassState,
+    Token,
+)
+from minting.numbers import split_pass_number
 from wallets.models import Wallet
 
 _LAST = "\U0010ffff"

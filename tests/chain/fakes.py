@@ -19,6 +19,7 @@ from hexbytes import HexBytes
 from chain.client import Receipt, SendResult
 from chain.errors import ChainUnavailableError, RpcError, SendAnswer
 from chain.nodes import Block
+from chain.rebuilding import Seen
 from core.types import Gas, Wei
 
 GAS_USED = Gas(50_000)
@@ -124,6 +125,7 @@ class FakeChain:
         self.gas_estimate = Gas(60_000)
         self.money = Wei(10**18)
         self.base_fee = Wei(1_000_000_000)
+        self.withheld: set[bytes] = set()
 
     # --- what the pipeline sees ---------------------------------------------------------------
 
@@ -190,6 +192,22 @@ class FakeChain:
         mined = [signed for each in self.blocks[: block + 1] for signed in each.transactions]
         return sum(signed.sender == address for signed in mined)
 
+    def greatest_transaction_count(self, address: ChecksumAddress) -> int:
+        """Nonces used by the account."""
+        return self.transaction_count(address)
+
+    def sent_by(self, sender: ChecksumAddress, *, block: int) -> list[Seen]:
+        """What the account has in the block, but for what the test withholds."""
+        self._check_up()
+        if block >= len(self.blocks):
+            raise ChainUnavailableError("Test chain", f"it cannot show block {block}")
+        shown = [
+            Seen(signed.nonce, signed.tx_hash, signed.raw)
+            for signed in self.blocks[block].transactions
+            if signed.sender == sender and signed.tx_hash not in self.withheld
+        ]
+        return sorted(shown, key=lambda seen: seen.nonce)
+
     def is_in_a_block(self, tx_hash: bytes) -> bool:
         """Whether it is on the canonical chain; hidden receipts are hidden here, too."""
         return self.receipt(tx_hash) is not None
@@ -247,6 +265,16 @@ class FakeChain:
         with self._lock:
             for _ in range(blocks):
                 self._append(self._minable())
+
+    def receive(self, raw: bytes) -> None:
+        """Bytes that came from elsewhere, or from a database that was lost, are in the pool."""
+        with self._lock:
+            self._take(decode(raw))
+
+    def mine_empty(self) -> None:
+        """A block without room for anything."""
+        with self._lock:
+            self._append([])
 
     def reorganise(self, depth: int, *, keeps: bool = True) -> None:
         """The last blocks are replaced by as many empty ones.

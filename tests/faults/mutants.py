@@ -9,7 +9,7 @@ that does not roll back · 12 no lock around signing · 13 "nonce too low" is fa
 known" is failure · 15 "underpriced" forgets attempts · 16 a write trusts what it read before · 17
 commits that are not on disk · 18 the message is the record · 19 a retry computes its call anew ·
 20 a retry has another chain key · 22 one node is witness enough · 23 a revert is final at once ·
-24 the library sends again by itself · 0 anything else.
+24 the library sends again by itself · 25 no burning after a restore · 0 anything else.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ _FROZEN = "tests/chain/test_frozen_workers.py"
 _CLIENT = "tests/chain/test_client.py"
 _NONCES = "tests/chain/test_nonces.py"
 _SENDING = "tests/minting/test_sending.py"
+_RECOVERY = "tests/chain/test_recovery.py"
 
 _REPLAN = """session.execute(
                 __import__("sqlalchemy").text(
@@ -335,5 +336,13 @@ MUTANTS = (
         "    if mined.kind is AttemptKind.CANCEL:\n        return Outcome.CANCELLED\n",
         "",
         tests=(_REPLACEMENTS,),
+    ),
+    Mutant(
+        "work goes on after a restore without burning",
+        "chain/recovery.py",
+        "        target = max(lane.next_nonce, used + chain_settings().in_flight)\n",
+        "        target = max(lane.next_nonce, used)\n",
+        number=25,
+        tests=(_RECOVERY,),
     ),
 )

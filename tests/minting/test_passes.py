@@ -13,7 +13,6 @@ from core.db import unit_of_work
 from minting import passes
 from minting.errors import PassContractMissingError
 from minting.models import (
-    SINGLES,
     Batch,
     ContractState,
     MembershipPass,
@@ -21,9 +20,8 @@ from minting.models import (
     PassState,
     Plan,
     PlanKind,
-    pass_number,
-    split_pass_number,
 )
+from minting.numbers import SINGLES, pass_number, split_pass_number
 from tests.conftest import NOW, make_merchant
 from tests.factories.chain import make_chain, make_lane
 from tests.factories.minting import (
