@@ -146,7 +146,6 @@ def _no_op_row(session: Session, found: Found, *, at: datetime) -> Transaction:
         to=payload.to,
         created_at=at,
         next_action_at=at,
-        lease_epoch=found.lane.lease_epoch,
     )
     session.add(row)
     return row
