@@ -25,7 +25,7 @@ from chain.settings import chain_settings
 from core.db import Role, unit_of_work
 from core.settings import core_settings
 from core.types import ImportId, MerchantId, utc_now
-from minting import assets, passes, sending, settlement
+from minting import assets, passes, reconciliation, sending, settlement
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +129,31 @@ def _step_sends(place: Workplace, client: ChainClient) -> None:
         client,
         chain_id=place.chain.id,
         line=partial(_final_line, place.chain, client),
+        at=utc_now(),
+    )
+
+
+def reconcile(place: Workplace, *, is_full: bool = False) -> reconciliation.Report | None:
+    """Database and chain of the workplace are compared up to the finality line.
+
+    Args:
+        is_full: from the first block, instead of what became final since the last pass.
+
+    Returns:
+        None while another pass is at it.
+
+    Raises:
+        ChainUnavailableError: too few nodes answer; the next pass tries again.
+        ChainForgottenError: the node lost what was final; nothing is compared.
+    """
+    client = client_for(place.chain)
+    check_identity(place.chain, client)
+    return reconciliation.reconcile(
+        place.merchant,
+        client,
+        chain_id=place.chain.id,
+        line=_final_line(place.chain, client),
+        is_full=is_full,
         at=utc_now(),
     )
 

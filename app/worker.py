@@ -8,6 +8,7 @@ from time import monotonic
 from uuid import UUID
 
 import structlog
+from celery.schedules import crontab
 from celery.signals import beat_init, setup_logging, worker_ready
 from sqlalchemy import text
 
@@ -27,6 +28,8 @@ celery.conf.beat_schedule = {
     "step": {"task": "engine.step", "schedule": 0.5, "options": {"expires": 2}},
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
     "partitions": {"task": "engine.partitions", "schedule": 86_400},
+    "reconcile": {"task": "engine.reconcile", "schedule": 30, "options": {"expires": 30}},
+    "reconcile-fully": {"task": "engine.reconcile_fully", "schedule": crontab(hour=3, minute=17)},
 }
 
 
@@ -55,6 +58,28 @@ def step() -> None:
             log.warning("step_failed", code=error.code, detail=str(error))
         except Exception:
             log.exception("step_failed", merchant=str(place.merchant))
+
+
+@jobs.task("engine.reconcile")
+def reconcile() -> None:
+    """Compare what became final with the tables."""
+    _reconcile(is_full=False)
+
+
+@jobs.task("engine.reconcile_fully")
+def reconcile_fully() -> None:
+    """Compare everything, every night."""
+    _reconcile(is_full=True)
+
+
+def _reconcile(*, is_full: bool) -> None:
+    for place in engine.workplaces():
+        try:
+            engine.reconcile(place, is_full=is_full)
+        except AppError as error:
+            log.warning("reconcile_failed", code=error.code, detail=str(error))
+        except Exception:
+            log.exception("reconcile_failed", merchant=str(place.merchant))
 
 
 @jobs.task("engine.imports")
