@@ -38,8 +38,11 @@ CLAIM = timedelta(minutes=10)
 _RECENT = 2_000
 """Blocks; older differences are looked at again by the full pass every night."""
 
-PATIENCE = timedelta(seconds=30)
-"""What the pipeline has to record a final block; also the time between two passes."""
+PATIENCE = timedelta(seconds=20)
+"""What the pipeline has to record a final block; passes begin every thirty seconds."""
+
+_NOTHING = -1
+"""No block was seen so long ago."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def begin(
             return None
         session.execute(
             insert(LaneReconciliation)
-            .values(lane_id=lane.id, seen_block=-1, last_block=-1)
+            .values(lane_id=lane.id, seen_block=_NOTHING, last_block=_NOTHING)
             .on_conflict_do_nothing()
         )
         is_free = LaneReconciliation.claim.is_(None) | (
@@ -113,8 +116,13 @@ def begin(
         row.claim, row.claimed_until = claim, func.clock_timestamp() + CLAIM
         return Pass(
             *(merchant, chain_id, lane.id, lane.address, lane.base_nonce, claim),
-            *(row.seen_block, line, overlap, is_full, at),
+            *(_seen(row, at), line, overlap, is_full, at),
         )
+
+
+def _seen(row: LaneReconciliation, at: datetime) -> int:
+    """The block that was final long enough ago."""
+    return row.seen_block if row.seen_at and at - row.seen_at >= PATIENCE else _NOTHING
 
 
 def hold(session: Session, run: Pass) -> None:

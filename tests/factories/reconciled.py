@@ -54,13 +54,16 @@ class World:
 
     def step(self) -> None:
         """One step of the engine, and a block."""
-        place = {"chain_id": CHAIN_ID, "at": self.at}
-        sending.assign_ready(self.merchant, self.chain, **place)
-        self.watch()
+        self.send()
         self.chain.mine()
         self.watch()
         with unit_of_work(merchant=self.merchant) as session:
             settlement.settle(session, at=self.at)
+
+    def send(self) -> None:
+        """Whose turn it is is signed and sent."""
+        sending.assign_ready(self.merchant, self.chain, chain_id=CHAIN_ID, at=self.at)
+        self.watch()
 
     def watch(self) -> None:
         """The pipeline sends what is due, and reads receipts."""
@@ -107,6 +110,14 @@ class World:
             passes.freeze_queue(session, at=self.at)
             self._script(session)
             return users
+
+    def holders(self, count: int) -> list[UserId]:
+        """So many members of the first batch of passes."""
+        query = select(MembershipPass.user_id).order_by(
+            MembershipPass.batch_number, MembershipPass.index
+        )
+        with unit_of_work(merchant=self.merchant) as session:
+            return list(session.scalars(query.limit(count)))
 
     def drop(self, users: list[UserId]) -> None:
         """The edition's next round is on its way to these members."""
