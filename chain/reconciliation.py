@@ -192,5 +192,6 @@ def _open(run: Pass, *, below: int) -> list[Transaction]:
 
 def progress(session: Session) -> list[LaneReconciliation]:
     """How far every relayer of the merchant was compared."""
+    lane = contains_eager(LaneReconciliation.lane).joinedload(NonceLane.chain)
     query = select(LaneReconciliation).join(LaneReconciliation.lane).order_by(NonceLane.id)
-    return list(session.scalars(query.options(contains_eager(LaneReconciliation.lane))))
+    return list(session.scalars(query.options(lane)))

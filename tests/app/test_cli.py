@@ -1,4 +1,4 @@
-"""The operator commands of custody, as a person calls them."""
+"""The operator commands, as a person calls them."""
 
 import json
 import os
@@ -7,10 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import update
+
 from app.postgres import EmbeddedPostgres
+from chain.client import ChainClient
+from chain.models import NonceLane
 from core.db import unit_of_work
 from core.ids import new_id
 from tests.conftest import NOW, make_merchant
+from tests.factories.chain import make_lane
+from tests.factories.engine import make_installation
 from wallets import data_keys
 from wallets.inspection import check_wallets
 from wallets.models import WalletKind
@@ -22,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """What the command wrote, and its exit code."""
     return subprocess.run(
-        [sys.executable, "-m", "app.cli", "wallets", *arguments],
+        [sys.executable, "-m", "app.cli", *arguments],
         cwd=ROOT,
         env={**os.environ, **variables},
         capture_output=True,
@@ -47,13 +53,13 @@ class TestWallets:
         self, committed: None, postgres: EmbeddedPostgres
     ) -> None:
         make(10)
-        report = report_of(call("check", "--share", "50"))
+        report = report_of(call("wallets", "check", "--share", "50"))
         assert (report["wallets"], report["checked"], report["sound"]) == (10, 5, 5)
 
     def test_keys_are_rotated(self, committed: None, postgres: EmbeddedPostgres) -> None:
         make(10)
-        assert report_of(call("rotate-kek", "--all"))["wrapped_anew"] == 1
-        rotated = report_of(call("rotate-data-keys"))
+        assert report_of(call("wallets", "rotate-kek", "--all"))["wrapped_anew"] == 1
+        rotated = report_of(call("wallets", "rotate-data-keys"))
         assert (rotated["wallets"], rotated["destroyed"]) == (10, 1)
         data_keys.forget()
         assert check_wallets(share_percent=100).sound == 10
@@ -62,7 +68,7 @@ class TestWallets:
         self, committed: None, postgres: EmbeddedPostgres, tmp_path: Path
     ) -> None:
         make(3)
-        done = call("check", WALLETS_KEK=f"file:{tmp_path / 'other'}")
+        done = call("wallets", "check", WALLETS_KEK=f"file:{tmp_path / 'other'}")
         assert done.returncode == 1
         assert "0 wallets and 1 data keys do not open" in done.stderr
 
@@ -74,12 +80,36 @@ class TestWallets:
             "WALLETS_VAULT_URL": "http://127.0.0.1:1",
             "WALLETS_VAULT_TOKEN": "token-canary",
         }
-        done = call("rotate-kek", **variables)
+        done = call("wallets", "rotate-kek", **variables)
         assert done.returncode == 1
         assert "cannot be used now: ConnectError" in done.stderr
         assert "token-canary" not in done.stderr + done.stdout
 
     def test_without_a_database_it_says_what_to_start(self, tmp_path: Path) -> None:
-        done = call("check", COHORT_DATA_DIR=str(tmp_path))
+        done = call("wallets", "check", COHORT_DATA_DIR=str(tmp_path))
         assert done.returncode == 1
         assert "Start `cohort up`" in done.stderr
+
+
+class TestReconcile:
+    def test_says_what_agrees_and_what_does_not(
+        self, committed: None, postgres: EmbeddedPostgres, node: ChainClient
+    ) -> None:
+        merchant = make_installation(node).merchant
+        done = call("reconcile", "--full")
+        assert done.returncode == 0, done.stderr
+        assert "No differences." in done.stdout
+        with unit_of_work(merchant=merchant) as session:
+            session.execute(update(NonceLane).values(base_nonce=-1))
+        done = call("reconcile", "--full")
+        assert done.returncode == 1
+        assert "nonces, nonce -1" in done.stdout and "it is used and final" in done.stdout
+
+    def test_a_chain_that_does_not_answer_is_a_sentence(
+        self, committed: None, postgres: EmbeddedPostgres
+    ) -> None:
+        with unit_of_work(merchant=make_merchant().id) as session:
+            make_lane(session)
+        done = call("reconcile")
+        assert done.returncode == 1
+        assert "does not answer" in done.stderr
