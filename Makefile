@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/@foundry-rs/anvil-linux-a
 # Compiled modules make a start three times faster, so they are written whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run smoke test mutants faults fault-mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
+.PHONY: run smoke test mutants faults faults-reconcile fault-mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
 
 run: setup ## set everything up, run the example once, serve
 	@$(BIN)/python -m app.cli up
@@ -29,6 +29,9 @@ mutants: setup-dev ## sow faults into copies of the contracts; a test must fail 
 
 faults: setup-dev ## kill workers while a model chain lies: make faults LEVEL=pr|nightly [SIZE=n] [SEED=n]
 	@LEVEL="$(LEVEL)" SIZE="$(SIZE)" SEED="$(SEED)" $(BIN)/python -m tests.faults.campaign
+
+faults-reconcile: setup-dev ## let database and chain drift apart: make faults-reconcile [TRIALS=1000] [SEED=n]
+	@TRIALS="$(TRIALS)" SEED="$(SEED)" $(BIN)/python -m tests.faults.reconcile
 
 fault-mutants: setup-dev ## wrong pipelines in copies of the tree; a test or a campaign must fail for each
 	@$(BIN)/python -m tests.faults.mutants

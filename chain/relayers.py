@@ -211,8 +211,9 @@ def _compare_money(
 ) -> list[Finding]:
     """Balance and everything ever spent are what ever came in, to the wei."""
     spent = _spent(session, run, until=end)
-    if _is_clean(session, run) and (row.money_block is None or end > row.money_block):
-        _receive(row, balance, spent=spent, before=_spent(session, run, until=row.money_block))
+    if _is_clean(session, run):
+        if row.money_block is None or end > row.money_block:
+            _receive(row, balance, spent=spent, before=_spent(session, run, until=row.money_block))
         row.money_block, row.balance = end, balance
     if row.received is None or balance + spent == row.received:
         return []

@@ -22,7 +22,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("chain", "minting", "wallets", "core", "app", "tests", "pyproject.toml")
 LINKED = ("node_modules", "examples", "contracts", "README.md", "docs")
-TESTS = ("tests/chain", "tests/minting/test_sending.py", "tests/minting/test_settlement.py")
+TESTS = (
+    "tests/chain",
+    "tests/minting/test_sending.py",
+    "tests/minting/test_settlement.py",
+    "tests/minting/test_reconciliation.py",
+)
 SEEDS = (1, 2)
 
 _REPLAN = """session.execute(
@@ -171,6 +176,12 @@ MUTANTS = (
         "chain/pipeline.py",
         "    if mined.kind is AttemptKind.CANCEL:\n        return Outcome.CANCELLED\n",
         "",
+    ),
+    Mutant(
+        "the mark of a bad range is in the transaction that fails",
+        "chain/ranges.py",
+        "                left += _halves(part, error)\n",
+        "                    left += _halves(part, error)\n",
     ),
 )
 
