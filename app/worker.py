@@ -63,17 +63,17 @@ def step() -> None:
 @jobs.task("engine.reconcile")
 def reconcile() -> None:
     """Compare what became final with the tables."""
-    _reconcile(is_full=False)
+    _reconcile(engine.comparable_workplaces(utc_now()), is_full=False)
 
 
 @jobs.task("engine.reconcile_fully")
 def reconcile_fully() -> None:
     """Compare everything, every night."""
-    _reconcile(is_full=True)
+    _reconcile(engine.workplaces(), is_full=True)
 
 
-def _reconcile(*, is_full: bool) -> None:
-    for place in engine.workplaces():
+def _reconcile(places: list[engine.Workplace], *, is_full: bool) -> None:
+    for place in places:
         try:
             engine.reconcile(place, is_full=is_full)
         except AppError as error:

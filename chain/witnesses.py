@@ -5,6 +5,7 @@ so it never becomes a finding: the caller marks what could not be read and asks 
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from eth_typing import ChecksumAddress
@@ -82,19 +83,24 @@ def _moves(
 ) -> list[Move]:
     blocks = {"fromBlock": hex(first), "toBlock": hex(last)}
     wanted = {"address": contract, "topics": topics, **blocks}
-    return _agreed(client, lambda logs: [_move(log) for log in logs], "eth_getLogs", wanted)
+    return _agreed(client, _read_moves, "eth_getLogs", wanted)
 
 
-def _move(log: Any) -> Move:
-    _, sender, receiver, token_id = log["topics"]
-    return Move(
-        int(token_id, 16),
-        to_bytes(sender)[12:],
-        to_bytes(receiver)[12:],
-        to_bytes(log["transactionHash"]),
-        int(log["blockNumber"], 16),
-        to_bytes(log["blockHash"]),
-    )
+def _read_moves(logs: Any) -> list[Move]:
+    # a call has a thousand events, and its hashes are decoded once
+    once = cache(to_bytes)
+    return [
+        Move(
+            int(token_id, 16),
+            once(sender)[12:],
+            to_bytes(receiver)[12:],
+            once(log["transactionHash"]),
+            int(log["blockNumber"], 16),
+            once(log["blockHash"]),
+        )
+        for log in logs
+        for _, sender, receiver, token_id in [log["topics"]]
+    ]
 
 
 def _agreed(client: ChainClient, read: Callable[[Any], T], method: str, *params: Any) -> T:
