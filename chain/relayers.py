@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 _NAMED = 10
 """Nonces named one by one."""
 
+_HELD = 100
+"""Receipts until the claim is renewed."""
+
 
 @dataclass(frozen=True)
 class _Account:
@@ -54,7 +57,7 @@ def compare(run: Pass, client: ChainClient, *, end: int) -> None:
         return
     rows = _rows(run, first, end)
     try:
-        receipts = [witnesses.receipt(client, row.mined_hash or b"") for row in rows]
+        receipts = _receipts(run, client, rows)
         account = _account(run, client, end)
     except (NodesDisagreeError, RpcError) as error:
         # a node keeps old states for a while only, so a short pass leaves that to a later block
@@ -90,6 +93,17 @@ def _rows(run: Pass, first: int, end: int) -> Sequence[Transaction]:
             *_final(run), Transaction.block_number.between(first, end)
         )
         return session.scalars(query.order_by(Transaction.nonce)).all()
+
+
+def _receipts(run: Pass, client: ChainClient, rows: Sequence[Transaction]) -> list[Receipt | None]:
+    """Of each transaction; thousands of them take longer than a claim lasts."""
+    found = []
+    for number, row in enumerate(rows):
+        if number % _HELD == _HELD - 1:
+            with unit_of_work(merchant=run.merchant) as session:
+                reconciliation.hold(session, run)
+        found.append(witnesses.receipt(client, row.mined_hash or b""))
+    return found
 
 
 def _account(run: Pass, client: ChainClient, end: int) -> _Account:

@@ -235,6 +235,8 @@ def _compare_whole(
     looked = Looked(place.chain_id, place.contract, rules)
     discrepancies.record(session, looked, findings, at=current.at)
     cursor.compared_at = current.at
+    if supply is not None:
+        cursor.problem = None
     if current.is_full:
         cursor.full_at = current.at
 

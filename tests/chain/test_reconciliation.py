@@ -24,7 +24,8 @@ from core.types import Wei
 from tests.chain.fake_ledger import GAS_PRICE, GAS_USED, Event, NodeView
 from tests.chain.fakes import FakeChain
 from tests.conftest import NOW, make_merchant
-from tests.factories.chain import CHAIN_ID, FEES, make_desk, make_intent
+from tests.factories.brand import make_other_merchant
+from tests.factories.chain import CHAIN_ID, FEES, make_desk, make_intent, make_lane
 from tests.factories.reconciled import World, make_world
 from tests.factories.wallets import CONTRACT
 
@@ -289,9 +290,22 @@ class TestNodesThatDisagree:
         assert world.rules(is_full=True) == {Rule.TOTALS}
         world.chain.nodes[0].refused.add("eth_call")
         assert world.rules(is_full=True) == {Rule.TOTALS}
+        assert {"missing trie node" in str(cursor.problem) for cursor in world.cursors()} == {True}
         world.chain.nodes[0].refused.clear()
         world.chain.ledger.supply_error = 0
         assert world.rules(is_full=True) == set()
+        assert {cursor.problem for cursor in world.cursors()} == {None}
+
+
+class TestTenants:
+    def test_another_merchant_of_the_chain_is_compared_by_itself(self, world: World) -> None:
+        other = make_other_merchant(make_merchant())
+        with unit_of_work(merchant=other) as session:
+            theirs = make_lane(session, base_nonce=-1).address
+        world.at += timedelta(minutes=1)
+        stranger = World(other, world.chain, world.at)
+        assert {found.about for found in stranger.reconcile(is_full=True)} == {theirs}
+        assert world.reconcile(is_full=True) == []
 
 
 class TestMoney:
