@@ -15,6 +15,9 @@ from core.types import DiscrepancyId
 
 log = structlog.get_logger(__name__)
 
+_LOOKED_AT_AGAIN = 20
+"""Blocks with known differences that a short pass reads again."""
+
 FOREIGN = 1
 """Severity of what somebody else did on the chain."""
 
@@ -121,17 +124,21 @@ class Standing:
     """The differences of a contract or relayer that last.
 
     Args:
-        oldest: the first block with one; None where none concerns a block.
+        blocks: the newest blocks with one, ascending.
     """
 
     count: int
-    oldest: int | None
+    blocks: tuple[int, ...]
 
 
 def standing(session: Session, chain_id: int, about: ChecksumAddress) -> Standing:
     """What lasts of this contract or relayer."""
-    query = select(func.count(), func.min(Discrepancy.block_number))
-    return Standing(*session.execute(query.where(is_open(chain_id, about))).one())
+    lasting = is_open(chain_id, about)
+    count = session.scalar(select(func.count()).select_from(Discrepancy).where(lasting))
+    number = Discrepancy.block_number
+    query = select(number).distinct().where(lasting, number.is_not(None))
+    blocks = session.scalars(query.order_by(number.desc()).limit(_LOOKED_AT_AGAIN))
+    return Standing(count or 0, tuple(sorted(it for it in blocks if it is not None)))
 
 
 def list_open(session: Session) -> list[Discrepancy]:

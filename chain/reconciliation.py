@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, contains_eager, selectinload
 from chain import witnesses
 from chain.client import ChainClient
 from chain.discrepancies import Standing
-from chain.errors import ClaimLostError
+from chain.errors import ClaimLostError, RpcError
 from chain.models import (
     OPEN_STATES,
     LaneReconciliation,
@@ -35,14 +35,16 @@ log = structlog.get_logger(__name__)
 CLAIM = timedelta(minutes=10)
 """Until a pass that writes nothing counts as dead."""
 
-_RECENT = 2_000
-"""Blocks; older differences are looked at again by the full pass every night."""
-
 PATIENCE = timedelta(seconds=20)
 """What the pipeline has to record a final block; passes begin every thirty seconds."""
 
+_ANY_NONCE = 2**63 - 1
 _NOTHING = -1
 """No block was seen so long ago."""
+
+
+Blocks = tuple[int, int]
+"""The first and the last."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,17 @@ class Pass:
     is_full: bool
     at: datetime
 
-    def first_after(self, last: int, known: Standing, *, first: int, end: int) -> int | None:
-        """Where to begin behind what was compared up to `last`, or None where nothing is new.
+    def parts_after(self, last: int, known: Standing, *, first: int, end: int) -> list[Blocks]:
+        """What to compare behind what was compared up to `last`, and once more.
 
         Args:
-            known: differences that last; the pass looks again where they are, if that is recent.
+            known: differences that last; the pass looks where they are, too.
             first: the first block there is to compare.
         """
         if end < last or (end == last and known.count == 0):
-            return None
-        start = last + 1 - self.overlap
-        if known.oldest is not None:
-            start = min(start, max(known.oldest, end - _RECENT))
-        return max(first, start)
+            return []
+        start = max(first, last + 1 - self.overlap)
+        return [(block, block) for block in known.blocks if block < start] + [(start, end)]
 
 
 def begin(
@@ -164,15 +164,22 @@ def end_of(run: Pass, client: ChainClient, *, unsettled: int | None) -> int:
     Raises:
         ChainUnavailableError: too few nodes answer.
     """
-    used = witnesses.transaction_count(client, run.relayer, block=run.line)
     blocks = [] if unsettled is None else [unsettled]
-    for transaction in _open(run, below=used):
+    for transaction in _open(run, below=_used(run, client)):
         for attempt in transaction.attempts:
             receipt = witnesses.receipt(client, attempt.tx_hash)
             if receipt is not None:
                 blocks.append(receipt.block_number)
     young = [block for block in blocks if run.seen_block < block <= run.line]
     return min(young, default=run.line + 1) - 1
+
+
+def _used(run: Pass, client: ChainClient) -> int:
+    """How many nonces the relayer has used; where a node forgot, any may be."""
+    try:
+        return witnesses.transaction_count(client, run.relayer, block=run.line)
+    except RpcError:
+        return _ANY_NONCE
 
 
 def _open(run: Pass, *, below: int) -> list[Transaction]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from chain import discrepancies, reconciliation, witnesses
@@ -24,7 +24,7 @@ from chain.models import (
     Transaction,
     TransactionState,
 )
-from chain.reconciliation import Pass
+from chain.reconciliation import Blocks, Pass
 from core.db import unit_of_work
 from core.types import Wei
 
@@ -52,10 +52,10 @@ def compare(run: Pass, client: ChainClient, *, end: int) -> None:
         ChainUnavailableError: too few nodes answer.
         ClaimLostError: another pass took over.
     """
-    first = _first(run, end)
-    if first is None:
+    parts = _parts(run, end)
+    if not parts:
         return
-    rows = _rows(run, first, end)
+    rows = _rows(run, parts)
     try:
         receipts = _receipts(run, client, rows)
         account = _account(run, client, end)
@@ -73,26 +73,25 @@ def compare(run: Pass, client: ChainClient, *, end: int) -> None:
     ]
     with unit_of_work(merchant=run.merchant) as session:
         reconciliation.hold(session, run)
-        _store(session, run, found, account, first=first, end=end)
+        _store(session, run, parts, found, account)
 
 
-def _first(run: Pass, end: int) -> int | None:
-    """Where to begin, or None where there is nothing to do."""
+def _parts(run: Pass, end: int) -> list[Blocks]:
+    """The blocks to compare."""
     with unit_of_work(merchant=run.merchant) as session:
         row = session.get_one(LaneReconciliation, run.lane_id)
         known = discrepancies.standing(session, run.chain_id, run.relayer)
         if run.is_full:
-            return 0 if end >= row.last_block else None
-        return run.first_after(row.last_block, known, first=0, end=end)
+            return [(0, end)] if end >= row.last_block else []
+        return run.parts_after(row.last_block, known, first=0, end=end)
 
 
-def _rows(run: Pass, first: int, end: int) -> Sequence[Transaction]:
+def _rows(run: Pass, parts: Sequence[Blocks]) -> Sequence[Transaction]:
     """The final transactions of these blocks."""
+    is_in = or_(*(Transaction.block_number.between(*part) for part in parts))
     with unit_of_work(merchant=run.merchant) as session:
-        query = select(Transaction).where(
-            *_final(run), Transaction.block_number.between(first, end)
-        )
-        return session.scalars(query.order_by(Transaction.nonce)).all()
+        query = select(Transaction).where(*_final(run), is_in).order_by(Transaction.nonce)
+        return session.scalars(query).all()
 
 
 def _receipts(run: Pass, client: ChainClient, rows: Sequence[Transaction]) -> list[Receipt | None]:
@@ -159,14 +158,15 @@ def _cost(receipt: Receipt) -> int:
 def _store(
     session: Session,
     run: Pass,
+    parts: Sequence[Blocks],
     found: Sequence[Finding],
     account: _Account,
-    *,
-    first: int,
-    end: int,
 ) -> None:
-    looked = Looked(run.chain_id, run.relayer, (Rule.FORWARD, Rule.MONEY), (first, end))
-    discrepancies.record(session, looked, found, at=run.at)
+    for part in parts:
+        looked = Looked(run.chain_id, run.relayer, (Rule.FORWARD, Rule.MONEY), part)
+        there = [finding for finding in found if looked.covers(finding.block_number)]
+        discrepancies.record(session, looked, there, at=run.at)
+    end = parts[-1][1]
     looked = Looked(run.chain_id, run.relayer, (Rule.NONCES,))
     nonces = _compare_nonces(session, run, account.used, end)
     discrepancies.record(session, looked, nonces, at=run.at)

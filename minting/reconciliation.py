@@ -19,7 +19,7 @@ from chain.discrepancies import Finding, Looked
 from chain.errors import NodesDisagreeError, RangeUnreadableError, RpcError
 from chain.models import Outcome, Reconciliation, Rule, Transaction
 from chain.ranges import Events, Place
-from chain.reconciliation import Pass
+from chain.reconciliation import Blocks, Pass
 from core.db import unit_of_work
 from core.ids import encode_id
 from core.types import MerchantId
@@ -90,9 +90,11 @@ def _run(current: Pass, client: ChainClient) -> Report:
         place = Place(current.merchant, current.chain_id, address)
         try:
             _compare(current, client, place, first_block=first_block, end=end)
-        except RangeUnreadableError as error:
+        except (RangeUnreadableError, NodesDisagreeError, RpcError) as error:
             log.error("contract_not_compared", contract=address, reason=str(error))
             report.unread.append(address)
+            with unit_of_work(merchant=current.merchant) as session:
+                _cursor(session, place).problem = str(error)
     return report
 
 
@@ -150,14 +152,15 @@ def _has_cursor(session: Session, current: Pass, address: ChecksumAddress) -> bo
 def _compare(
     current: Pass, client: ChainClient, place: Place, *, first_block: int, end: int
 ) -> None:
-    first = _first(current, client, place, first_block, end)
-    if first is None:
+    parts = _parts(current, client, place, first_block, end)
+    if not parts:
         return
-    for events in ranges.read_whole(client, place, first, end):
-        with unit_of_work(merchant=current.merchant) as session:
-            reconciliation.hold(session, current)
-            _compare_range(session, current, place, events)
-            ranges.advance(_cursor(session, place), events)
+    for first, last in parts:
+        for events in ranges.read_whole(client, place, first, last):
+            with unit_of_work(merchant=current.merchant) as session:
+                reconciliation.hold(session, current)
+                _compare_range(session, current, place, events)
+                ranges.advance(_cursor(session, place), events)
     supply = _supply(current, client, place, end)
     with unit_of_work(merchant=current.merchant) as session:
         reconciliation.hold(session, current)
@@ -168,10 +171,10 @@ def _cursor(session: Session, place: Place) -> Reconciliation:
     return session.get_one(Reconciliation, (place.chain_id, place.contract))
 
 
-def _first(
+def _parts(
     current: Pass, client: ChainClient, place: Place, first_block: int, end: int
-) -> int | None:
-    """Where to begin, or None where there is nothing to do.
+) -> list[Blocks]:
+    """The blocks to compare: what is new, and where something differed.
 
     A full pass begins anew; so does one whose chain has lost the block that was compared last.
     """
@@ -185,11 +188,11 @@ def _first(
     if is_lost:
         log.critical("compared_block_left_chain", contract=place.contract, block=cursor.last_block)
     if not (current.is_full or is_lost):
-        return current.first_after(cursor.last_block, known, first=cursor.first_block, end=end)
+        return current.parts_after(cursor.last_block, known, first=cursor.first_block, end=end)
     with unit_of_work(merchant=current.merchant) as session:
         reconciliation.hold(session, current)
         ranges.rewind(_cursor(session, place))
-    return cursor.first_block
+    return [(cursor.first_block, end)] if cursor.first_block <= end else []
 
 
 def _supply(current: Pass, client: ChainClient, place: Place, end: int) -> int | None:

@@ -243,6 +243,16 @@ class TestShortPass:
         hidden.clear()
         assert world.reconcile() == []
 
+    def test_looks_again_where_something_differed(self, world: World) -> None:
+        hidden = world.chain.nodes[0].hidden
+        hidden.add(0)
+        assert Rule.FORWARD in world.rules(is_full=True)
+        world.chain.mine(blocks=5)
+        assert Rule.FORWARD in world.rules()
+        hidden.clear()
+        world.chain.mine(blocks=5)
+        assert world.reconcile() == []
+
     def test_leaves_what_is_old_to_the_full_one(self, world: World) -> None:
         world.chain.nodes[0].hidden.add(0)
         world.chain.mine(blocks=3)
@@ -275,6 +285,22 @@ class TestNodesThatDisagree:
         assert world.reconcile() == []
         assert {cursor.problem for cursor in world.cursors()} == {None}
         assert len({cursor.last_block for cursor in world.cursors()}) == 1
+
+    def test_about_the_block_compared_last_are_no_reason_to_begin_anew(self, world: World) -> None:
+        last = world.cursors()[0].last_block
+        world.chain.mine(blocks=3)
+        world.chain.nodes.append(NodeView(world.chain.ledger, wrong_hashes={last}))
+        assert world.reconcile() == []
+        assert {cursor.last_block for cursor in world.cursors()} == {last}
+        assert all("differently" in str(cursor.problem) for cursor in world.cursors())
+        world.chain.nodes.pop()
+        assert world.reconcile() == []
+        assert {cursor.problem for cursor in world.cursors()} == {None}
+
+    def test_a_node_that_forgot_old_states_still_tells_its_events(self, world: World) -> None:
+        world.chain.nodes[0].refused |= {"eth_getTransactionCount", "eth_getBalance", "eth_call"}
+        world.chain.nodes[0].hidden.add(0)
+        assert Rule.FORWARD in world.rules(is_full=True)
 
     def test_about_the_money_are_a_problem_of_the_relayer(self, world: World) -> None:
         world.chain.mine(blocks=3)
