@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/@foundry-rs/anvil-linux-a
 # Compiled modules make a start three times faster, so they are written whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run smoke test mutants faults faults-restore fault-mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
+.PHONY: run smoke test mutants faults faults-restore faults-reconcile fault-mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
 
 run: setup ## set everything up, run the example once, serve
 	@$(BIN)/python -m app.cli up
@@ -32,6 +32,9 @@ faults: setup-dev ## kill and stop workers while chains lie: make faults LEVEL=p
 
 faults-restore: setup-dev ## put back old copies of the tables in the middle of work: make faults-restore [TRIALS=n] [SEED=n]
 	@TRIALS="$(TRIALS)" SEED="$(SEED)" $(BIN)/python -m tests.faults.restore
+
+faults-reconcile: setup-dev ## let database and chain drift apart: make faults-reconcile [TRIALS=1000] [SEED=n]
+	@TRIALS="$(TRIALS)" SEED="$(SEED)" $(BIN)/python -m tests.faults.reconcile
 
 fault-mutants: setup-dev ## wrong pipelines in copies of the tree; a test or a campaign must fail for each
 	@$(BIN)/python -m tests.faults.judge

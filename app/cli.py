@@ -1,4 +1,4 @@
-"""Operator commands: `cohort up`, `smoke`, `migrate`, `recover`, `airdrops`, `wallets`.
+"""Operator commands: `up`, `smoke`, `migrate`, `recover`, `reconcile`, `airdrops`, `wallets`.
 
 Errors the product knows end with their sentence and exit code 1; nothing half-done is left.
 """
@@ -17,14 +17,17 @@ from threading import Event
 from typing import Any
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import Progress
+from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401 - the mappers need every table
-from app import database, example, local
+from app import database, engine, example, local
 from app.campaigns import terminal
+from app.operations.integrity import Integrity, integrity
 from chain import recovery
 from core.db import Role, unit_of_work
 from core.errors import AppError, SettingsError
@@ -131,6 +134,40 @@ def airdrops(once: bool) -> None:
     local.reach_database()
     if not terminal.follow(_console, is_once=once):
         _console.print("No airdrop is on its way.")
+
+
+@main.command()
+@click.option("--full", "is_full", is_flag=True, help="From the first block, as every night.")
+@_sentences
+def reconcile(is_full: bool) -> None:
+    """Compare database and chain; exit code 1 when they differ or could not be compared."""
+    local.reach_database()
+    is_sound = True
+    for place in engine.workplaces():
+        engine.reconcile(place, is_full=is_full)
+        with unit_of_work(merchant=place.merchant) as session:
+            found = integrity(session)
+        _show(found)
+        is_sound = is_sound and found.is_sound
+    if not is_sound:
+        sys.exit(1)
+
+
+def _show(found: Integrity) -> None:
+    """Two tables: what was counted, and what differs."""
+    counts = Table("Contract", "Database", "Chain", "Last block", title="Compared", box=SIMPLE)
+    for it in found.contracts:
+        sides = (it.cursor.recipients, it.minted, it.cursor.last_block)
+        counts.add_row(it.name, *("–" if side is None else f"{side:,}" for side in sides))
+    differences = Table("About", "Database says", "Chain says", title="Differences", box=SIMPLE)
+    for row in found.differences:
+        about = f"{found.names.get(row.about, row.about)}\n{row.rule}, {row.subject}"
+        differences.add_row(about, row.expected, row.found)
+    output = Console()
+    output.print(counts)
+    for name, problem in found.problems:
+        output.print(f"Not compared: {name}. {problem}", soft_wrap=True)
+    output.print(differences if found.differences else "No differences.")
 
 
 @main.group()

@@ -6,12 +6,12 @@ twice, or in two processes, or after a kill, does the same work once.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from threading import Lock
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.campaigns import files, latecomers, runs
@@ -21,16 +21,20 @@ from app.users.models import ImportState, UserImport
 from chain import local, pipeline, recovery
 from chain.client import ChainClient
 from chain.local import LocalChain
-from chain.models import Chain, ChainKind, NonceLane
+from chain.models import Chain, ChainKind, LaneReconciliation, NonceLane
 from chain.networks import advance_finality, check_identity, client_for, finality_line
 from chain.settings import chain_settings
 from core.db import Role, unit_of_work
 from core.settings import core_settings
 from core.types import AudienceFileId, ImportId, MerchantId, utc_now
-from minting import assets, passes, sending, settlement
+from minting import assets, passes, reconciliation, sending, settlement
+from minting.models import Plan, PlanState
 from minting.recovery import recognise_found
 
 log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = timedelta(minutes=5)
+"""Until database and chain are compared in the middle of a delivery."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,25 @@ def workplaces() -> list[Workplace]:
     with unit_of_work(role=Role.ENGINE) as session:
         rows = session.execute(
             select(NonceLane.merchant_id, Chain).join(Chain).order_by(NonceLane.id)
+        )
+        return [Workplace(merchant, chain) for merchant, chain in rows]
+
+
+def comparable_workplaces(at: datetime) -> list[Workplace]:
+    """Workplaces whose turn it is to be compared: those that deliver now can wait a little."""
+    compared_at = LaneReconciliation.compared_at
+    is_delivering = exists().where(
+        Plan.merchant_id == NonceLane.merchant_id,
+        Plan.chain_id == NonceLane.chain_id,
+        Plan.state == PlanState.RUNNING,
+    )
+    with unit_of_work(role=Role.ENGINE) as session:
+        rows = session.execute(
+            select(NonceLane.merchant_id, Chain)
+            .join(Chain)
+            .outerjoin(LaneReconciliation, LaneReconciliation.lane_id == NonceLane.id)
+            .where(~is_delivering | compared_at.is_(None) | (compared_at < at - LONGEST_WAIT))
+            .order_by(NonceLane.id)
         )
         return [Workplace(merchant, chain) for merchant, chain in rows]
 
@@ -149,6 +172,31 @@ def _decide(place: Workplace, client: ChainClient, *, at: datetime) -> int:
     _in_unit(place.merchant, lambda session: runs.advance(session, at=at))
     _in_unit(place.merchant, lambda session: _plan_due(session, place.chain, at=at))
     return sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=at)
+
+
+def reconcile(place: Workplace, *, is_full: bool = False) -> reconciliation.Report | None:
+    """Database and chain of the workplace are compared up to the finality line.
+
+    Args:
+        is_full: from the first block, instead of what became final since the last pass.
+
+    Returns:
+        None while another pass is at it.
+
+    Raises:
+        ChainUnavailableError: too few nodes answer; the next pass tries again.
+        ChainForgottenError: the node lost what was final; nothing is compared.
+    """
+    client = client_for(place.chain)
+    check_identity(place.chain, client)
+    return reconciliation.reconcile(
+        place.merchant,
+        client,
+        chain_id=place.chain.id,
+        line=_final_line(place.chain, client),
+        is_full=is_full,
+        at=utc_now(),
+    )
 
 
 def lane_of(session: Session, chain: Chain) -> NonceLane:

@@ -8,6 +8,7 @@ from time import monotonic
 from uuid import UUID
 
 import structlog
+from celery.schedules import crontab
 from celery.signals import beat_init, setup_logging, worker_ready
 from sqlalchemy import text
 
@@ -29,6 +30,8 @@ celery.conf.beat_schedule = {
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
     "partitions": {"task": "engine.partitions", "schedule": 86_400},
+    "reconcile": {"task": "engine.reconcile", "schedule": 30, "options": {"expires": 30}},
+    "reconcile-fully": {"task": "engine.reconcile_fully", "schedule": crontab(hour=3, minute=17)},
 }
 
 
@@ -57,6 +60,28 @@ def step() -> None:
             log.warning("step_failed", code=error.code, detail=str(error))
         except Exception:
             log.exception("step_failed", merchant=str(place.merchant))
+
+
+@jobs.task("engine.reconcile")
+def reconcile() -> None:
+    """Compare what became final with the tables."""
+    _reconcile(engine.comparable_workplaces(utc_now()), is_full=False)
+
+
+@jobs.task("engine.reconcile_fully")
+def reconcile_fully() -> None:
+    """Compare everything, every night."""
+    _reconcile(engine.workplaces(), is_full=True)
+
+
+def _reconcile(places: list[engine.Workplace], *, is_full: bool) -> None:
+    for place in places:
+        try:
+            engine.reconcile(place, is_full=is_full)
+        except AppError as error:
+            log.warning("reconcile_failed", code=error.code, detail=str(error))
+        except Exception:
+            log.exception("reconcile_failed", merchant=str(place.merchant))
 
 
 @jobs.task("engine.imports")

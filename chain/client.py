@@ -7,7 +7,7 @@ before, so a lost answer costs nothing and a retry needs no new decision.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,16 @@ WITNESSES = 2
 STALE_BLOCKS = 3
 """A node this far behind the others is asked last."""
 
+NOTHING = Wei(0)
+
 
 @dataclass(frozen=True)
 class Receipt:
-    """What happened to a transaction in a block."""
+    """What happened to a transaction in a block.
+
+    Args:
+        data_fee: what an OP Stack chain takes beside the gas for publishing the data; else 0.
+    """
 
     tx_hash: bytes
     block_number: int
@@ -40,6 +46,7 @@ class Receipt:
     gas_used: Gas
     effective_gas_price: Wei
     logs: Sequence[dict[str, Any]]
+    data_fee: Wei = NOTHING
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ class ChainClient:
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """The receipt on the canonical chain, or None, which proves nothing."""
         answer = self._ask("eth_getTransactionReceipt", "0x" + tx_hash.hex())
-        return None if answer is None or answer["blockHash"] is None else _receipt(answer)
+        return read_receipt(answer)
 
     def transaction_count(self, address: ChecksumAddress) -> int:
         """How many nonces the account has used at the head."""
@@ -223,6 +230,28 @@ class ChainClient:
         results = [_send_to(node, raw) for node in reached]
         return min(results, key=lambda result: list(SendAnswer).index(result.answer))
 
+    def ask_each(self, method: str, *params: Any) -> Iterator[Any]:
+        """What every node that answers says, one after the other, so that one is held at a time.
+
+        Raises:
+            RpcError: a node refuses.
+            ChainUnavailableError: too few nodes answered; known only at the end.
+        """
+        answered = 0
+        last = ChainUnavailableError(self._name, "no URL")
+        for node in self._in_order():
+            try:
+                answer = node.exchange(method, params)
+            except Exception as error:
+                last = ChainUnavailableError(self._name, type(error).__name__)
+                continue
+            if isinstance(answer, Refusal):
+                raise RpcError(method, answer.code, answer.message, answer.data)
+            answered += 1
+            yield answer
+        if answered < max(1, self.witnesses):
+            raise last
+
     def admin(self, method: str, *params: Any) -> Any:
         """A call of the development chain's own (`anvil_…`, `evm_…`)."""
         return self._ask(method, *params)
@@ -308,7 +337,10 @@ def _has(node: Node, receipt: Receipt) -> bool:
     return found is not None and to_bytes(found) == receipt.block_hash
 
 
-def _receipt(answer: Any) -> Receipt:
+def read_receipt(answer: Any) -> Receipt | None:
+    """What `eth_getTransactionReceipt` answered; None before the transaction is in a block."""
+    if answer is None or answer["blockHash"] is None:
+        return None
     return Receipt(
         tx_hash=to_bytes(answer["transactionHash"]),
         block_number=int(answer["blockNumber"], 16),
@@ -317,4 +349,5 @@ def _receipt(answer: Any) -> Receipt:
         gas_used=Gas(int(answer["gasUsed"], 16)),
         effective_gas_price=Wei(int(answer["effectiveGasPrice"], 16)),
         logs=answer["logs"],
+        data_fee=Wei(int(answer.get("l1Fee") or "0x0", 16)),
     )

@@ -271,3 +271,27 @@ class LaneFullError(ConflictError):
             f"The relayer {address} has as many transactions on their way as it may. Work goes on "
             "by itself when one of them is in a block; more relayers make it faster."
         )
+
+
+class NodesDisagreeError(UnavailableError):
+    """Two nodes of a chain answer the same question differently: nothing follows from either."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"The nodes of the chain answer {method} differently. Compare them by hand, and take "
+            "the one that is wrong out of CHAIN_RPC_URLS."
+        )
+
+
+class RangeUnreadableError(UnavailableError):
+    """The events of a block cannot be read now; the next pass asks again from there."""
+
+    def __init__(self, block: int, detail: str) -> None:
+        super().__init__(f"The events of block {block} cannot be read. {detail}")
+
+
+class ClaimLostError(ConflictError):
+    """Another comparison took over, because this one stood still for too long."""
+
+    def __init__(self) -> None:
+        super().__init__("Another comparison with the chain has begun, so this one stops.")

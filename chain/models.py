@@ -3,13 +3,14 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from eth_typing import ChecksumAddress
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.db import Base, TenantMixin, VersionMixin
-from core.types import BatchId, Gas, LaneId, MerchantId, TransactionId, Wei
+from core.types import BatchId, DiscrepancyId, Gas, LaneId, MerchantId, TransactionId, Wei
 from wallets.addresses import Address
 
 
@@ -164,6 +165,7 @@ class Transaction(TenantMixin, VersionMixin, Base):
     mined_hash: Mapped[bytes | None]
     gas_used: Mapped[Gas | None]
     effective_gas_price: Mapped[Wei | None]
+    data_fee: Mapped[Wei | None]
     created_at: Mapped[datetime]
     next_action_at: Mapped[datetime]
     finalized_at: Mapped[datetime | None]
@@ -174,10 +176,10 @@ class Transaction(TenantMixin, VersionMixin, Base):
 
     @property
     def fee_paid(self) -> Wei | None:
-        """Gas used times price, once it is in a block."""
+        """Gas used times price and what its data cost, once it is in a block."""
         if self.gas_used is None or self.effective_gas_price is None:
             return None
-        return Wei(self.gas_used * self.effective_gas_price)
+        return Wei(self.gas_used * self.effective_gas_price + (self.data_fee or 0))
 
 
 class AttemptKind(StrEnum):
@@ -236,3 +238,103 @@ class Sighting(TenantMixin, Base):
     nonce: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     tx_hash: Mapped[bytes]
     raw: Mapped[bytes]
+
+
+class LaneReconciliation(TenantMixin, Base):
+    """How far a relayer's nonces and money were compared with the chain.
+
+    One pass at a time holds `claim`, and until `claimed_until` nobody else begins one. `seen_block`
+    was final when a pass began, `seen_at` ago: by now the pipeline has recorded what is in it.
+    `received` is everything that ever came in from outside; `balance` is what was left at
+    `money_block`.
+    """
+
+    __tablename__ = "lane_reconciliations"
+
+    lane_id: Mapped[LaneId] = mapped_column(ForeignKey("lanes.id"), primary_key=True)
+    claim: Mapped[UUID | None]
+    claimed_until: Mapped[datetime | None]
+    seen_block: Mapped[int] = mapped_column(BigInteger, default=-1)
+    seen_at: Mapped[datetime | None]
+    last_block: Mapped[int] = mapped_column(BigInteger, default=-1)
+    used_nonces: Mapped[int | None] = mapped_column(BigInteger)
+    final_nonces: Mapped[int | None] = mapped_column(BigInteger)
+    money_block: Mapped[int | None] = mapped_column(BigInteger)
+    balance: Mapped[Wei | None]
+    received: Mapped[Wei | None]
+    problem: Mapped[str | None]
+    compared_at: Mapped[datetime | None]
+    full_at: Mapped[datetime | None]
+
+    lane: Mapped[NonceLane] = relationship()
+
+
+class Reconciliation(TenantMixin, Base):
+    """How far a contract's events were compared with the tables: the cursor, and what was counted.
+
+    Everything up to `last_block` was read whole, on every node that answers. `bad_first` to
+    `bad_last` are blocks that could not be, and `problem` says why.
+    """
+
+    __tablename__ = "reconciliations"
+
+    chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"), primary_key=True)
+    contract: Mapped[ChecksumAddress] = mapped_column(Address, primary_key=True)
+    first_block: Mapped[int] = mapped_column(BigInteger)
+    last_block: Mapped[int] = mapped_column(BigInteger)
+    last_hash: Mapped[bytes | None]
+    burned: Mapped[int] = mapped_column(BigInteger, default=0)
+    supply: Mapped[int | None] = mapped_column(BigInteger)
+    recipients: Mapped[int | None] = mapped_column(BigInteger)
+    bad_first: Mapped[int | None] = mapped_column(BigInteger)
+    bad_last: Mapped[int | None] = mapped_column(BigInteger)
+    problem: Mapped[str | None]
+    compared_at: Mapped[datetime | None]
+    full_at: Mapped[datetime | None]
+
+
+class Rule(StrEnum):
+    """What a comparison of database and chain asks.
+
+    Forward: is everything recorded there? Backward: is everything there recorded?
+    """
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    TOTALS = "totals"
+    NONCES = "nonces"
+    MONEY = "money"
+
+
+class Discrepancy(TenantMixin, Base):
+    """A difference between database and chain; resolved when a pass no longer finds it.
+
+    `about` is the contract or the relayer, `subject` what of it, `severity` 1 for what somebody
+    else did on the chain and 2 for records that differ. `expected` and `found` are sentences:
+    what the database says and what the chain says. Without `block_number` it concerns no block.
+    """
+
+    __tablename__ = "discrepancies"
+    __table_args__ = (
+        Index(
+            "uq_discrepancies_open",
+            "chain_id",
+            "about",
+            "rule",
+            "subject",
+            unique=True,
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[DiscrepancyId] = mapped_column(primary_key=True)
+    chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"))
+    about: Mapped[ChecksumAddress] = mapped_column(Address)
+    rule: Mapped[Rule]
+    severity: Mapped[int]
+    subject: Mapped[str]
+    block_number: Mapped[int | None] = mapped_column(BigInteger)
+    expected: Mapped[str]
+    found: Mapped[str]
+    first_seen: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]

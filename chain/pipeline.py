@@ -349,6 +349,7 @@ def _record(
         row.block_number, row.block_hash = receipt.block_number, receipt.block_hash
         row.mined_hash = receipt.tx_hash
         row.gas_used, row.effective_gas_price = receipt.gas_used, receipt.effective_gas_price
+        row.data_fee = receipt.data_fee
         if is_final:
             row.outcome, row.finalized_at = outcome, at
         session.flush()

@@ -38,6 +38,7 @@ RunId = NewType("RunId", UUID)
 RewardLineId = NewType("RewardLineId", UUID)
 GrantId = NewType("GrantId", UUID)
 EventId = NewType("EventId", UUID)
+DiscrepancyId = NewType("DiscrepancyId", UUID)
 
 
 def utc_now() -> datetime:

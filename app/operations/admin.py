@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Admin, Analyst
 from app.operations import queries
+from app.operations.integrity import integrity
 from app.web.deps import SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render
@@ -58,6 +59,12 @@ def list_transactions(
         states=list(TransactionState),
         encode_id=encode_id,
     )
+
+
+@router.get("/operations/integrity")
+def show_integrity(request: Request, session: SessionDep, _who: Analyst) -> Response:
+    """Whether database and chain agree, as last compared."""
+    return render(request, "operations/integrity.html", integrity=integrity(session))
 
 
 @router.post("/operations/lanes/{lane}/resume")

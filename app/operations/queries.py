@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from app.operations.errors import LaneNotFoundError
+from app.operations.integrity import grave_reasons
 from app.users.models import User
 from chain.errors import SendAnswer
 from chain.models import (
@@ -182,7 +183,8 @@ def _attention(session: Session) -> list[str]:
         select(NonceLane.state_reason).where(NonceLane.state != LaneState.ACTIVE)
     )
     held = session.scalars(select(Batch.held_reason).where(Batch.state == BatchState.HELD))
-    return [str(reason) for reason in (*paused, *stopped, *held)]
+    reasons = (*paused, *stopped, *held, *grave_reasons(session))
+    return [str(reason) for reason in reasons]
 
 
 def _count(session: Session, query: Select[Any]) -> int:

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import update
+
 from app.campaigns.service import choose_reward, publish
 from app.postgres import EmbeddedPostgres
+from chain.client import ChainClient
+from chain.models import NonceLane
 from core.db import unit_of_work
 from core.ids import new_id
 from tests.conftest import NOW, make_merchant
@@ -19,6 +23,8 @@ from tests.factories.brand import (
     make_pass_contract,
     make_preview,
 )
+from tests.factories.chain import make_lane
+from tests.factories.engine import make_installation
 from wallets import data_keys
 from wallets.inspection import check_wallets
 from wallets.models import WalletKind
@@ -109,3 +115,27 @@ class TestWallets:
         done = call("wallets", "check", COHORT_DATA_DIR=str(tmp_path))
         assert done.returncode == 1
         assert "Start `cohort up`" in done.stderr
+
+
+class TestReconcile:
+    def test_says_what_agrees_and_what_does_not(
+        self, committed: None, postgres: EmbeddedPostgres, node: ChainClient
+    ) -> None:
+        merchant = make_installation(node).merchant
+        done = call("reconcile", "--full")
+        assert done.returncode == 0, done.stderr
+        assert "No differences." in done.stdout
+        with unit_of_work(merchant=merchant) as session:
+            session.execute(update(NonceLane).values(base_nonce=-1))
+        done = call("reconcile", "--full")
+        assert done.returncode == 1
+        assert "nonces, nonce -1" in done.stdout and "it is used and final" in done.stdout
+
+    def test_a_chain_that_does_not_answer_is_a_sentence(
+        self, committed: None, postgres: EmbeddedPostgres
+    ) -> None:
+        with unit_of_work(merchant=make_merchant().id) as session:
+            make_lane(session)
+        done = call("reconcile")
+        assert done.returncode == 1
+        assert "does not answer" in done.stderr

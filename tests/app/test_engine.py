@@ -1,6 +1,7 @@
 """One step does what is due, once, and stops where the chain is not the right one."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -10,14 +11,15 @@ from app import engine
 from app.engine import step, workplaces
 from chain.client import ChainClient
 from chain.errors import ChainForgottenError, ChainUnavailableError
-from chain.models import Chain, ChainKind, NonceLane
+from chain.models import Chain, ChainKind, LaneReconciliation, NonceLane
 from chain.settings import chain_settings
 from core.db import unit_of_work
 from minting import passes
 from minting.models import ContractState
 from tests.chain.loopback import dead_url
-from tests.conftest import make_merchant
-from tests.factories.chain import CHAIN_ID, make_chain, make_desk
+from tests.conftest import NOW, make_merchant
+from tests.factories.brand import make_other_merchant
+from tests.factories.chain import CHAIN_ID, Desk, make_chain, make_desk
 from tests.factories.engine import Installation, make_installation
 from tests.factories.minting import make_plan
 
@@ -65,6 +67,42 @@ class TestDueWorkplaces:
         with unit_of_work() as session:
             session.get_one(Chain, CHAIN_ID).kind = ChainKind.EMBEDDED
         assert [len(engine.due_workplaces(100 + t)) for t in (0, 0.5)] == [1, 1]
+
+
+class TestComparableWorkplaces:
+    def places(self) -> int:
+        return len(engine.comparable_workplaces(NOW))
+
+    def compared(self, desk: Desk, *, minutes: int) -> None:
+        """The last comparison is so long ago."""
+        row = LaneReconciliation(
+            lane_id=desk.lane_id, compared_at=NOW - minutes * timedelta(minutes=1)
+        )
+        with unit_of_work(merchant=desk.merchant) as session:
+            session.merge(row)
+
+    def test_those_that_deliver_nothing_are_compared_every_time(self, committed: None) -> None:
+        desk = make_desk(make_merchant().id)
+        assert self.places() == 1
+        self.compared(desk, minutes=0)
+        assert self.places() == 1
+
+    def test_a_delivery_is_compared_after_five_minutes_at_the_latest(self, committed: None) -> None:
+        desk = make_desk(make_merchant().id)
+        with unit_of_work(merchant=desk.merchant) as session:
+            make_plan(session, b"\x01")
+        assert self.places() == 1
+        self.compared(desk, minutes=1)
+        assert self.places() == 0
+        self.compared(desk, minutes=6)
+        assert self.places() == 1
+
+    def test_the_delivery_of_another_merchant_keeps_nobody_waiting(self, committed: None) -> None:
+        desk = make_desk(make_merchant().id)
+        self.compared(desk, minutes=1)
+        with unit_of_work(merchant=make_other_merchant(make_merchant())) as session:
+            make_plan(session, b"\x01")
+        assert self.places() == 1
 
 
 class TestRunningImports:

@@ -5,7 +5,7 @@ told to. Every send is checked first: bytes that are not committed in the databa
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -21,9 +21,7 @@ from chain.errors import ChainUnavailableError, RpcError, SendAnswer
 from chain.nodes import Block
 from chain.rebuilding import Seen
 from core.types import Gas, Wei
-
-GAS_USED = Gas(50_000)
-GAS_PRICE = Wei(2_000_000_000)
+from tests.chain.fake_ledger import GAS_PRICE, GAS_USED, Ledger, NodeView
 
 
 class ProcessKilledError(BaseException):
@@ -126,6 +124,8 @@ class FakeChain:
         self.money = Wei(10**18)
         self.base_fee = Wei(1_000_000_000)
         self.withheld: set[bytes] = set()
+        self.ledger = Ledger(self)
+        self.nodes = [NodeView(self.ledger)]
 
     # --- what the pipeline sees ---------------------------------------------------------------
 
@@ -252,6 +252,15 @@ class FakeChain:
             if script.kills:
                 raise ProcessKilledError
             return script.answer or answer
+
+    def ask_each(self, method: str, *params: Any) -> Iterator[Any]:
+        """What each node of the test says, in the form of JSON-RPC."""
+        self._check_up()
+        answering = [view for view in self.nodes if not view.is_down]
+        if len(answering) < min(2, len(self.nodes)):
+            raise ChainUnavailableError("Test chain", "ConnectionError")
+        for view in answering:
+            yield view.answer(method, params)
 
     def admin(self, method: str, *params: Any) -> Any:
         """A development chain's `evm_mine`."""

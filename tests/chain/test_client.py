@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from chain import witnesses
 from chain.client import ChainClient
-from chain.errors import ChainUnavailableError, RpcError, SendAnswer
+from chain.errors import ChainUnavailableError, NodesDisagreeError, RpcError, SendAnswer
 from tests.chain.loopback import Node, dead_url, error, node
 from tests.factories.wallets import CONTRACT
 
@@ -109,6 +110,46 @@ class TestReceipt:
     def test_nothing_or_a_pending_one_is_no_receipt(self, answer: Any) -> None:
         with node(eth_getTransactionReceipt=answer) as up:
             assert client(up).receipt(HASH) is None
+
+    @pytest.mark.parametrize(
+        ("told", "fee"), [({}, 0), ({"l1Fee": None}, 0), ({"l1Fee": "0x9"}, 9)]
+    )
+    def test_says_what_a_second_layer_takes_for_the_data(
+        self, told: dict[str, Any], fee: int
+    ) -> None:
+        with node(eth_getTransactionReceipt={**RECEIPT, **told}) as up:
+            receipt = client(up).receipt(HASH)
+        assert receipt is not None and receipt.data_fee == fee
+
+
+class TestEachNode:
+    """What a comparison with the tables asks: everybody who answers."""
+
+    def test_says_its_own(self) -> None:
+        with node(eth_getBalance="0x1") as one, node(eth_getBalance="0x2") as two:
+            asked = client(one, two)
+            assert list(asked.ask_each("eth_getBalance", CONTRACT, "0x5")) == ["0x1", "0x2"]
+            with pytest.raises(NodesDisagreeError):
+                witnesses.balance(asked, CONTRACT, block=5)
+
+    def test_that_is_down_is_left_out_while_enough_answer(self) -> None:
+        with node(eth_getBalance="0x1") as one, node(eth_getBalance="0x1") as two:
+            assert witnesses.balance(client(dead_url(), one, two), CONTRACT, block=5) == 1
+            with pytest.raises(ChainUnavailableError):
+                witnesses.balance(client(dead_url(), one), CONTRACT, block=5)
+
+    def test_that_refuses_is_heard(self) -> None:
+        pruned = error(-32000, "missing trie node")
+        with (
+            node(eth_getBalance="0x1") as one,
+            node(eth_getBalance=pruned) as two,
+            pytest.raises(RpcError, match="missing trie node"),
+        ):
+            witnesses.balance(client(one, two), CONTRACT, block=5)
+
+    def test_that_is_alone_is_believed(self) -> None:
+        with node(eth_getBalance="0x1") as one:
+            assert witnesses.balance(client(one), CONTRACT, block=5) == 1
 
 
 class TestSeveralUrls:

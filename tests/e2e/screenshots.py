@@ -96,6 +96,7 @@ def shoot_admin(page: Page, site: Site) -> str:
     camera.take("recipients", f"{campaign}/recipients")
     shoot_flow(page, camera)
     camera.take("operations", "/admin/operations")
+    camera.take("integrity", "/admin/operations/integrity")
     camera.take("not-found", "/admin/users/usr_00000000000000000000000000")
     return verify
 

@@ -8,7 +8,8 @@ store it · 9 watch the newest hash only · 10 the nonce from the node · 11 the
 that does not roll back · 12 no lock around signing · 13 "nonce too low" is failure · 14 "already
 known" is failure · 15 "underpriced" forgets attempts · 16 a write trusts what it read before · 17
 commits that are not on disk · 18 the message is the record · 19 a retry computes its call anew ·
-20 a retry has another chain key · 22 one node is witness enough · 23 a revert is final at once ·
+20 a retry has another chain key · 21 the mark of a bad
+range in the transaction that fails · 22 one node is witness enough · 23 a revert is final at once ·
 24 the library sends again by itself · 25 no burning after a restore · 0 anything else.
 """
 
@@ -344,5 +345,13 @@ MUTANTS = (
         "        target = max(lane.next_nonce, used)\n",
         number=25,
         tests=(_RECOVERY,),
+    ),
+    Mutant(
+        "the mark of a bad range is in the transaction that fails",
+        "chain/ranges.py",
+        "                left += _halves(part, error)\n",
+        "                    left += _halves(part, error)\n",
+        number=21,
+        tests=("tests/chain/test_ranges.py", "tests/minting/test_reconciliation.py"),
     ),
 )

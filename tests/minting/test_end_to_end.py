@@ -10,10 +10,18 @@ from app.campaigns.models import Campaign, CampaignState, RunState
 from app.campaigns.previews import newest
 from app.campaigns.progress import progress
 from app.campaigns.queries import find_run
-from app.engine import step
+from app.engine import reconcile, step
 from app.rewards.models import Grant, GrantState
+from chain import discrepancies, local
 from chain.client import ChainClient
-from chain.models import Attempt, Transaction
+from chain.models import (
+    Attempt,
+    Discrepancy,
+    LaneReconciliation,
+    Reconciliation,
+    Rule,
+    Transaction,
+)
 from core.db import unit_of_work
 from core.types import CampaignId, utc_now
 from minting import passes
@@ -27,6 +35,7 @@ from minting.models import (
     Plan,
     PlanState,
     Token,
+    TokenState,
 )
 from tests.factories.engine import Installation, make_installation
 from tests.factories.minting import make_members
@@ -166,3 +175,38 @@ class TestBeforeThePassIsLive:
         with unit_of_work(merchant=installation.merchant) as session:
             states = session.scalars(select(MembershipPass.state)).all()
         assert states == [PassState.ACTIVE] * 3
+
+
+class TestReconciliation:
+    def differences(self, installation: Installation) -> list[Discrepancy]:
+        """What a full pass finds, once the chain has whole blocks to compare."""
+        place = installation.place
+        report = reconcile(place, is_full=True)
+        assert report is not None and report.unread == []
+        with unit_of_work(merchant=place.merchant) as session:
+            return discrepancies.list_open(session)
+
+    def test_an_airdrop_is_clean_and_a_changed_row_is_found(
+        self, installation: Installation, store: ContentStore
+    ) -> None:
+        issue_passes(installation, 5)
+        issue_passes(installation, 1)
+        campaign = installation.airdrop(installation.publish_asset(store))
+        deliver(installation, campaign)
+        assert self.differences(installation) == []
+        with unit_of_work(merchant=installation.merchant) as session:
+            cursors = session.scalars(select(Reconciliation)).all()
+            assert [(cursor.supply, cursor.recipients) for cursor in cursors] == [(6, 6), (6, 6)]
+            relayer = session.scalars(select(LaneReconciliation)).one()
+            assert relayer.received == local.RELAYER_FUNDS
+            assert relayer.used_nonces == relayer.final_nonces
+            token = session.scalars(select(Token).order_by(Token.id).limit(1)).one()
+            token.state = TokenState.MINTING
+        [found] = self.differences(installation)
+        assert (found.rule, found.expected) == (
+            Rule.BACKWARD,
+            f"token {token.token_id} on the way",
+        )
+        with unit_of_work(merchant=installation.merchant) as session:
+            session.get_one(Token, token.id).state = TokenState.OWNED
+        assert self.differences(installation) == []
