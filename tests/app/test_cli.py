@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from app.postgres import EmbeddedPostgres
+from chain.models import LaneState
 from core.db import unit_of_work
 from core.ids import new_id
 from tests.conftest import NOW, make_merchant
+from tests.factories.chain import make_desk
 from wallets import data_keys
 from wallets.inspection import check_wallets
 from wallets.models import WalletKind
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """What the command wrote, and its exit code."""
     return subprocess.run(
-        [sys.executable, "-m", "app.cli", "wallets", *arguments],
+        [sys.executable, "-m", "app.cli", *arguments],
         cwd=ROOT,
         env={**os.environ, **variables},
         capture_output=True,
@@ -47,13 +49,13 @@ class TestWallets:
         self, committed: None, postgres: EmbeddedPostgres
     ) -> None:
         make(10)
-        report = report_of(call("check", "--share", "50"))
+        report = report_of(call("wallets", "check", "--share", "50"))
         assert (report["wallets"], report["checked"], report["sound"]) == (10, 5, 5)
 
     def test_keys_are_rotated(self, committed: None, postgres: EmbeddedPostgres) -> None:
         make(10)
-        assert report_of(call("rotate-kek", "--all"))["wrapped_anew"] == 1
-        rotated = report_of(call("rotate-data-keys"))
+        assert report_of(call("wallets", "rotate-kek", "--all"))["wrapped_anew"] == 1
+        rotated = report_of(call("wallets", "rotate-data-keys"))
         assert (rotated["wallets"], rotated["destroyed"]) == (10, 1)
         data_keys.forget()
         assert check_wallets(share_percent=100).sound == 10
@@ -62,7 +64,7 @@ class TestWallets:
         self, committed: None, postgres: EmbeddedPostgres, tmp_path: Path
     ) -> None:
         make(3)
-        done = call("check", WALLETS_KEK=f"file:{tmp_path / 'other'}")
+        done = call("wallets", "check", WALLETS_KEK=f"file:{tmp_path / 'other'}")
         assert done.returncode == 1
         assert "0 wallets and 1 data keys do not open" in done.stderr
 
@@ -74,12 +76,26 @@ class TestWallets:
             "WALLETS_VAULT_URL": "http://127.0.0.1:1",
             "WALLETS_VAULT_TOKEN": "token-canary",
         }
-        done = call("rotate-kek", **variables)
+        done = call("wallets", "rotate-kek", **variables)
         assert done.returncode == 1
         assert "cannot be used now: ConnectError" in done.stderr
         assert "token-canary" not in done.stderr + done.stdout
 
     def test_without_a_database_it_says_what_to_start(self, tmp_path: Path) -> None:
-        done = call("check", COHORT_DATA_DIR=str(tmp_path))
+        done = call("wallets", "check", COHORT_DATA_DIR=str(tmp_path))
+        assert done.returncode == 1
+        assert "Start `cohort up`" in done.stderr
+
+
+class TestRecover:
+    def test_every_lane_recovers_before_it_signs(
+        self, committed: None, postgres: EmbeddedPostgres
+    ) -> None:
+        desk = make_desk(make_merchant().id)
+        assert report_of(call("recover")) == {"lanes": 1}
+        assert desk.lane().state is LaneState.RESTORED
+
+    def test_without_a_database_it_says_what_to_start(self, tmp_path: Path) -> None:
+        done = call("recover", COHORT_DATA_DIR=str(tmp_path))
         assert done.returncode == 1
         assert "Start `cohort up`" in done.stderr

@@ -17,7 +17,7 @@ from typing import Any
 from chain.client import Receipt
 from chain.errors import RpcError, SendAnswer
 from chain.nodes import Block
-from tests.chain.fakes import FakeChain
+from tests.chain.fakes import FakeChain, shown
 
 CHAIN_ID = 31337
 
@@ -97,10 +97,13 @@ class Model:
     def _eth_chainId(self) -> str:
         return hex(CHAIN_ID)
 
-    def _eth_getBlockByNumber(self, tag: str, _full: bool) -> Any:
+    def _eth_getBlockByNumber(self, tag: str, full: bool) -> Any:
         blocks = self.chain.blocks
         number = len(blocks) - 1 if tag == "latest" else int(tag, 16)
-        return _block(self.chain, number) if number < len(blocks) else None
+        if number >= len(blocks):
+            return None
+        whole = [shown(signed.raw) for signed in blocks[number].transactions] if full else []
+        return _block(self.chain, number) | {"transactions": whole}
 
     def _eth_getTransactionReceipt(self, tx_hash: str) -> Any:
         if self._happens(self.faults.false_null):
@@ -109,8 +112,9 @@ class Model:
         found = self.chain.receipt(bytes.fromhex(tx_hash[2:]))
         return None if found is None else _receipt(found)
 
-    def _eth_getTransactionCount(self, address: str, _tag: str) -> str:
-        return hex(self.chain.transaction_count(address))  # type: ignore[arg-type]
+    def _eth_getTransactionCount(self, address: str, tag: str) -> str:
+        block = len(self.chain.blocks) - 1 if tag == "latest" else int(tag, 16)
+        return hex(self.chain.least_transaction_count(address, block=block))  # type: ignore[arg-type]
 
     def _eth_getBalance(self, _address: str, _tag: str) -> str:
         return hex(10**24)
