@@ -12,7 +12,7 @@ from sqlalchemy import update
 from app.campaigns.service import choose_reward, publish
 from app.postgres import EmbeddedPostgres
 from chain.client import ChainClient
-from chain.models import NonceLane
+from chain.models import LaneState, NonceLane
 from core.db import unit_of_work
 from core.ids import new_id
 from tests.conftest import NOW, make_merchant
@@ -23,7 +23,7 @@ from tests.factories.brand import (
     make_pass_contract,
     make_preview,
 )
-from tests.factories.chain import make_lane
+from tests.factories.chain import make_desk, make_lane
 from tests.factories.engine import make_installation
 from wallets import data_keys
 from wallets.inspection import check_wallets
@@ -113,6 +113,20 @@ class TestWallets:
 
     def test_without_a_database_it_says_what_to_start(self, tmp_path: Path) -> None:
         done = call("wallets", "check", COHORT_DATA_DIR=str(tmp_path))
+        assert done.returncode == 1
+        assert "Start `cohort up`" in done.stderr
+
+
+class TestRecover:
+    def test_every_lane_recovers_before_it_signs(
+        self, committed: None, postgres: EmbeddedPostgres
+    ) -> None:
+        desk = make_desk(make_merchant().id)
+        assert report_of(call("recover")) == {"lanes": 1}
+        assert desk.lane().state is LaneState.RESTORED
+
+    def test_without_a_database_it_says_what_to_start(self, tmp_path: Path) -> None:
+        done = call("recover", COHORT_DATA_DIR=str(tmp_path))
         assert done.returncode == 1
         assert "Start `cohort up`" in done.stderr
 

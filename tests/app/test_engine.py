@@ -11,9 +11,18 @@ from app import engine
 from app.engine import step, workplaces
 from chain.client import ChainClient
 from chain.errors import ChainForgottenError, ChainUnavailableError
-from chain.models import Chain, ChainKind, LaneReconciliation, NonceLane
+from chain.models import (
+    Chain,
+    ChainKind,
+    LaneReconciliation,
+    LaneState,
+    NonceLane,
+    Transaction,
+    TransactionKind,
+)
+from chain.recovery import restore_all
 from chain.settings import chain_settings
-from core.db import unit_of_work
+from core.db import Role, unit_of_work
 from minting import passes
 from minting.models import ContractState
 from tests.chain.loopback import dead_url
@@ -187,3 +196,27 @@ class TestStep:
         for _ in range(4):
             step(installation.place)
         assert node.head().number == before + 1  # the deployment's own block
+
+
+class TestRestored:
+    def test_a_copy_of_the_database_recovers_and_goes_on(self, installation: Installation) -> None:
+        installation.step_until(is_live)
+        with unit_of_work(merchant=installation.merchant) as session:
+            lane = the_lane(session)
+            lane.home, used = "another cluster", lane.next_nonce
+        step(installation.place)
+        with unit_of_work(merchant=installation.merchant) as session:
+            assert the_lane(session).state is LaneState.RESTORED
+        installation.step_until(lambda session: the_lane(session).state is LaneState.ACTIVE)
+        with unit_of_work(merchant=installation.merchant) as session:
+            assert the_lane(session).next_nonce == used + chain_settings().in_flight
+
+    def test_nothing_new_is_decided_meanwhile(self, installation: Installation) -> None:
+        with unit_of_work(role=Role.ENGINE) as session:
+            restore_all(session)
+        for _ in range(3):
+            step(installation.place)
+        with unit_of_work(merchant=installation.merchant) as session:
+            kinds = set(session.scalars(select(Transaction.kind)))
+        assert kinds == {TransactionKind.NOOP}
+        installation.step_until(is_live)

@@ -99,6 +99,21 @@ def decode(raw: bytes) -> Signed:
     )
 
 
+def shown(raw: bytes) -> dict[str, Any]:
+    """The transaction in signed bytes as a node shows it in a block."""
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    names = ("chainId", "nonce", "value", "gas", "maxFeePerGas", "maxPriorityFeePerGas")
+    return {
+        **{name: hex(fields[name]) for name in (*names, "v", "r", "s")},
+        "type": "0x2",
+        "hash": "0x" + keccak(raw).hex(),
+        "from": Account.recover_transaction(raw).lower(),
+        "to": "0x" + bytes(fields["to"]).hex() if fields["to"] else None,
+        "input": "0x" + bytes(fields["data"]).hex(),
+        "accessList": [],
+    }
+
+
 class FakeChain:
     """A node and its chain.
 

@@ -16,7 +16,7 @@ from typing import Any
 from chain.client import Receipt
 from chain.errors import RpcError, SendAnswer
 from chain.nodes import Block
-from tests.chain.fakes import FakeChain
+from tests.chain.fakes import FakeChain, shown
 from tests.faults.server import Reply, answered, listen
 
 CHAIN_ID = 31337
@@ -107,7 +107,10 @@ class Model:
     def _eth_getBlockByNumber(self, tag: str, full: bool) -> Any:
         blocks = self.chain.blocks
         number = len(blocks) - 1 if tag == "latest" else int(tag, 16)
-        return _block(self.chain, number, full=full) if number < len(blocks) else None
+        if number >= len(blocks):
+            return None
+        whole = [shown(signed.raw) for signed in blocks[number].transactions] if full else []
+        return _block(self.chain, number) | {"transactions": whole}
 
     def _eth_getTransactionReceipt(self, tx_hash: str) -> Any:
         # Not twice in a row: what every node denies again and again is held to be foreign.
@@ -120,8 +123,7 @@ class Model:
         return None if found is None else _receipt(found)
 
     def _eth_getTransactionCount(self, address: str, tag: str) -> str:
-        head = len(self.chain.blocks) - 1
-        block = head if tag == "latest" else int(tag, 16)
+        block = len(self.chain.blocks) - 1 if tag == "latest" else int(tag, 16)
         return hex(self.chain.least_transaction_count(address, block=block))  # type: ignore[arg-type]
 
     def _eth_getBalance(self, _address: str, _tag: str) -> str:

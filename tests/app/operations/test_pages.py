@@ -11,6 +11,7 @@ from chain.models import (
     LaneState,
     NonceLane,
     Outcome,
+    Recovery,
     Transaction,
     TransactionState,
 )
@@ -193,6 +194,28 @@ class TestLane:
         assert "/resume" not in admin.get(PAGE, headers=HTML).text
         assert press(admin, resume_of(lane)) == (303, PAGE)
         assert self.lane(merchant.id) == (LaneState.QUARANTINED, "out of gas money")
+
+    def test_that_recovers_says_how_far_it_is(self, admin: TestClient, merchant: Merchant) -> None:
+        lane = self.pause(merchant.id, LaneState.RESTORED)
+        assert "It begins with the next step" in admin.get(PAGE, headers=HTML).text
+        with unit_of_work(merchant=merchant.id) as session:
+            session.get_one(NonceLane, lane).state = LaneState.ACTIVE
+            for number in range(3):
+                pipeline.enqueue(session, lane, make_intent(bytes([number])), fees=FEES, at=NOW)
+            session.get_one(NonceLane, lane).state = LaneState.RESTORED
+            rows = session.scalars(select(Transaction).order_by(Transaction.nonce)).all()
+            rows[0].state, rows[0].outcome = TransactionState.FINAL, Outcome.FORGOTTEN
+            rows[0].block_number, rows[0].block_hash = 1, bytes(32)
+            session.add(Recovery(lane_id=lane, first_nonce=0, target=5, next_block=0))
+        page = admin.get(PAGE, headers=HTML).text
+        assert "1 of 5 nonces are final" in page and "Not known here" in page
+        assert "balance is too low" not in page and "/resume" not in page
+        with unit_of_work(merchant=merchant.id) as session:
+            rows = session.scalars(select(Transaction).order_by(Transaction.nonce)).all()
+            rows[1].attempts[0].last_answer = "insufficient_funds: balance 0"
+        assert "balance is too low for that; fund it" in admin.get(PAGE, headers=HTML).text
+        assert press(admin, resume_of(lane)) == (303, PAGE)
+        assert self.lane(merchant.id)[0] is LaneState.RESTORED
 
     def test_an_analyst_is_refused(self, browse: Browse, merchant: Merchant) -> None:
         lane = self.pause(merchant.id)
