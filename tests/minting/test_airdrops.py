@@ -315,7 +315,9 @@ class TestAddresses:
         user = members[0] if is_both else None
         address = self.FIRST if is_both else None
         chosen = select(
-            literal("key"), cast(user, Token.user_id.type), cast(address, Token.address.type)
+            literal("key"),
+            cast(user, Token.user_id.type).label("member"),
+            cast(address, Token.address.type).label("address"),
         )
         with pytest.raises(IntegrityError, match="ck_grants_recipient"), session.begin_nested():
             grant_many(
