@@ -22,6 +22,7 @@ from sqlalchemy import create_engine, insert
 import app.models  # noqa: F401 - the mappers need every table
 from app.campaigns import audiences, files, service
 from app.campaigns.models import FileState
+from app.postgres import EmbeddedPostgres
 from app.users.models import User
 from app.users.service import new_row
 from bench.wallets import installation
@@ -149,8 +150,6 @@ def main() -> None:
 
 
 def _name_databases(folder: Path) -> None:
-    from app.postgres import EmbeddedPostgres
-
     server = EmbeddedPostgres(folder / "postgres")
     os.environ["BENCH_DATABASE"], os.environ["BENCH_OWNER"] = server.login_url, server.owner_url
 

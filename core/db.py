@@ -6,7 +6,7 @@ filter then finds nothing of another brand. The login role owns no rights of its
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -22,12 +22,13 @@ from sqlalchemy import (
     ForeignKey,
     Function,
     MetaData,
+    cast,
     create_engine,
     func,
     text,
 )
 from sqlalchemy import Enum as SqlEnum
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -89,6 +90,12 @@ class TenantMixin:
 def sql_id() -> Function[uuid.UUID]:
     """A new identifier, made by the database for each row of a set (`core.ids.new_id`)."""
     return func.cohort_new_id(type_=UUID(as_uuid=True))
+
+
+def sql_ids(identifiers: Sequence[uuid.UUID]) -> Function[uuid.UUID]:
+    """These identifiers as rows: one parameter, however many they are."""
+    kind: UUID[uuid.UUID] = UUID(as_uuid=True)
+    return func.unnest(cast(list(identifiers), ARRAY(kind)), type_=kind)
 
 
 def change(session: Session, statement: Executable) -> int:

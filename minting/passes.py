@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Integer, Select, cast, func, insert, literal, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from chain.bindings import membership_pass as binding
 from chain.models import NonceLane
+from core.db import sql_id, sql_ids
 from core.ids import new_id
 from core.types import AssetId, PassId, UserId
 from minting import costs, plans
@@ -95,23 +96,20 @@ def find_contract(session: Session) -> PassContract | None:
 
 def queue(session: Session, users: Sequence[UserId], *, at: datetime) -> None:
     """Each of these new members has a wallet and a pass that waits for a batch."""
-    addresses = create_wallets(session, WalletKind.MEMBER, owners=users, at=at)
-    wallet_of = dict(
-        session.execute(select(Wallet.address, Wallet.id).where(Wallet.owner_id.in_(users))).all()
+    create_wallets(session, WalletKind.MEMBER, owners=users, at=at)
+    facts: dict[InstrumentedAttribute[Any], Any] = {
+        MembershipPass.id: sql_id(),
+        MembershipPass.user_id: Wallet.owner_id,
+        MembershipPass.wallet_id: Wallet.id,
+        MembershipPass.address: Wallet.address,
+        MembershipPass.state: literal(PassState.QUEUED, type_=MembershipPass.state.type),
+        MembershipPass.queued_at: literal(at),
+    }
+    rows = select(*facts.values()).where(
+        Wallet.kind == WalletKind.MEMBER, Wallet.owner_id.in_(select(sql_ids(users)))
     )
-    rows = [
-        {
-            "id": PassId(new_id()),
-            "user_id": user,
-            "wallet_id": wallet_of[address],
-            "address": address,
-            "state": PassState.QUEUED,
-            "queued_at": at,
-        }
-        for user, address in zip(users, addresses, strict=True)
-    ]
-    if rows:
-        session.execute(insert(MembershipPass), rows)
+    names = [it.key for it in facts]
+    session.execute(insert(MembershipPass).from_select(names, rows, include_defaults=False))
 
 
 def freeze_due(session: Session, *, at: datetime) -> list[Plan]:
@@ -236,17 +234,19 @@ def _freeze_single(
 def _number(
     session: Session, plan: Plan, number: int, first: int, ordered: Sequence[PassId]
 ) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "id": pass_id,
-            "state": PassState.MINTING,
-            "batch_id": plan.batches[0].id,
-            "batch_number": number,
-            "index": index,
-        }
-        for index, pass_id in enumerate(ordered, start=first)
-    ]
-    session.execute(update(MembershipPass), rows)
+    listed = sql_ids(ordered).table_valued("id", with_ordinality="place", name="places")
+    places = listed.render_derived()
+    session.execute(
+        update(MembershipPass)
+        .where(MembershipPass.id == places.c.id)
+        .values(
+            state=PassState.MINTING,
+            batch_id=plan.batches[0].id,
+            batch_number=number,
+            index=cast(places.c.place, Integer) - 1 + first,
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def waiting_count(session: Session) -> int:

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -71,7 +71,19 @@ class Grant(TenantMixin, Base):
             "ordinal",
             name="uq_grants_natural",
         ),
-        Index("ix_grants_user", "user_id"),
+        # Whatever key names a recipient in the source, it is served once.
+        UniqueConstraint(
+            "user_id", "reward_line_id", "source_id", "ordinal", name="uq_grants_member"
+        ),
+        Index(
+            "uq_grants_address",
+            "address",
+            "reward_line_id",
+            "source_id",
+            "ordinal",
+            unique=True,
+            postgresql_where=text("address IS NOT NULL"),
+        ),
         CheckConstraint("num_nonnulls(user_id, address) = 1", name="recipient"),
         # Closing a grant changes no index: the new row finds room beside the old one (HOT).
         {"postgresql_with": {"fillfactor": 85}},

@@ -10,9 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
-    and_,
     cast,
-    exists,
     func,
     literal,
     null,
@@ -20,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.rewards.errors import RewardNotLiveError, StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
@@ -126,12 +124,6 @@ def _granted(
 ) -> CTE:
     """A statement that makes the grants that do not exist yet, and returns them."""
     key, user, address = recipients.subquery().c
-    given = aliased(Grant)
-    of_line = and_(
-        given.source_type == source,
-        given.source_id == source_id,
-        given.reward_line_id == line.id,
-    )
     facts: dict[InstrumentedAttribute[Any], Any] = {
         Grant.id: sql_id(),
         Grant.source_type: literal(source, type_=Grant.source_type.type),
@@ -144,15 +136,10 @@ def _granted(
         Grant.state: literal(GrantState.PENDING, type_=Grant.state.type),
         Grant.created_at: literal(at),
     }
-    # Two conditions, not one with OR: each is a join by hash, whatever the number of grants.
-    rows = select(*facts.values()).where(
-        ~exists().where(of_line, given.user_id == user),
-        ~exists().where(of_line, given.address == address),
-    )
     return (
         insert(Grant)
-        .from_select([it.key for it in facts], rows, include_defaults=False)
-        .on_conflict_do_nothing(constraint="uq_grants_natural")
+        .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
+        .on_conflict_do_nothing()
         .returning(Grant.id, Grant.user_id, Grant.address)
         .cte("granted")
     )

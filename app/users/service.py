@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.accounts.emails import email_key
 from app.users.errors import UserNotFoundError
 from app.users.models import MailStatus, User, UserState
-from core.db import sql_id
-from core.events import emit_many
+from core.db import sql_id, sql_ids
+from core.events import emit_each, emit_many
 from core.ids import new_id
 from core.types import UserId
 from minting import passes
@@ -117,7 +117,8 @@ def create_from(
     for start in range(0, len(users), _USERS_A_PART):
         part = users[start : start + _USERS_A_PART]
         passes.queue(session, part, at=at)
-        emit_many(session, "cohort.user.created", [(user, {}) for user in part], at=at)
+        created_now = select(sql_ids(part), literal({}, JSONB))
+        emit_each(session, "cohort.user.created", created_now, at=at)
     return len(users)
 
 

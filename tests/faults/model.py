@@ -107,10 +107,7 @@ class Model:
     def _eth_getBlockByNumber(self, tag: str, full: bool) -> Any:
         blocks = self.chain.blocks
         number = len(blocks) - 1 if tag == "latest" else int(tag, 16)
-        if number >= len(blocks):
-            return None
-        whole = [shown(signed.raw) for signed in blocks[number].transactions] if full else []
-        return _block(self.chain, number) | {"transactions": whole}
+        return _block(self.chain, number, full=full) if number < len(blocks) else None
 
     def _eth_getTransactionReceipt(self, tx_hash: str) -> Any:
         # Not twice in a row: what every node denies again and again is held to be foreign.
@@ -195,9 +192,7 @@ def _block(chain: FakeChain, number: int, *, full: bool) -> dict[str, Any]:
         "baseFeePerGas": hex(header.base_fee_per_gas),
         "gasLimit": hex(header.gas_limit),
         "transactions": [
-            {"hash": "0x" + mined.tx_hash.hex(), "from": mined.sender, "nonce": hex(mined.nonce)}
-            if full
-            else "0x" + mined.tx_hash.hex()
+            shown(mined.raw) if full else "0x" + mined.tx_hash.hex()
             for mined in block.transactions
         ],
     }

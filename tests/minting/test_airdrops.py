@@ -365,7 +365,7 @@ class TestAddresses:
         address = self.FIRST if is_both else None
         chosen = select(
             literal("key"),
-            cast(user, Token.user_id.type).label("user"),
+            cast(user, Token.user_id.type).label("member"),
             cast(address, Token.address.type).label("address"),
         )
         with pytest.raises(IntegrityError, match="ck_grants_recipient"), session.begin_nested():

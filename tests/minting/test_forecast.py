@@ -10,6 +10,7 @@ from core.types import UserId
 from minting import costs
 from minting.forecast import Forecast, Wanted, forecast_drop
 from minting.models import DigitalAsset
+from minting.passes import MAX_BATCH
 from minting.planner import plan_calls
 from tests.chain.fakes import FakeChain
 from tests.factories.chain import make_lane
@@ -113,3 +114,25 @@ class TestMoney:
         fake.is_down = True
         with pytest.raises(ChainUnavailableError):
             forecast_drop(session, fake, make_lane(session), asset, Wanted(EVERYBODY))
+
+
+class TestBeyondMembers:
+    def test_newcomers_cost_what_members_cost_who_wait(
+        self, session: Session, asset: DigitalAsset
+    ) -> None:
+        lane, node = make_lane(session), FakeChain()
+        foretold = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, newcomers=40))
+        make_members(session, 40)
+        found = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY))
+        assert (foretold.passes_to_issue, foretold.is_exact) == (40, False)
+        assert foretold == found
+
+    def test_addresses_are_minted_to_in_full_batches(
+        self, session: Session, asset: DigitalAsset
+    ) -> None:
+        lane, node = make_lane(session), FakeChain()
+        found = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=MAX_BATCH + 1))
+        assert (found.passes_to_issue, found.drop_transactions, found.is_exact) == (0, 2, True)
+        one = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=1))
+        full = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=MAX_BATCH))
+        assert found.drop_gas == full.drop_gas + one.drop_gas

@@ -72,6 +72,17 @@ def upgrade() -> None:
         op.create_check_constraint(
             op.f(f'ck_{table}_recipient'), table, 'num_nonnulls(user_id, address) = 1'
         )
+    op.create_unique_constraint(
+        'uq_grants_member', 'grants', ['user_id', 'reward_line_id', 'source_id', 'ordinal']
+    )
+    op.drop_index('ix_grants_user', 'grants')
+    op.create_index(
+        'uq_grants_address',
+        'grants',
+        ['address', 'reward_line_id', 'source_id', 'ordinal'],
+        unique=True,
+        postgresql_where=sa.text('address IS NOT NULL'),
+    )
     op.create_index(
         'uq_tokens_address',
         'tokens',
@@ -83,6 +94,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index('uq_tokens_address', 'tokens')
+    op.drop_index('uq_grants_address', 'grants')
+    op.create_index('ix_grants_user', 'grants', ['user_id'], unique=False)
+    op.drop_constraint('uq_grants_member', 'grants')
     for table in ('tokens', 'grants'):
         op.drop_constraint(op.f(f'ck_{table}_recipient'), table)
         op.alter_column(table, 'user_id', nullable=False)
