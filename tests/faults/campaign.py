@@ -55,7 +55,7 @@ PARTS = {
     "slice-model": Part("model", 4_000, 40, 60),
     "slice-evm": Part("evm", 2_000, 15, 60, kill_seconds=0.15),
     "naive-model": Part("model", 10_000, 20, 60),
-    "naive-evm": Part("evm", 10_000, 40, 60, kill_seconds=0.15),
+    "naive-evm": Part("evm", 10_000, 20, 60, kill_seconds=0.15),
     "slice-frozen": Part("model", 1_000, 0, 60, freezes=4, a_batch=10),
     "model": Part("model", 100_000, 1_000, 600),
     "evm": Part("evm", 10_000, 100, 200, kill_seconds=0.15),
@@ -83,7 +83,7 @@ _LIES = Faults(
     forgotten_pool=0.002,
     reorg=0.006,
 )
-_WEATHER = Weather(reorg=0.06, drop=0.01, outage=0.03, block_seconds=0.12)
+_WEATHER = Weather(reorg=0.06, drop=0.01, outage=0.02, cut=0.05, block_seconds=0.12)
 _SUMMED = (
     *("recipients", "kills", "freezes", "reorgs", "bad_sends", "false_nulls"),
     *("lost", "doubled", "held", "untold", "stale_writes"),
