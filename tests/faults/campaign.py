@@ -54,9 +54,10 @@ class Part:
 PARTS = {
     "slice-model": Part("model", 4_000, 40, 60),
     "slice-evm": Part("evm", 2_000, 15, 60, kill_seconds=0.15),
-    "naive-evm": Part("evm", 10_000, 40, 60, kill_seconds=0.15),
+    "naive-model": Part("model", 10_000, 20, 60),
+    "naive-evm": Part("evm", 10_000, 20, 60, kill_seconds=0.15),
     "slice-frozen": Part("model", 1_000, 0, 60, freezes=4, a_batch=10),
-    "model": Part("model", 100_000, 1_000, 400),
+    "model": Part("model", 100_000, 1_000, 600),
     "evm": Part("evm", 10_000, 100, 200, kill_seconds=0.15),
     "frozen": Part("model", 4_000, 0, 200, freezes=20, a_batch=10),
     "long-evm": Part("evm", 100_000, 1_000, 1_200, kill_seconds=0.2),
@@ -82,7 +83,7 @@ _LIES = Faults(
     forgotten_pool=0.002,
     reorg=0.006,
 )
-_WEATHER = Weather(reorg=0.02, drop=0.005, outage=0.03)
+_WEATHER = Weather(reorg=0.06, drop=0.01, outage=0.02, cut=0.05, block_seconds=0.12)
 _SUMMED = (
     *("recipients", "kills", "freezes", "reorgs", "bad_sends", "false_nulls"),
     *("lost", "doubled", "held", "untold", "stale_writes"),
@@ -236,12 +237,13 @@ def main() -> int:
 
 
 def _sized(part: Part, recipients: int) -> Part:
-    """The part with other numbers in the same proportion; the first part sets the scale."""
+    """The part with so many recipients, and everything else in proportion."""
     if not recipients:
         return part
     share = recipients / part.recipients
     kills, freezes = round(part.kills * share), round(part.freezes * share)
-    return replace(part, recipients=recipients, kills=kills, freezes=freezes)
+    limit = part.limit_seconds * max(1, share)
+    return replace(part, recipients=recipients, kills=kills, freezes=freezes, limit_seconds=limit)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ WHOLE_PIPELINE = (
 )
 SEEDS = (1, 2)
 CAMPAIGN = "slice-model"
-NAIVE_CAMPAIGN = "naive-evm"
+NAIVE_CAMPAIGN = "naive-model"
+NAIVE_ON_EVM = "naive-evm"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def judge(mutant: Mutant) -> tuple[bool, str]:
         if not mutant.is_naive and (failed := failing_test(folder, tests)):
             return True, failed
         for seed in SEEDS:
-            report = campaign(folder, seed)
+            report = campaign(folder, seed, NAIVE_CAMPAIGN if mutant.is_naive else CAMPAIGN)
             if not report["is_clean"]:
                 return True, f"campaign {seed}: {_counted(report)}"
     return False, ""
@@ -112,7 +113,8 @@ def judge(mutant: Mutant) -> tuple[bool, str]:
 
 def _counted(report: dict[str, Any]) -> str:
     names = ("lost", "doubled", "held", "untold", "stale_writes")
-    return " ".join(f"{name}={report.get(name)}" for name in names)
+    finished = all(part.get("finished") for part in report.get("parts", ()))
+    return " ".join(f"{name}={report.get(name)}" for name in names) + f" finished={finished}"
 
 
 def judge_all(chosen: Sequence[Mutant] = MUTANTS) -> Verdicts:
@@ -135,7 +137,7 @@ def naive_on_evm(chosen: Sequence[Mutant] = MUTANTS) -> int:
     for mutant in chosen:
         if mutant.is_naive:
             with copied(mutant) as folder:
-                report = campaign(folder, SEEDS[0], NAIVE_CAMPAIGN)
+                report = campaign(folder, SEEDS[0], NAIVE_ON_EVM)
             _say(f"{mutant.number:>2}  {mutant.name}, on the EVM: {_counted(report)}")
             doubled.append(report.get("doubled", 0))
     return max(doubled)

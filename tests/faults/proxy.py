@@ -16,6 +16,9 @@ from tests.faults.pool import Pool
 from tests.faults.server import Reply, answered, listen
 from tests.faults.upstream import Upstream
 
+_A_CUT = 0.3
+"""Seconds during which cut bytes get no answer."""
+
 _KINDS = ("silence", "busy", "page", "half", "delay", "mixed up")
 
 
@@ -44,11 +47,13 @@ class Weather:
 
     Args:
         outage: of blocks during which no answer of any node comes back.
+        cut: of signed bytes; no node answers when they are sent first.
     """
 
     reorg: float
     drop: float
     outage: float
+    cut: float
     deepest: int = 10
     block_seconds: float = 0.05
 
@@ -63,8 +68,18 @@ class Shared:
 
     chain: Upstream
     pool: Pool
+    weather: Weather
+    random: Random
     counts: Counter[str] = field(default_factory=Counter)
     is_out: bool = False
+    _cut_until: dict[bytes, float] = field(default_factory=dict)
+
+    def is_cut(self, raw: bytes) -> bool:
+        """Whether nobody answers to these bytes now; decided once, for all nodes."""
+        if raw not in self._cut_until:
+            is_cut = self.random.random() < self.weather.cut
+            self._cut_until[raw] = time.monotonic() + _A_CUT * is_cut
+        return time.monotonic() < self._cut_until[raw]
 
 
 class Endpoint:
@@ -80,23 +95,24 @@ class Endpoint:
     def respond(self, request: dict[str, Any]) -> Reply | None:
         """What goes back to the client."""
         method, params = request["method"], request["params"]
-        if self._shared.is_out:
-            return self._lose(request)
-        if method == "eth_sendRawTransaction":
-            return self._send(request, bytes.fromhex(params[0][2:]))
+        raw = bytes.fromhex(params[0][2:]) if method == "eth_sendRawTransaction" else None
+        if self._shared.is_out or (raw is not None and self._shared.is_cut(raw)):
+            return self._lose(raw)
+        if raw is not None:
+            return self._send(request, raw)
         answer = self._read(method, params)
         if self._happens(self._lies.reads):
             return self._garble(request, answer)
         self._before[method] = answer.get("result")
         return _reply(request, answer)
 
-    def _lose(self, request: dict[str, Any]) -> None:
+    def _lose(self, raw: bytes | None) -> None:
         """Half of what is sent arrives; nobody hears of it."""
         self._counts["outages"] += 1
-        if request["method"] == "eth_sendRawTransaction":
+        if raw is not None:
             self._counts["bad_sends"] += 1
             if self._happens(0.5):
-                self._pool.send(bytes.fromhex(request["params"][0][2:]))
+                self._pool.send(raw)
 
     def _send(self, request: dict[str, Any], raw: bytes) -> Reply | None:
         if self._happens(self._lies.lost_before):
@@ -176,8 +192,8 @@ class Endpoint:
 class Miner:
     """Makes the blocks, and takes some back."""
 
-    def __init__(self, shared: Shared, weather: Weather, seed: int) -> None:
-        self._shared, self._weather = shared, weather
+    def __init__(self, shared: Shared, seed: int) -> None:
+        self._shared, self._weather = shared, shared.weather
         self._chain, self._pool, self._counts = shared.chain, shared.pool, shared.counts
         self._random = Random(seed)
         self.abandoned: dict[str, float] = {}
@@ -220,8 +236,8 @@ def serve(chain_port: int, weather: Weather, seed: int, ready: Any) -> None:
         ready: a pipe that is told the ports, that of the counts last.
     """
     chain = Upstream(chain_port)
-    shared = Shared(chain, Pool(chain))
-    miner = Miner(shared, weather, seed)
+    shared = Shared(chain, Pool(chain), weather, Random(seed + 100))
+    miner = Miner(shared, seed)
     nodes = [
         Endpoint(shared, lies, seed + number)
         for number, lies in enumerate((HONEST_NODE, WORSE_NODE), start=1)
