@@ -192,8 +192,7 @@ def _block(chain: FakeChain, number: int, *, full: bool) -> dict[str, Any]:
         "baseFeePerGas": hex(header.base_fee_per_gas),
         "gasLimit": hex(header.gas_limit),
         "transactions": [
-            shown(mined.raw) if full else "0x" + mined.tx_hash.hex()
-            for mined in block.transactions
+            shown(mined.raw) if full else "0x" + mined.tx_hash.hex() for mined in block.transactions
         ],
     }
 

@@ -131,7 +131,9 @@ class TestBeyondMembers:
         self, session: Session, asset: DigitalAsset
     ) -> None:
         lane, node = make_lane(session), FakeChain()
-        found = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=MAX_BATCH + 1))
+        found = forecast_drop(
+            session, node, lane, asset, Wanted(EVERYBODY, addresses=MAX_BATCH + 1)
+        )
         assert (found.passes_to_issue, found.drop_transactions, found.is_exact) == (0, 2, True)
         one = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=1))
         full = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=MAX_BATCH))
