@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     Text,
     cast,
+    exists,
     func,
     literal,
     null,
