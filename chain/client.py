@@ -163,15 +163,6 @@ class ChainClient:
         except (KeyError, TypeError, ValueError) as error:
             raise ChainUnavailableError(self._name, f"it cannot show block {block}") from error
 
-    def is_in_a_block(self, tx_hash: bytes) -> bool:
-        """Whether any node has a receipt of these bytes.
-
-        Raises:
-            ChainUnavailableError: a node gave no answer.
-        """
-        answers = self._ask_all("eth_getTransactionReceipt", "0x" + tx_hash.hex())
-        return any(answer is not None for answer in answers)
-
     def balance(self, address: ChecksumAddress) -> Wei:
         """The account's native balance at the head."""
         return Wei(int(self._ask("eth_getBalance", address, "latest"), 16))

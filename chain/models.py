@@ -129,8 +129,8 @@ class Transaction(TenantMixin, VersionMixin, Base):
     Whoever asked the chain about a row says which version it asked about: evidence is for that one.
 
     `fee_cap` is the highest price per gas that whoever wants it agreed to, in wei.
-    `foreign_use_at` is when every node said that other bytes than ours had used the nonce. The row
-    stays open: should a receipt of ours appear after all, it decides.
+    `foreign_use_at` is when other bytes than ours were found to have used the nonce. The row stays
+    open: should a receipt of ours appear after all, it decides.
     """
 
     __tablename__ = "transactions"

@@ -18,7 +18,7 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 from sqlalchemy.orm import Session, contains_eager, selectinload
 
-from chain import lanes, nonces, replacements
+from chain import lanes, nonces, replacements, strangers
 from chain.bindings.create import create_address
 from chain.client import ChainClient, Receipt, SendResult
 from chain.errors import ChainUnavailableError, SendAnswer
@@ -310,22 +310,22 @@ def _store_answer(
 def _look_for_foreign_use(
     merchant: MerchantId, client: ChainClient, seen: _Open, *, final_line: int, at: datetime
 ) -> None:
-    """The lane is quarantined when somebody else's bytes have its nonce, finally and on every node.
+    """The lane is quarantined when other bytes, signed by its key, finally have the nonce.
 
     Never a new nonce: what the stranger sent may be these very bytes with other fees, after a
     restored backup.
     """
     try:
-        if client.least_transaction_count(seen.sender, block=final_line) <= seen.nonce:
-            return
-        if any(client.is_in_a_block(attempt.tx_hash) for attempt in seen.attempts):
-            return
+        use = strangers.find_use(client, seen.sender, seen.nonce, final_line=final_line)
     except ChainUnavailableError as error:
         log.warning("no_verdict_on_nonce", transaction=str(seen.id), reason=str(error))
         return
+    if use is None:
+        return
     with unit_of_work(merchant=merchant) as session:
         row = _lock(session, seen.id)
-        if row.state is TransactionState.FINAL or row.foreign_use_at is not None:
+        is_ours = any(attempt.tx_hash == use.tx_hash for attempt in row.attempts)
+        if is_ours or row.state is TransactionState.FINAL or row.foreign_use_at is not None:
             return
         if row.lane.state is LaneState.RESTORED:
             return  # whose bytes they are is being found out

@@ -223,10 +223,6 @@ class FakeChain:
         ]
         return sorted(shown, key=lambda seen: seen.nonce)
 
-    def is_in_a_block(self, tx_hash: bytes) -> bool:
-        """Whether it is on the canonical chain; hidden receipts are hidden here, too."""
-        return self.receipt(tx_hash) is not None
-
     def simulate(
         self, sender: ChecksumAddress, to: ChecksumAddress, data: bytes, *, gas: Gas, block: int
     ) -> None:

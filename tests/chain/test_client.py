@@ -237,14 +237,6 @@ class TestWhatOnlyAllNodesCanProve:
             assert client(one, two).least_transaction_count(CONTRACT, block=9) == 4
             assert one.asked == [("eth_getTransactionCount", [CONTRACT, "0x9"])]
 
-    @pytest.mark.parametrize("receipt", [None, {"status": "0x1"}])
-    def test_one_node_with_a_receipt_is_enough(self, receipt: Any) -> None:
-        with (
-            node(eth_getTransactionReceipt=None) as one,
-            node(eth_getTransactionReceipt=receipt) as two,
-        ):
-            assert client(one, two).is_in_a_block(bytes(32)) == (receipt is not None)
-
     @pytest.mark.parametrize("answer", [error(-32000, "missing trie node"), b"<html>"])
     def test_a_node_without_an_answer_leaves_no_proof(self, answer: Any) -> None:
         with (

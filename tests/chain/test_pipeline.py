@@ -490,17 +490,32 @@ class TestForeignUse:
         assert watch(desk, silent) == 1
         assert desk.lane().state is LaneState.ACTIVE
 
-    def test_a_hidden_receipt_of_ours_is_not_foreign_for_ever(
-        self, desk: Desk, fake: FakeChain
-    ) -> None:
+    def test_a_hidden_receipt_of_ours_is_no_evidence(self, desk: Desk, fake: FakeChain) -> None:
         row = desk.enqueue()
         watch(desk, fake)
         fake.mine(blocks=4)
-        fake.hidden_receipts = 2
-        watch(desk, fake, minutes=1)
-        assert desk.lane().state is LaneState.QUARANTINED
-        watch(desk, fake, minutes=2)
+        for minutes in (1, 2, 3):
+            fake.hidden_receipts = 10
+            watch(desk, fake, minutes=minutes)
+            assert desk.lane().state is LaneState.ACTIVE
+        fake.hidden_receipts = 0
+        watch(desk, fake, minutes=4)
         assert desk.transaction(row).outcome is Outcome.SUCCESS
+
+    @pytest.mark.parametrize("blocks", [3, 4, 5, 6, 9, 17, 40])
+    def test_it_is_found_however_long_ago_it_was(
+        self, desk: Desk, fake: FakeChain, blocks: int
+    ) -> None:
+        fake.mine(blocks=7)
+        row = self.used(desk, fake, blocks=blocks)
+        watch(desk, fake)
+        assert desk.transaction(row).foreign_use_at == NOW
+
+    def test_a_block_that_hides_it_is_no_evidence(self, desk: Desk, fake: FakeChain) -> None:
+        self.used(desk, fake)
+        fake.withheld.update(signed.tx_hash for signed in fake.mined())
+        watch(desk, fake)
+        assert desk.lane().state is LaneState.ACTIVE
 
 
 class TestConstraints:

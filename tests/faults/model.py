@@ -63,7 +63,6 @@ class Model:
         self.counts = Counts()
         self._random = Random(seed)
         self._lock = threading.RLock()
-        self._denied: set[str] = set()
 
     def answer(self, method: str, params: list[Any]) -> Any:
         """The result of a request; None where a lie or the truth is null.
@@ -110,12 +109,9 @@ class Model:
         return _block(self.chain, number, full=full) if number < len(blocks) else None
 
     def _eth_getTransactionReceipt(self, tx_hash: str) -> Any:
-        # Not twice in a row: what every node denies again and again is held to be foreign.
-        if tx_hash not in self._denied and self._happens(self.faults.false_null):
-            self._denied.add(tx_hash)
+        if self._happens(self.faults.false_null):
             self.counts.false_nulls += 1
             return None
-        self._denied.discard(tx_hash)
         found = self.chain.receipt(bytes.fromhex(tx_hash[2:]))
         return None if found is None else _receipt(found)
 
