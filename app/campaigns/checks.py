@@ -16,8 +16,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.campaigns.columns import Rejection
 from app.campaigns.models import AudienceFile, AudienceRow
-from app.campaigns.recipients import Rejection
 from app.rewards.models import RewardLine
 from app.users.models import User
 from chain.models import ContractAddress

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import Select, delete, select, text
 from sqlalchemy.orm import Session
 
-from app.campaigns import checks, recipients
+from app.campaigns import checks, columns
 from app.campaigns.errors import AudienceNotFromFileError
 from app.campaigns.models import AudienceFile, AudienceRow, Campaign, FileState
 from app.uploads import detection, spreadsheet
@@ -190,18 +190,18 @@ def _look(row: AudienceFile) -> None:
     first = next(read_records(path, found.dialect), None)
     if first is None:
         raise FileUnreadableError("The file is empty. Export it again and upload that.")
-    row.layout = recipients.layout_of(found.dialect, first.cells).dump()
+    row.layout = columns.layout_of(found.dialect, first.cells).dump()
     row.line_count = found.lines
 
 
 def _load(session: Session, row: AudienceFile) -> None:
     """The next rows of the file are in the table, with the members they name."""
     assert row.layout is not None  # looked at before
-    layout = recipients.load_layout(row.layout)
+    layout = columns.load_layout(row.layout)
     records = _records_from(row, layout)
     session.execute(_STAGE)
     count = 0
-    judge = recipients.Judge(layout)
+    judge = columns.Judge(layout)
     cursor: Any = session.connection().connection.cursor()
     with cursor, cursor.copy(_COPY) as copy:
         for count, record in enumerate(islice(records, ROWS_A_PART), start=1):  # noqa: B007
@@ -221,7 +221,7 @@ def _load(session: Session, row: AudienceFile) -> None:
     session.flush()
 
 
-def _records_from(row: AudienceFile, layout: recipients.Layout) -> Iterator[Record]:
+def _records_from(row: AudienceFile, layout: columns.Layout) -> Iterator[Record]:
     start = Place(row.next_record, row.next_line, row.next_byte)
     records = read_records(file_path(row.id), layout.dialect, start=start)
     if start == BEGINNING and layout.has_header:

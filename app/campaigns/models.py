@@ -99,7 +99,7 @@ class AudienceFile(TenantMixin, Base):
     """An uploaded list of recipients on its way into `audience_rows`.
 
     Args:
-        layout: how the file is read, once that is known (`app.campaigns.recipients.Layout`).
+        layout: how the file is read, once that is known (`app.campaigns.columns.Layout`).
         line_count: lines of the file, near enough to tell progress.
         next_record, next_line, next_byte: the checkpoint; everything before it is in the rows.
         rejected: reason -> how many rows; known once the file is ready, like the other counts.

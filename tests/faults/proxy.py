@@ -89,7 +89,6 @@ class Endpoint:
         self._shared, self._lies = shared, lies
         self._chain, self._pool, self._counts = shared.chain, shared.pool, shared.counts
         self._random = Random(seed)
-        self._denied: set[str] = set()
         self._before: dict[str, Any] = {}
 
     def respond(self, request: dict[str, Any]) -> Reply | None:
@@ -141,12 +140,9 @@ class Endpoint:
         return self._chain.exchange(method, params)
 
     def _receipt(self, tx_hash: str) -> dict[str, Any]:
-        # Not twice in a row: what every node denies again and again is held to be foreign.
-        if tx_hash not in self._denied and self._happens(self._lies.false_null):
-            self._denied.add(tx_hash)
+        if self._happens(self._lies.false_null):
             self._counts["false_nulls"] += 1
             return {"result": None}
-        self._denied.discard(tx_hash)
         answer = self._chain.exchange("eth_getTransactionReceipt", [tx_hash])
         if answer.get("result") is None and self._happens(self._lies.forged):
             self._counts["forged_receipts"] += 1

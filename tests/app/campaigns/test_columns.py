@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.campaigns.recipients import (
+from app.campaigns.columns import (
     KEY_LENGTH,
     TEXT_LENGTH,
     Field,
