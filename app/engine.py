@@ -5,6 +5,7 @@ twice, or in two processes, or after a kill, does the same work once.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -139,17 +140,28 @@ def step(place: Workplace) -> None:
 
 
 def advance(place: Workplace, client: ChainClient, *, at: datetime) -> None:
-    """What one step does; a restored lane learns from the chain before anything is decided."""
+    """What one step does; a restored lane learns from the chain before anything is decided.
+
+    What became final is written down while the chain executes what comes next: one of them waits
+    for the database, the other for the node, and the row locks keep them apart.
+    """
     check_identity(place.chain, client)
     open_count = _watch(place, client, at=at)
     is_recovering = _recover(place, client, at=at)
+    with ThreadPoolExecutor(1, "books") as books:
+        written = books.submit(_write_down, place, at=at)
+        sent = 0 if is_recovering else _decide(place, client, at=at)
+        if sent:
+            _watch(place, client, at=at)  # sends at once; the next step would do it too
+        elif open_count and place.chain.kind is ChainKind.EMBEDDED:
+            local.mine_block(client)
+        written.result()
+
+
+def _write_down(place: Workplace, *, at: datetime) -> None:
+    """Passes, tokens and grants follow what is final."""
     _in_unit(place.merchant, lambda session: settlement.settle(session, at=at))
     _in_unit(place.merchant, lambda session: close_delivered(session, at=at))
-    sent = 0 if is_recovering else _decide(place, client, at=at)
-    if sent:
-        _watch(place, client, at=at)  # sends at once; the next step would do it too
-    elif open_count and place.chain.kind is ChainKind.EMBEDDED:
-        local.mine_block(client)
 
 
 def _watch(place: Workplace, client: ChainClient, *, at: datetime) -> int:
