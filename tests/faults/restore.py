@@ -52,8 +52,10 @@ from wallets.addresses import ChecksumAddress
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 BLOCK_TIME = timedelta(seconds=12)
-COPIED = ("chains", "lanes", "plans", "batches", "transactions", "attempts")
-EMPTIED = (*COPIED, "recoveries", "sightings")
+TABLES = (
+    *("chains", "lanes", "plans", "batches", "transactions", "attempts"),
+    *("recoveries", "sightings"),
+)
 FINALITY = 4
 DEEPEST = 3
 LIMIT = 250
@@ -62,7 +64,12 @@ LIMIT = 250
 
 @dataclass
 class Count:
-    """What the trials of one rule came to; batches, but for the last two."""
+    """What the trials of one rule came to.
+
+    Args:
+        lost: batches that were never executed; `doubled` and `forgotten` are executions.
+        damaged: trials that lost or doubled something, or hang.
+    """
 
     trials: int = 0
     lost: int = 0
@@ -142,7 +149,7 @@ class World:
         """Empty tables, a lane, and plans for a few contracts."""
         with self.ground.owner.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
-            for table in EMPTIED:
+            for table in TABLES:
                 connection.execute(text(f"DELETE FROM {table}"))
         with unit_of_work(merchant=self.merchant) as session:
             chain = ensure_chain(session, kind=ChainKind.EXTERNAL, client=self.chain)
@@ -220,14 +227,14 @@ class World:
         with self.ground.owner.begin() as connection:
             connection.execute(text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
             connection.execute(text(f"CREATE SCHEMA {name}"))
-            for table in EMPTIED:
+            for table in TABLES:
                 connection.execute(text(f"CREATE TABLE {name}.{table} AS TABLE public.{table}"))
 
     def put_back(self, name: str) -> None:
         """The copy takes the tables' place."""
         with self.ground.owner.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
-            for table in EMPTIED:
+            for table in TABLES:
                 connection.execute(text(f"DELETE FROM {table}"))
                 connection.execute(
                     text(
