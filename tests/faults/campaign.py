@@ -52,11 +52,11 @@ class Part:
 
 
 PARTS = {
-    "slice-model": Part("model", 4_000, 40, 60),
-    "slice-evm": Part("evm", 2_000, 15, 60, kill_seconds=0.15),
+    "slice-model": Part("model", 4_000, 40, 240),
+    "slice-evm": Part("evm", 2_000, 15, 240, kill_seconds=0.15),
     "naive-model": Part("model", 10_000, 20, 60),
     "naive-evm": Part("evm", 10_000, 20, 60, kill_seconds=0.15),
-    "slice-frozen": Part("model", 1_000, 0, 60, freezes=4, a_batch=10),
+    "slice-frozen": Part("model", 640, 0, 240, freezes=4, a_batch=10),
     "model": Part("model", 100_000, 1_000, 600),
     "evm": Part("evm", 10_000, 100, 200, kill_seconds=0.15),
     "frozen": Part("model", 4_000, 0, 200, freezes=20, a_batch=10),
