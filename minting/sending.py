@@ -5,6 +5,7 @@ the one before it is in a block, and looked at after that block: a node that lag
 make a refusal out of its ignorance. Numbered batches depend on that order anyway.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -81,7 +82,14 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     if recovery.knows_less(merchant, client, ready[0].lane_id, ready[0].sender):
         return 0
     now = _Conditions(current(head.base_fee_per_gas), head.base_fee_per_gas, head.number)
-    return sum(_assign(merchant, client, item, now, at=at) for item in ready)
+    measured = [
+        (item, gas) for item in ready if (gas := _measure(merchant, client, item, now)) is not None
+    ]
+    if not measured:
+        return 0
+    balance = client.balance(ready[0].sender)
+    with unit_of_work(merchant=merchant) as session:
+        return _claim_all(session, measured, now, balance, at=at)
 
 
 def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
@@ -211,24 +219,38 @@ def set_paused(session: Session, plan: Plan, *, is_paused: bool) -> None:
     session.flush()
 
 
-def _assign(
-    merchant: MerchantId, client: ChainClient, ready: _Ready, now: _Conditions, *, at: datetime
-) -> int:
+def _measure(
+    merchant: MerchantId, client: ChainClient, ready: _Ready, now: _Conditions
+) -> Gas | None:
     try:
-        gas = _gas_limit(client, ready, now)
+        return _gas_limit(client, ready, now)
     except RpcError as error:
         if error.is_revert:
             _hold(merchant, ready, error.reason, now)
         else:
             log.warning("gas_not_measured", batch=str(ready.batch_id), reason=error.reason)
-        return 0
-    balance = client.balance(ready.sender)
-    try:
-        with unit_of_work(merchant=merchant) as session:
-            batch = _lock_due(session, ready, now)
-            return 0 if batch is None else _claim(session, ready, batch, gas, now, balance, at=at)
-    except (LanePausedError, LaneFullError):
-        return 0
+        return None
+
+
+def _claim_all(
+    session: Session,
+    measured: Sequence[tuple[_Ready, Gas]],
+    now: _Conditions,
+    balance: Wei,
+    *,
+    at: datetime,
+) -> int:
+    """As many of them as the lane takes, in one transaction: a commit a batch would cost more."""
+    count = 0
+    for ready, gas in measured:
+        batch = _lock_due(session, ready, now)
+        if batch is None:
+            continue
+        try:
+            count += _claim(session, ready, batch, gas, now, balance, at=at)
+        except (LanePausedError, LaneFullError):
+            break  # before a nonce was taken
+    return count
 
 
 def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:

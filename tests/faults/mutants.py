@@ -143,7 +143,7 @@ MUTANTS = (
     Mutant(
         "the lane is not locked",
         "chain/nonces.py",
-        "        .with_for_update()\n",
+        "        .with_for_update(of=NonceLane)\n",
         "",
         number=12,
         tests=(_NONCES,),
@@ -206,11 +206,11 @@ MUTANTS = (
     Mutant(
         "bytes are sent before they are stored",
         "minting/sending.py",
-        "            return 0 if batch is None else _claim(session, ready, batch, offer, at=at)\n",
-        "            done = 0 if batch is None else _claim(session, ready, batch, offer, at=at)\n"
-        "            for new in session.scalars(select(Transaction)):\n"
-        "                client.send_raw(new.attempts[0].raw)\n"
-        "            return done\n",
+        "        return _claim_all(session, measured, now, balance, at=at)\n",
+        "        done = _claim_all(session, measured, now, balance, at=at)\n"
+        "        for new in session.scalars(select(Transaction)):\n"
+        "            client.send_raw(new.attempts[0].raw)\n"
+        "        return done\n",
         number=1,
         tests=("tests/minting/test_unsent.py",),
     ),
@@ -308,7 +308,9 @@ MUTANTS = (
     Mutant(
         "what a lost message asked for is looked for by nobody",
         "app/engine.py",
+        "                UserImport.state == ImportState.RUNNING\n            )\n        )\n"
         "        return list(rows)\n",
+        "                UserImport.state == ImportState.RUNNING\n            )\n        )\n"
         "        return list(rows)[:0]\n",
         number=18,
         tests=("tests/app/test_worker.py",),
@@ -325,9 +327,9 @@ MUTANTS = (
     Mutant(
         "a batch that is tried again has another chain key",
         "minting/sending.py",
-        "        batch.state, batch.held_reason = BatchState.PLANNED, None\n",
-        "        batch.state, batch.held_reason = BatchState.PLANNED, None\n"
-        '        batch.chain_key += ":again"\n',
+        "    batch.state, batch.held_reason = BatchState.PLANNED, None\n",
+        "    batch.state, batch.held_reason = BatchState.PLANNED, None\n"
+        '    batch.chain_key += ":again"\n',
         number=20,
         tests=(_SENDING,),
     ),
