@@ -13,6 +13,7 @@ from core.db import unit_of_work
 from core.ids import new_id
 from core.types import MerchantId, UserId
 from minting import airdrops, passes, reconciliation, sending, settlement
+from minting.airdrops import Drop
 from minting.models import (
     Batch,
     DigitalAsset,
@@ -125,11 +126,10 @@ class World:
             asset = session.scalars(select(DigitalAsset)).one()
             line = make_line(session, asset)
             grant(session, line, users)
-            subject = new_id()
-            number = line.round
-            airdrops.plan_drop(
-                session, asset.id, round_number=number, subject_id=subject, at=self.at
-            )
+            drop = Drop(line.id, asset.id, new_id(), line.round)
+            planned = airdrops.plan_drop(session, drop, at=self.at)
+            assert planned is not None
+            line.round = planned.round
             self._script(session)
 
     def _script(self, session: Session) -> None:
