@@ -354,6 +354,6 @@ MUTANTS = (
         "                left += _halves(part, error)\n",
         "                    left += _halves(part, error)\n",
         number=21,
-        tests=("tests/chain/test_ranges.py", "tests/minting/test_reconciliation.py"),
+        tests=("tests/chain/test_reconciliation.py",),
     ),
 )

@@ -15,3 +15,8 @@ def test_its_place_is_there_once(mutant: Mutant) -> None:
 
 def test_every_fault_has_one() -> None:
     assert {mutant.number for mutant in MUTANTS} >= set(range(1, FAULTS + 1))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_its_tests_exist(mutant: Mutant) -> None:
+    assert all((ROOT / name).exists() for name in mutant.tests)
