@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest import ExitCode
+
 from tests.faults.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,11 +78,17 @@ def copied(mutant: Mutant | None) -> Iterator[Path]:
 
 
 def failing_test(folder: Path, tests: Sequence[str]) -> str | None:
-    """The first of the tests that fails, or None."""
+    """The first of the tests that fails, or None.
+
+    Raises:
+        ValueError: there was nothing to run, which proves nothing.
+    """
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return None
+    if done.returncode in (ExitCode.USAGE_ERROR, ExitCode.NO_TESTS_COLLECTED):
+        raise ValueError(f"Nothing was run of {', '.join(tests)}.")
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR "))]
     return failed[0].split("::", 1)[-1][:70] if failed else f"pytest ended with {done.returncode}"
 
