@@ -1,4 +1,4 @@
-"""Operator commands: `up`, `smoke`, `migrate`, `recover`, `reconcile`, `airdrops`, `wallets`.
+"""Operator commands: `up`, `smoke`, `migrate`, `recover`, `reconcile`, `airdrops`, and of custody.
 
 Errors the product knows end with their sentence and exit code 1; nothing half-done is left.
 """
@@ -34,7 +34,7 @@ from core.errors import AppError, SettingsError
 from core.log import configure_logging
 from core.settings import core_settings
 from core.types import utc_now
-from wallets import inspection, rotation
+from wallets import inspection, rotation, signer
 from wallets.keyring import key_provider
 
 _console = Console(stderr=True)
@@ -107,12 +107,7 @@ def smoke() -> None:
 @_sentences
 def migrate() -> None:
     """Bring a database of yours to this version: roles, schema, rights, partitions."""
-    settings = core_settings()
-    if settings.database_url is None or settings.database_owner_url is None:
-        raise SettingsError("Set COHORT_DATABASE_URL and COHORT_DATABASE_OWNER_URL first.")
-    database.prepare(
-        settings.database_owner_url.get_secret_value(), settings.database_url.get_secret_value()
-    )
+    database.prepare(*database.urls())
     _console.print("The database is up to date.")
 
 
@@ -170,6 +165,14 @@ def _show(found: Integrity) -> None:
     output.print(differences if found.differences else "No differences.")
 
 
+@main.command("signer")
+@_sentences
+def run_signer() -> None:
+    """Serve signatures alone, for a signer with a user of its own (docs/custody.md)."""
+    local.reach_keys()
+    signer.main()
+
+
 @main.group()
 def wallets() -> None:
     """Custody: rotate keys and check that every wallet can still sign."""
@@ -180,7 +183,7 @@ def wallets() -> None:
 @_sentences
 def rotate_kek(every: bool) -> None:
     """Wrap every data key by the newest version of the key in WALLETS_KEK."""
-    local.reach_database()
+    local.reach_keys()
     with _progress("Data keys") as progress:
         report = rotation.rotate_kek(every=every, progress=progress)
     click.echo(json.dumps(asdict(report)))
@@ -199,7 +202,7 @@ def rotate_kek(every: bool) -> None:
 @_sentences
 def rotate_data_keys(older_than: int) -> None:
     """Seal wallets under new data keys and destroy the old ones."""
-    local.reach_database()
+    local.reach_keys()
     now = utc_now()
     with _progress("Wallets") as progress:
         report = rotation.rotate_data_keys(
@@ -224,7 +227,7 @@ def rotate_data_keys(older_than: int) -> None:
 @_sentences
 def check(share: int) -> None:
     """Open a share of the keys, derive their addresses again, and count."""
-    local.reach_database()
+    local.reach_keys()
     health = key_provider().health()
     with _progress("Data keys") as progress:
         report = inspection.check_wallets(share_percent=share, progress=progress)

@@ -1,9 +1,11 @@
 """Prepares a database: roles, migrations, rights and event partitions; repeating changes nothing.
 
 The login role owns no rights. A unit of work takes on `cohort_app` (under row-level security) or
-`cohort_engine` (bypasses it); a session that takes on neither can read nothing.
+`cohort_engine` (bypasses it); a session that takes on neither can read nothing. Sealed keys are
+read by `cohort_signer` only, which the signer's own login takes on, and the other login cannot.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import command
@@ -15,6 +17,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from core.db import Role, tenant_tables
 from core.errors import SettingsError
+from core.settings import core_settings
 
 _ROOT = Path(__file__).resolve().parent.parent
 _LOCK = 4_207_771_001
@@ -47,18 +50,32 @@ class RolesMissingError(SettingsError):
     def __init__(self) -> None:
         super().__init__(
             "The owner role may not create database roles. Let a superuser run once: "
-            "CREATE ROLE cohort_app NOLOGIN; CREATE ROLE cohort_engine NOLOGIN BYPASSRLS; and "
-            "grant both to the roles in COHORT_DATABASE_URL and COHORT_DATABASE_OWNER_URL."
+            "CREATE ROLE cohort_app NOLOGIN; CREATE ROLE cohort_engine NOLOGIN BYPASSRLS; "
+            "CREATE ROLE cohort_signer NOLOGIN; grant the first two to the roles in "
+            "COHORT_DATABASE_URL and COHORT_DATABASE_OWNER_URL, and the third to the role in "
+            "COHORT_DATABASE_SIGNER_URL alone."
         )
 
 
-def prepare(owner_url: str, login_url: str) -> None:
+class SignerNotApartError(SettingsError):
+    """The role of everything else may read sealed keys."""
+
+    def __init__(self, login: str) -> None:
+        super().__init__(
+            f"The database role {login} may take on cohort_signer, as superusers always may, so "
+            "any part of Cohort could read sealed keys. Use a plain role in COHORT_DATABASE_URL "
+            f"and another in COHORT_DATABASE_SIGNER_URL, or run: REVOKE cohort_signer FROM {login}."
+        )
+
+
+def prepare(owner_url: str, login_url: str, signer_url: str) -> None:
     """The database has the roles, the newest schema, the rights and this month's partitions.
 
     Raises:
         DatabaseUnreachableError: no connection, or older than PostgreSQL 15.
         NewerDataError: the schema is newer than this program.
         RolesMissingError: roles are missing and the owner may not make them.
+        SignerNotApartError: the signer's role is not the signer's alone.
     """
     engine = create_engine(owner_url)
     try:
@@ -66,7 +83,7 @@ def prepare(owner_url: str, login_url: str) -> None:
             _check_version(connection)
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
             connection.commit()
-            _make_roles(connection, str(make_url(login_url).username))
+            _make_roles(connection, _user(login_url), _user(signer_url))
             _migrate(connection)
             _grant(connection)
             connection.execute(text("SELECT cohort_make_event_partitions()"))
@@ -75,6 +92,40 @@ def prepare(owner_url: str, login_url: str) -> None:
         raise DatabaseUnreachableError(str(error.orig).strip().splitlines()[-1]) from None
     finally:
         engine.dispose()
+
+
+def _user(url: str) -> str:
+    return str(make_url(url).username)
+
+
+def urls() -> tuple[str, str, str]:
+    """Of the owner, of the login, and of the signer.
+
+    Raises:
+        SettingsError: the settings name some of them and not all.
+    """
+    login, owner = core_settings().database_url, core_settings().database_owner_url
+    if login is None or owner is None:
+        raise SettingsError(
+            "COHORT_DATABASE_URL is set but COHORT_DATABASE_OWNER_URL is not. Set it to the "
+            "role that owns the tables; migrations need it."
+        )
+    return owner.get_secret_value(), login.get_secret_value(), signer_url()
+
+
+def signer_url() -> str:
+    """Of the signer.
+
+    Raises:
+        SettingsError: the settings do not name it.
+    """
+    url = core_settings().database_signer_url
+    if url is None:
+        raise SettingsError(
+            "COHORT_DATABASE_URL is set but COHORT_DATABASE_SIGNER_URL is not. Set it to a role "
+            "for the signer alone: only that role reads sealed keys."
+        )
+    return url.get_secret_value()
 
 
 def answers(owner_url: str) -> bool:
@@ -100,23 +151,30 @@ def _check_version(connection: Connection) -> None:
         raise DatabaseUnreachableError(f"PostgreSQL 15 or newer is needed, this is {version}")
 
 
-def _make_roles(connection: Connection, login: str) -> None:
-    quoted = connection.dialect.identifier_preparer.quote(login)
+def _make_roles(connection: Connection, login: str, signer: str) -> None:
     wanted = {
         Role.APP: "NOLOGIN",
         Role.ENGINE: "NOLOGIN BYPASSRLS",
+        Role.SIGNER: "NOLOGIN",
         login: "LOGIN NOINHERIT",
+        signer: "LOGIN NOINHERIT",
     }
     try:
         for name, options in wanted.items():
             if not _role_exists(connection, name):
-                role = connection.dialect.identifier_preparer.quote(name)
-                connection.execute(text(f"CREATE ROLE {role} {options}"))
-        if not _is_member(connection, login):
-            connection.execute(text(f"GRANT cohort_app, cohort_engine TO {quoted}"))
+                connection.execute(text(f"CREATE ROLE {_quoted(connection, name)} {options}"))
+        for role, member in ((Role.APP, login), (Role.ENGINE, login), (Role.SIGNER, signer)):
+            if not _is_member(connection, member, role):
+                connection.execute(text(f"GRANT {role} TO {_quoted(connection, member)}"))
         connection.commit()
     except ProgrammingError:
         raise RolesMissingError from None
+    if _is_member(connection, login, Role.SIGNER):
+        raise SignerNotApartError(login)
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote(name)
 
 
 def _role_exists(connection: Connection, name: str) -> bool:
@@ -124,12 +182,10 @@ def _role_exists(connection: Connection, name: str) -> bool:
     return found.first() is not None
 
 
-def _is_member(connection: Connection, login: str) -> bool:
-    query = text(
-        "SELECT pg_has_role(:login, 'cohort_app', 'MEMBER')"
-        " AND pg_has_role(:login, 'cohort_engine', 'MEMBER')"
-    )
-    return bool(connection.execute(query, {"login": login}).scalar_one())
+def _is_member(connection: Connection, member: str, role: Role) -> bool:
+    query = text("SELECT pg_has_role(:member, :role, 'MEMBER')")
+    found = connection.execute(query, {"member": member, "role": role.value})
+    return bool(found.scalar_one())
 
 
 def _migrate(connection: Connection) -> None:
@@ -151,22 +207,55 @@ def head_revision() -> str:
     return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
+_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_RIGHTS = {
+    "events": ("SELECT", "INSERT"),
+    "approvals": ("SELECT", "INSERT"),
+    "signatures": (),
+    "wallets": (
+        "SELECT (id, merchant_id, kind, owner_id, address, data_key_id, created_at)",
+        "INSERT",
+    ),
+    "data_keys": (
+        "SELECT (id, merchant_id, kek_id, fingerprint, replaced_by_id, wallet_count, created_at)",
+        "INSERT",
+        "UPDATE (wallet_count)",
+    ),
+}
+"""Of both roles on tables where they have not all of them."""
+
+_SIGNER_RIGHTS = {
+    "approvals": ("SELECT",),
+    "signatures": ("SELECT", "INSERT"),
+    "wallets": ("SELECT", "UPDATE (data_key_id, salt, ciphertext)"),
+    "data_keys": _ALL,
+}
+
+
 def _grant(connection: Connection) -> None:
-    """Both roles work on our tables; partitions are reached through their parent only."""
+    """Roles work on our tables as far as they need; partitions are reached through their parent."""
+    tables = connection.execute(
+        text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    ).scalars()
+    ours = [it for it in tables if it != "alembic_version" and not it.startswith("events_")]
     for role in (Role.APP, Role.ENGINE):
-        connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {role}"))
-        tables = connection.execute(
-            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        ).scalars()
-        for table in tables:
-            if table == "alembic_version" or table.startswith("events_"):
-                continue
-            rights = "SELECT, INSERT" if table == "events" else "SELECT, INSERT, UPDATE, DELETE"
-            connection.execute(text(f'GRANT {rights} ON "{table}" TO {role}'))
+        for table in ours:
+            _allow(connection, role, table, _RIGHTS.get(table, _ALL))
         connection.execute(
             text(f"GRANT EXECUTE ON FUNCTION cohort_make_event_partitions() TO {role}")
         )
+    for table, rights in _SIGNER_RIGHTS.items():
+        _allow(connection, Role.SIGNER, table, rights)
+    for role in Role:
+        connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {role}"))
     connection.commit()
+
+
+def _allow(connection: Connection, role: Role, table: str, rights: Sequence[str]) -> None:
+    """These rights and no others, whatever an earlier version gave."""
+    connection.execute(text(f'REVOKE ALL ON "{table}" FROM {role}'))
+    for right in rights:
+        connection.execute(text(f'GRANT {right} ON "{table}" TO {role}'))
 
 
 def policy_statements() -> list[str]:

@@ -1,37 +1,32 @@
 """The supervisor of the embedded parts: one command, one data directory, one log stream.
 
 Parts start in order, each when the one before answers, and stop in reverse. Settings replace a
-part: with `COHORT_DATABASE_URL` no database is started, with `CHAIN_RPC_URLS` no chain.
+part: with `COHORT_DATABASE_URL` no database is started, with `CHAIN_RPC_URLS` no chain, with
+`WALLETS_SIGNER_SOCKET` no signer. Only the signer gets what opens keys.
 """
 
 import fcntl
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from signal import Signals
 from typing import IO
 
-import httpx
 from rich.console import Console
 
-from app import database
+from app import database, parts
 from app.bootstrap import prepare_installation
-from app.engine import local_chain
 from app.postgres import EmbeddedPostgres
-from app.processes import Part, Processes
+from app.processes import Processes
 from chain import recovery
-from chain.client import ChainClient
-from chain.errors import ChainUnavailableError
 from chain.settings import chain_settings
-from core import jobs
 from core.db import Role, forget_engine, unit_of_work
 from core.errors import SettingsError
 from core.settings import core_settings
 from core.types import utc_now
+from wallets.settings import wallet_settings
 
 DATA_VERSION = 1
 _LOCK_SECONDS = 30.0
@@ -99,7 +94,22 @@ def reach_database() -> None:
     postgres = EmbeddedPostgres(folder / "postgres")
     if not database.answers(postgres.owner_url):
         raise DatabaseAsleepError(folder)
-    _set_environment(COHORT_DATA_DIR=str(folder), COHORT_DATABASE_URL=postgres.login_url)
+    _set_environment(
+        COHORT_DATA_DIR=str(folder),
+        COHORT_DATABASE_URL=postgres.login_url,
+        COHORT_DATABASE_SIGNER_URL=postgres.signer_url,
+    )
+
+
+def reach_keys() -> None:
+    """This process works on the installation's database as the signer does.
+
+    Raises:
+        DatabaseAsleepError: it is the embedded one, and nobody started it.
+        SettingsError: it is another one, and the settings do not say how the signer reaches it.
+    """
+    reach_database()
+    _set_environment(COHORT_DATABASE_URL=database.signer_url())
 
 
 @contextmanager
@@ -132,121 +142,30 @@ def running(console: Console, *, is_restored: bool = False) -> Iterator[Processe
 
 def _start(processes: Processes, folder: Path, *, is_restored: bool) -> None:
     postgres = EmbeddedPostgres(folder / "postgres")
-    parts = []
+    first = []
     if core_settings().database_url is None:
         postgres.initialise()
-        parts.append(_database_part(postgres))
+        first.append(parts.database(postgres))
     if chain_settings().is_embedded:
         _check_port("127.0.0.1", chain_settings().local_port, "CHAIN_LOCAL_PORT")
-        parts.append(_chain_part())
-    processes.start(*parts)
+        first.append(parts.chain())
+    processes.start(*first)
     if core_settings().database_url is None:
         _set_environment(
-            COHORT_DATABASE_URL=postgres.login_url, COHORT_DATABASE_OWNER_URL=postgres.owner_url
+            COHORT_DATABASE_URL=postgres.login_url,
+            COHORT_DATABASE_OWNER_URL=postgres.owner_url,
+            COHORT_DATABASE_SIGNER_URL=postgres.signer_url,
         )
-    database.prepare(*_database_urls())
+    database.prepare(*database.urls())
     if is_restored:
         with unit_of_work(role=Role.ENGINE) as session:
             recovery.restore_all(session)
-    prepare_installation(at=utc_now())
     processes.set_environment(**_shared_environment())
-    processes.start(
-        Part("worker", "magenta", _worker_command, lambda: jobs.ready_file("worker").exists()),
-        Part("beat", "magenta", _beat_command, lambda: jobs.ready_file("beat").exists()),
-        Part("web", "cyan", _web_command, _web_answers),
-    )
+    if wallet_settings().signer_socket is None:
+        processes.start(parts.signer())
+    prepare_installation(at=utc_now())
+    processes.start(parts.worker(), parts.beat(), parts.web())
     processes.watch()
-
-
-def _database_urls() -> tuple[str, str]:
-    """Of the owner and of the login."""
-    login, owner = core_settings().database_url, core_settings().database_owner_url
-    if login is None or owner is None:
-        raise SettingsError(
-            "COHORT_DATABASE_URL is set but COHORT_DATABASE_OWNER_URL is not. Set it to the "
-            "role that owns the tables; migrations need it."
-        )
-    return owner.get_secret_value(), login.get_secret_value()
-
-
-def _database_part(postgres: EmbeddedPostgres) -> Part:
-    return Part(
-        "postgres",
-        "blue",
-        postgres.command,
-        lambda: _accepts(postgres),
-        stop_signal=Signals.SIGINT,
-        death_signal=Signals.SIGINT,
-    )
-
-
-def _chain_part() -> Part:
-    files = local_chain()
-    port = chain_settings().local_port
-    client = ChainClient(chain_settings().name, [chain_settings().local_url])
-    return Part(
-        "chain",
-        "green",
-        lambda: files.command(port),
-        lambda: _chain_answers(client),
-        death_signal=Signals.SIGTERM,
-    )
-
-
-def _accepts(postgres: EmbeddedPostgres) -> bool:
-    return database.answers(postgres.owner_url)
-
-
-def _chain_answers(client: ChainClient) -> bool:
-    try:
-        return client.chain_id() > 0
-    except ChainUnavailableError:
-        return False
-
-
-def _worker_command() -> list[str]:
-    jobs.ready_file("worker").unlink(missing_ok=True)
-    return [
-        *_celery("worker", "-P", "threads", "-c", "4", "--loglevel", "WARNING"),
-        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-    ]
-
-
-def _beat_command() -> list[str]:
-    """A process of its own: a beat forked by the worker would outlive the worker's kill."""
-    jobs.ready_file("beat").unlink(missing_ok=True)
-    folder = core_settings().data_dir / "run"
-    return [
-        *_celery("beat", "--loglevel", "WARNING", "--schedule", str(folder / "schedule")),
-        # Our own lock keeps second instances away; a file left by a kill must not.
-        *("--pidfile", ""),
-    ]
-
-
-def _celery(*arguments: str) -> list[str]:
-    # The parts run as whoever started the installation; celery would warn of root each time.
-    quiet = "ignore:You're running the worker with superuser privileges"
-    program = (sys.executable, "-W", quiet, "-m", "celery", "--quiet", "-A", "app.worker")
-    return [*program, *arguments]
-
-
-def _web_command() -> list[str]:
-    settings = core_settings()
-    return [
-        *(sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory"),
-        *("--host", settings.host, "--port", str(settings.port)),
-        # Nobody stands between yet, so nobody may say where a request came from.
-        "--no-proxy-headers",
-        *("--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
-    ]
-
-
-def _web_answers() -> bool:
-    settings = core_settings()
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"http://{host}:{settings.port}/health", timeout=2).status_code == 200
-    return False
 
 
 def _shared_environment() -> dict[str, str]:
@@ -259,6 +178,7 @@ def _set_environment(**values: str) -> None:
     os.environ.update(values)
     core_settings.cache_clear()
     chain_settings.cache_clear()
+    wallet_settings.cache_clear()
     forget_engine()
 
 
@@ -327,7 +247,12 @@ def _check_port(host: str, port: int, setting: str) -> None:
 def use_throwaway(folder: Path) -> None:
     """This process works in `folder`, on free ports, with the embedded parts."""
     port, chain_port = _free_port(), _free_port()
-    for name in ("COHORT_DATABASE_URL", "COHORT_DATABASE_OWNER_URL", "CHAIN_RPC_URLS"):
+    for name in (
+        *parts.OTHER_ROLES,
+        "COHORT_DATABASE_URL",
+        "CHAIN_RPC_URLS",
+        "WALLETS_SIGNER_SOCKET",
+    ):
         os.environ.pop(name, None)
     _set_environment(
         COHORT_DATA_DIR=str(folder),

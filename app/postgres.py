@@ -8,16 +8,16 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import SettingsError
+from core.sockets import folder_for
 
 OWNER = "cohort_owner"
 LOGIN = "cohort_login"
-_SOCKET_LIMIT = 107
-_SOCKET_NAME = "/.s.PGSQL.5432"
+SIGNER = "cohort_signer_login"
+_SOCKET_NAME = ".s.PGSQL.5432"
 _UNPRIVILEGED = "65534"
 _CAPABILITIES = "-all,+dac_override,+dac_read_search"
 
@@ -45,11 +45,7 @@ class EmbeddedPostgres:
     @property
     def socket_folder(self) -> Path:
         """Where the socket is: in the data directory, unless that path is too long for one."""
-        beside = self.folder.parent / "run"
-        if len(str(beside) + _SOCKET_NAME) <= _SOCKET_LIMIT:
-            return beside
-        digest = sha256(str(self.folder).encode()).hexdigest()[:16]
-        return Path("/tmp") / f"cohort-{digest}"  # noqa: S108 - private, mode 0700
+        return folder_for(self.folder.parent / "run", _SOCKET_NAME, owner=self.folder)
 
     @property
     def owner_url(self) -> str:
@@ -60,6 +56,11 @@ class EmbeddedPostgres:
     def login_url(self) -> str:
         """For requests and tasks: a role without rights of its own."""
         return self._url(LOGIN)
+
+    @property
+    def signer_url(self) -> str:
+        """For the signer: a role that reads sealed keys."""
+        return self._url(SIGNER)
 
     def _url(self, role: str) -> str:
         return f"postgresql+psycopg://{role}@/postgres?host={self.socket_folder}"

@@ -43,6 +43,8 @@ class Part:
         stop_signal: asks the process to end in order.
         death_signal: what it gets when the supervisor dies; parts whose rows are the truth just
             end, so that the next start need not wait for them.
+        environment: what it alone gets of the environment.
+        hidden: how variables begin that it shall not have.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Part:
     is_ready: Callable[[], bool]
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
+    environment: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = None
     started_at: list[float] = field(default_factory=list)
 
@@ -102,7 +106,7 @@ class Processes:
         part.started_at.append(time.monotonic())
         part.process = subprocess.Popen(
             part.command(),
-            env=self._environment,
+            env=self._environment_of(part),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -113,6 +117,14 @@ class Processes:
             preexec_fn=partial(_die_with_parent, part.death_signal),
         )
         threading.Thread(target=self._relay, args=(part, part.process), daemon=True).start()
+
+    def _environment_of(self, part: Part) -> dict[str, str]:
+        shown = {
+            name: value
+            for name, value in self._environment.items()
+            if not name.startswith(part.hidden)
+        }
+        return {**shown, **part.environment}
 
     def _relay(self, part: Part, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None  # opened as a pipe above

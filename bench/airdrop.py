@@ -203,7 +203,8 @@ def _stage(name: str, argument: str) -> dict[str, Any]:
 def main() -> None:
     """Prints the table, and one JSON object as the last line."""
     count = int(os.environ.get("N") or 100_000)
-    with installation.parts() as chain:
+    with installation.parts() as parts:
+        chain = parts.chain
         print(f"setting up {count:,} members with passes ...", flush=True)
         merchant = _stage("set_up", str(count))["merchant"]
         chain.call("anvil_setBalance", Account.from_key(KEY).address, hex(10**24))

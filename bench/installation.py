@@ -9,11 +9,13 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -27,6 +29,7 @@ from bench.node import SENDER, Node, node
 from chain.bindings import membership_pass, roles
 from core.db import unit_of_work
 from core.ids import new_id
+from core.settings import core_settings
 from core.types import AssetId, MerchantId, utc_now
 from minting import assets
 from minting.assets import AssetDraft
@@ -34,29 +37,59 @@ from minting.content import content_store
 from minting.media import Media, Rendition
 from minting.models import ContractState, DigitalAsset
 from minting.passes import find_contract
+from wallets.client import is_listening
 
 FULL = membership_pass.MAX_BATCH
 PATIENCE_SECONDS = 60
 
 
+class Parts(NamedTuple):
+    """What runs.
+
+    Args:
+        signer: the id of its process.
+    """
+
+    chain: Node
+    signer: int
+
+
 @contextmanager
-def parts() -> Iterator[Node]:
-    """A database and a chain; processes started meanwhile find them in the environment."""
+def parts() -> Iterator[Parts]:
+    """Database, chain, signer; processes started meanwhile find them in the environment."""
     home = Path(tempfile.mkdtemp(prefix="cohort-bench-"))
     server = EmbeddedPostgres(home / "postgres")
     server.initialise()
     with node(mines=True) as chain, _running(server):
-        database.prepare(server.owner_url, server.login_url)
+        database.prepare(server.owner_url, server.login_url, server.signer_url)
         os.environ.update(
             COHORT_DATA_DIR=str(home),
             COHORT_DATABASE_URL=server.login_url,
             COHORT_DATABASE_OWNER_URL=server.owner_url,
+            COHORT_DATABASE_SIGNER_URL=server.signer_url,
             COHORT_LOG_LEVEL="ERROR",
             CHAIN_RPC_URLS=chain.url,
             CHAIN_CONFIRMATIONS="0",
         )
-        yield chain
+        with signing(server) as signer:
+            yield Parts(chain, signer)
     shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def signing(server: EmbeddedPostgres) -> Iterator[int]:
+    """A signer's process, as the product runs it; its id."""
+    core_settings.cache_clear()
+    command = [sys.executable, "-m", "wallets.signer"]
+    environment = {**os.environ, "COHORT_DATABASE_URL": server.signer_url}
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not is_listening() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            yield process.pid
+        finally:
+            process.terminate()
 
 
 def plain_url() -> str:

@@ -29,6 +29,7 @@ import app.models  # noqa: F401 - the mappings need every table
 from app import database
 from app.accounts.service import ensure_installation
 from app.postgres import EmbeddedPostgres
+from bench.installation import signing
 from core.db import unit_of_work, use_bind
 from core.ids import new_id
 from core.settings import core_settings
@@ -57,8 +58,8 @@ def installation() -> Iterator[MerchantId]:
         deadline = time.monotonic() + _START_SECONDS
         while not database.answers(server.owner_url) and time.monotonic() < deadline:
             time.sleep(0.05)
-        database.prepare(server.owner_url, server.login_url)
-        with use_bind(engine):
+        database.prepare(server.owner_url, server.login_url, server.signer_url)
+        with signing(server), use_bind(engine):
             with unit_of_work() as session:
                 merchant = ensure_installation(session, at=utc_now())
             yield merchant.id

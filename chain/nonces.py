@@ -9,10 +9,13 @@ from chain.models import LaneState, NonceLane
 from core.types import LaneId
 
 
-def allocate(session: Session, lane_id: LaneId) -> tuple[NonceLane, int]:
-    """The lane, locked, and the nonce it hands out; a rollback gives the nonce back.
+def allocate(session: Session, lane_id: LaneId, count: int) -> tuple[NonceLane, range]:
+    """The lane, locked, and the nonces it hands out; a rollback gives them back.
 
     A PostgreSQL sequence would not roll back, and a nonce nobody signed stops every later one.
+
+    Returns:
+        As many nonces as were asked for, or for as many as there is room; never none.
 
     Raises:
         LanePausedError: the lane takes no transactions now, or lives in a restored database.
@@ -30,8 +33,9 @@ def allocate(session: Session, lane_id: LaneId) -> tuple[NonceLane, int]:
         raise LanePausedError(lane.address, lanes.RESTORED)
     if lane.state is not LaneState.ACTIVE:
         raise LanePausedError(lane.address, lane.state_reason or lane.state)
-    if lanes.room(session, lane_id) == 0:
+    room = lanes.room(session, lane_id)
+    if room == 0:
         raise LaneFullError(lane.address)
-    nonce = lane.next_nonce
-    lane.next_nonce = nonce + 1
-    return lane, nonce
+    first = lane.next_nonce
+    lane.next_nonce = first + min(count, room)
+    return lane, range(first, lane.next_nonce)

@@ -8,7 +8,7 @@ times, by any process, because their nonce can be used once.
 Nothing here opens a network connection inside a SQL transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,6 +39,7 @@ from core.db import unit_of_work
 from core.ids import new_id
 from core.types import BatchId, Gas, LaneId, MerchantId, TransactionId, Wei
 from wallets.models import TransactionPayload
+from wallets.service import sign_transactions
 
 log = structlog.get_logger(__name__)
 
@@ -67,38 +68,63 @@ class Intent:
         return keccak((self.to or "create").encode() + self.gas.to_bytes(8) + self.data)
 
 
+@dataclass(frozen=True)
+class Priced:
+    """An intent and what is offered for it."""
+
+    intent: Intent
+    fees: Fees
+
+
 def enqueue(
-    session: Session, lane_id: LaneId, intent: Intent, *, fees: Fees, at: datetime
-) -> Transaction:
-    """The intent owns a nonce, and its signed bytes are stored; nothing is sent yet.
+    session: Session, lane_id: LaneId, wanted: Sequence[Priced], *, at: datetime
+) -> list[Transaction]:
+    """The intents own nonces, and their signed bytes are stored; nothing is sent yet.
 
     Call it in the same transaction that claims the work: a rollback gives everything back.
 
+    Returns:
+        One for each intent, in order, as far as the lane has room; at least one.
+
     Raises:
         LanePausedError: the lane takes no transactions.
-        SigningRefusedError: the relayer may not sign this.
+        LaneFullError: it has no room.
+        SigningRefusedError: the relayer may not sign one of them.
 
     Locks: the lane.
     """
-    lane, nonce = nonces.allocate(session, lane_id)
-    return store(session, lane, nonce, intent, fees=fees, kind=AttemptKind.FIRST, at=at)
+    lane, allotted = nonces.allocate(session, lane_id, len(wanted))
+    return store(session, lane, allotted, wanted, kind=AttemptKind.FIRST, at=at)
 
 
 def store(
     session: Session,
     lane: NonceLane,
-    nonce: int,
-    intent: Intent,
+    taken: range,
+    wanted: Sequence[Priced],
     *,
-    fees: Fees,
     kind: AttemptKind,
     at: datetime,
-) -> Transaction:
-    """The intent is signed and stored for a nonce that the caller took.
+) -> list[Transaction]:
+    """The first intents are signed and stored for the nonces that the caller took.
 
     Locks: nothing; the caller holds the lane.
     """
-    transaction = Transaction(
+    payloads = [_payload(lane, nonce, it) for nonce, it in zip(taken, wanted, strict=False)]
+    rows = []
+    for payload, it, signed in zip(
+        payloads, wanted, sign_transactions(session, lane.address, payloads), strict=False
+    ):
+        row = _row(lane, payload.nonce, it.intent, at=at)
+        row.attempts.append(replacements.attempt(signed, payload, seq=0, kind=kind, at=at))
+        rows.append(row)
+    session.add_all(rows)
+    session.flush()
+    return rows
+
+
+def _row(lane: NonceLane, nonce: int, intent: Intent, *, at: datetime) -> Transaction:
+    return Transaction(
         id=TransactionId(new_id()),
         lane=lane,
         nonce=nonce,
@@ -111,24 +137,18 @@ def store(
         created_at=at,
         next_action_at=at,
     )
-    payload = _payload(lane, nonce, intent, fees)
-    with session.no_autoflush:  # everything is written at once below
-        session.add(transaction)
-        replacements.sign(session, transaction, payload, kind=kind, at=at)
-    session.flush()
-    return transaction
 
 
-def _payload(lane: NonceLane, nonce: int, intent: Intent, fees: Fees) -> TransactionPayload:
+def _payload(lane: NonceLane, nonce: int, it: Priced) -> TransactionPayload:
     return TransactionPayload(
         chain_id=lane.chain_id,
         nonce=nonce,
-        to=intent.to,
-        data=intent.data,
+        to=it.intent.to,
+        data=it.intent.data,
         value=Wei(0),
-        gas=intent.gas,
-        max_fee_per_gas=fees.max_fee_per_gas,
-        max_priority_fee_per_gas=fees.max_priority_fee_per_gas,
+        gas=it.intent.gas,
+        max_fee_per_gas=it.fees.max_fee_per_gas,
+        max_priority_fee_per_gas=it.fees.max_priority_fee_per_gas,
     )
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, aliased
 from chain import lanes, sightings
 from chain.client import ChainClient
 from chain.errors import HistoryIncompleteError, ImplausibleCountError
-from chain.fees import Fees, urgent
+from chain.fees import urgent
 from chain.models import (
     AttemptKind,
     LaneState,
@@ -36,7 +36,7 @@ from chain.models import (
     TransactionKind,
     TransactionState,
 )
-from chain.pipeline import Intent, store
+from chain.pipeline import Intent, Priced, store
 from chain.rebuilding import Seen
 from chain.replacements import TRANSFER_GAS, payload_of
 from chain.settings import chain_settings
@@ -178,21 +178,17 @@ def _use_up(
         if lane.state is not LaneState.RESTORED or not is_as_seen:
             return
         target = max(lane.next_nonce, used + chain_settings().in_flight)
-        for nonce in range(max(lane.next_nonce, final), target):
-            _store_no_op(session, lane, nonce, fees, at=at)
+        unused = range(max(lane.next_nonce, final), target)
+        if unused:
+            no_op = Intent(TransactionKind.NOOP, to=lane.address, data=b"", gas=TRANSFER_GAS)
+            wanted = [Priced(no_op, fees)] * len(unused)
+            store(session, lane, unused, wanted, kind=AttemptKind.CANCEL, at=at)
         lane.next_nonce = target
         first = _first_unfinished(session, lane)
         start = _block_before(session, lane, first)
         progress = Recovery(lane_id=lane.id, first_nonce=first, target=target, next_block=start)
         session.merge(progress)
     log.warning("lane_recovers", lane=str(course.lane_id), target=target)
-
-
-def _store_no_op(
-    session: Session, lane: NonceLane, nonce: int, fees: Fees, *, at: datetime
-) -> None:
-    intent = Intent(TransactionKind.NOOP, to=lane.address, data=b"", gas=TRANSFER_GAS)
-    store(session, lane, nonce, intent, fees=fees, kind=AttemptKind.CANCEL, at=at)
 
 
 def _first_unfinished(session: Session, lane: NonceLane) -> int:

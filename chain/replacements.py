@@ -22,13 +22,14 @@ from chain.fees import Fees, raised
 from chain.models import Attempt, AttemptKind, Transaction
 from chain.settings import chain_settings
 from core.types import Gas, TransactionId, Wei
-from wallets.models import TransactionPayload
-from wallets.service import sign_transaction
+from wallets.models import SignedTransaction, TransactionPayload
+from wallets.policy import NO_OP_GAS
+from wallets.service import sign_transactions
 
 log = structlog.get_logger(__name__)
 
 MAX_BUMPS = 10
-TRANSFER_GAS = Gas(21_000)
+TRANSFER_GAS = Gas(NO_OP_GAS)
 
 
 def sign(
@@ -40,10 +41,23 @@ def sign(
     at: datetime,
 ) -> None:
     """One attempt more is stored."""
-    signed = sign_transaction(session, transaction.lane.address, payload)
-    attempt = Attempt(
+    [signed] = sign_transactions(session, transaction.lane.address, [payload])
+    seq = len(transaction.attempts)
+    transaction.attempts.append(attempt(signed, payload, seq=seq, kind=kind, at=at))
+
+
+def attempt(
+    signed: SignedTransaction,
+    payload: TransactionPayload,
+    *,
+    seq: int,
+    kind: AttemptKind,
+    at: datetime,
+) -> Attempt:
+    """The row of signed bytes; its transaction is the caller's to name."""
+    return Attempt(
         tx_hash=signed.tx_hash,
-        seq=len(transaction.attempts),
+        seq=seq,
         kind=kind,
         max_fee_per_gas=payload.max_fee_per_gas,
         max_priority_fee_per_gas=payload.max_priority_fee_per_gas,
@@ -51,7 +65,6 @@ def sign(
         raw=signed.raw,
         signed_at=at,
     )
-    transaction.attempts.append(attempt)
 
 
 def is_due(signed_at: datetime, *, attempts: int, at: datetime) -> bool:

@@ -122,6 +122,8 @@ class Role(StrEnum):
     """Requests and tasks, under row-level security."""
     ENGINE = "cohort_engine"
     """Sweeps and set-based work across merchants; bypasses the policies, names merchants itself."""
+    SIGNER = "cohort_signer"
+    """Custody: the only one that reads sealed keys, and hardly anything else."""
 
 
 SYSTEM = "system"

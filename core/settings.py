@@ -36,6 +36,7 @@ class CoreSettings(BaseSettings):
     data_dir: Path = Path(".cohort")
     database_url: SecretStr | None = None
     database_owner_url: SecretStr | None = None
+    database_signer_url: SecretStr | None = None
     broker_url: SecretStr | None = None
     secret_key: SecretStr | None = None
     public_url: str = ""

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 from core.ids import new_id
 from core.types import BatchId, Gas, PlanId
 from minting.models import Batch, Plan, PlanKind
+from wallets import approvals
 from wallets.addresses import ChecksumAddress
+from wallets.approvals import Call
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def freeze(
     subject_id: UUID | None,
     at: datetime,
 ) -> Plan:
-    """The plan and its batches are stored, ready to be sent in order.
+    """The plan and its batches are stored, ready to be sent in order, and may be signed.
 
     Raises:
         IntegrityError: a batch of the same chain key exists; the same was planned before.
@@ -70,6 +72,8 @@ def freeze(
         plan.batches.append(_batch(frozen, index=index, first=first))
         first += max(frozen.recipient_count, 1)
     session.flush()
+    calls = (Call(target.chain_id, target.contract, batch.calldata) for batch in batches)
+    approvals.approve(session, calls, at=at)
     return plan
 
 

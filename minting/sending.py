@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, contains_eager
 
 from chain import lanes, pipeline, recovery
 from chain.client import ChainClient
@@ -26,11 +26,12 @@ from chain.models import (
     TransactionKind,
     TransactionState,
 )
-from chain.pipeline import Intent
+from chain.pipeline import Intent, Priced
 from core.db import unit_of_work
 from core.types import BatchId, Gas, LaneId, MerchantId, PlanId, Wei
 from minting import limits
 from minting.errors import BatchNotFoundError
+from minting.limits import Offer
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
 from wallets.addresses import ChecksumAddress
 from wallets.policy import MAX_GAS
@@ -241,16 +242,60 @@ def _claim_all(
     at: datetime,
 ) -> int:
     """As many of them as the lane takes, in one transaction: a commit a batch would cost more."""
-    count = 0
-    for ready, gas in measured:
-        batch = _lock_due(session, ready, now)
-        if batch is None:
-            continue
-        try:
-            count += _claim(session, ready, batch, gas, now, balance, at=at)
-        except (LanePausedError, LaneFullError):
-            break  # before a nonce was taken
+    gas_of = {ready.batch_id: gas for ready, gas in measured}
+    lane_id = measured[0][0].lane_id
+    due = _lock_due(session, [ready for ready, _ in measured], now)
+    left = balance - lanes.committed(session, lane_id)
+    claimed: list[tuple[Batch, Priced]] = []
+    is_short = False
+    for batch in due:
+        gas = gas_of[batch.id]
+        offer = limits.offer(session, batch.plan, gas, now.fees, base_fee=now.base_fee)
+        if isinstance(offer, str):
+            _wait(batch.plan, offer)
+        elif gas * offer.fees.max_fee_per_gas > left:
+            is_short = True
+            _wait(batch.plan, lanes.UNFUNDED)
+        else:
+            left -= gas * offer.fees.max_fee_per_gas
+            _wait(batch.plan, None)
+            claimed.append((batch, Priced(_intent(batch, gas, offer), offer.fees)))
+    count = _sign(session, lane_id, claimed, at=at)
+    if is_short:
+        lanes.set_funded(session, lane_id, is_funded=False)
     return count
+
+
+def _intent(batch: Batch, gas: Gas, offer: Offer) -> Intent:
+    return Intent(
+        kind=TransactionKind.DEPLOY if batch.plan.contract is None else TransactionKind.BATCH,
+        to=batch.plan.contract,
+        data=batch.calldata,
+        gas=gas,
+        batch_id=batch.id,
+        fee_cap=offer.cap,
+    )
+
+
+def _sign(
+    session: Session, lane_id: LaneId, claimed: Sequence[tuple[Batch, Priced]], *, at: datetime
+) -> int:
+    if not claimed:
+        return 0
+    lanes.set_funded(session, lane_id, is_funded=True)
+    try:
+        rows = pipeline.enqueue(session, lane_id, [priced for _, priced in claimed], at=at)
+    except (LanePausedError, LaneFullError):
+        return 0  # before a nonce was taken
+    for (batch, _), _row in zip(claimed, rows, strict=False):
+        batch.state = BatchState.ASSIGNED
+    return len(rows)
+
+
+def _wait(plan: Plan, reason: str | None) -> None:
+    """The plan says what keeps it back, written only when that changes."""
+    if plan.waiting_reason != reason:
+        plan.waiting_reason = reason
 
 
 def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:
@@ -276,57 +321,22 @@ def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:
     return min(with_margin(measured), Gas(MAX_GAS))
 
 
-def _lock_due(session: Session, ready: _Ready, now: _Conditions) -> Batch | None:
-    """The batch, if it still is its turn and what the chain said is not from before what is known.
+def _lock_due(session: Session, ready: Sequence[_Ready], now: _Conditions) -> Sequence[Batch]:
+    """Those whose turn it still is, if what the chain said is not from before what is known.
 
     Asking the chain takes long enough for everything to change.
     """
-    if now.block < _known_block(session, ready.lane_id):
-        return None
-    return session.scalar(
+    if now.block < _known_block(session, ready[0].lane_id):
+        return ()
+    query = (
         select(Batch)
-        .join(Plan)
-        .where(Batch.id == ready.batch_id, _is_its_turn())
+        .join(Batch.plan)
+        .where(Batch.id.in_([item.batch_id for item in ready]), _is_its_turn())
+        .order_by(Plan.ordinal, Batch.index)
+        .options(contains_eager(Batch.plan))
         .with_for_update(of=Batch, skip_locked=True)
     )
-
-
-def _claim(
-    session: Session,
-    ready: _Ready,
-    batch: Batch,
-    gas: Gas,
-    now: _Conditions,
-    balance: Wei,
-    *,
-    at: datetime,
-) -> int:
-    offer = limits.offer(session, batch.plan, gas, now.fees, base_fee=now.base_fee)
-    _wait(batch.plan, offer if isinstance(offer, str) else None)
-    if isinstance(offer, str):
-        return 0
-    worst = lanes.committed(session, ready.lane_id) + gas * offer.fees.max_fee_per_gas
-    lanes.set_funded(session, ready.lane_id, is_funded=worst <= balance)
-    if worst > balance:
-        _wait(batch.plan, lanes.UNFUNDED)
-        return 0  # before a nonce is taken
-    intent = Intent(
-        kind=TransactionKind.DEPLOY if ready.to is None else TransactionKind.BATCH,
-        to=ready.to,
-        data=batch.calldata,
-        gas=gas,
-        batch_id=batch.id,
-        fee_cap=offer.cap,
-    )
-    pipeline.enqueue(session, ready.lane_id, intent, fees=offer.fees, at=at)
-    batch.state = BatchState.ASSIGNED
-    return 1
-
-
-def _wait(plan: Plan, reason: str | None) -> None:
-    """The plan says what keeps it back, written only when that changes."""
-    if plan.waiting_reason != reason:
-        plan.waiting_reason = reason
+    return session.scalars(query).all()
 
 
 def release(session: Session, batch_id: BatchId) -> bool:
@@ -363,9 +373,10 @@ def release(session: Session, batch_id: BatchId) -> bool:
 
 def _hold(merchant: MerchantId, ready: _Ready, reason: str, now: _Conditions) -> None:
     with unit_of_work(merchant=merchant) as session:
-        batch = _lock_due(session, ready, now)
-        if batch is None:
+        due = _lock_due(session, [ready], now)
+        if not due:
             return
+        [batch] = due
         batch.state, batch.held_reason = BatchState.HELD, reason
         batch.plan.state = PlanState.HELD
     log.error("batch_held", batch=str(ready.batch_id), reason=reason)

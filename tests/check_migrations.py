@@ -42,7 +42,7 @@ def _compare(server: EmbeddedPostgres) -> int:
     deadline = time.monotonic() + _START_SECONDS
     while not database.answers(server.owner_url) and time.monotonic() < deadline:
         time.sleep(0.05)
-    database.prepare(server.owner_url, server.login_url)
+    database.prepare(server.owner_url, server.login_url, server.signer_url)
     with create_engine(server.owner_url).connect() as connection:
         config = database.alembic_config()
         config.attributes["connection"] = connection

@@ -34,7 +34,12 @@ os.environ.update(
     COHORT_PUBLIC_URL="http://testserver",
     CHAIN_LOCAL_PORT=str(_free_port()),
 )
-for name in ("COHORT_DATABASE_URL", "COHORT_DATABASE_OWNER_URL", "COHORT_BROKER_URL"):
+for name in (
+    "COHORT_DATABASE_URL",
+    "COHORT_DATABASE_OWNER_URL",
+    "COHORT_DATABASE_SIGNER_URL",
+    "COHORT_BROKER_URL",
+):
     os.environ.pop(name, None)
 
 import app.models  # noqa: E402, F401
@@ -48,6 +53,8 @@ from chain.local import LocalChain  # noqa: E402
 from chain.settings import chain_settings  # noqa: E402
 from core import db  # noqa: E402
 from core.db import unit_of_work  # noqa: E402
+from tests.signing import SameSession, login  # noqa: E402
+from wallets.client import use_signer  # noqa: E402
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 _PATIENCE_SECONDS = 30
@@ -94,16 +101,23 @@ def postgres(home: Path) -> Iterator[EmbeddedPostgres]:
     # At once and without a checkpoint: the data is thrown away.
     with child(server.command(), stop=signal.SIGQUIT):
         wait_until(lambda: schema.answers(server.owner_url))
-        schema.prepare(server.owner_url, server.login_url)
+        schema.prepare(server.owner_url, server.login_url, server.signer_url)
         yield server
 
 
 @pytest.fixture(scope="session")
 def engine(postgres: EmbeddedPostgres) -> Iterator[Engine]:
-    """Connections as the login role, which owns no rights."""
-    engine = create_engine(postgres.login_url, pool_size=40)
+    """Connections of a role that owns no rights."""
+    engine = login(postgres, pool_size=40)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signer() -> Iterator[None]:
+    """Whatever signs does it inside the test's transaction."""
+    with use_signer(SameSession()):
+        yield
 
 
 @pytest.fixture(scope="session")

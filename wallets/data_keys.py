@@ -10,19 +10,17 @@ from threading import Lock
 from typing import Any
 
 from cachetools import TTLCache, cached
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from core.db import merchant_of
 from core.ids import new_id
 from core.types import DataKeyId, MerchantId
-from wallets.errors import KekUnavailableError
+from wallets.errors import DataKeyNotFoundError, KekUnavailableError
 from wallets.kek import DekContext, WrappedDek
 from wallets.keyring import key_provider, provider_of
 from wallets.models import DataKey
 from wallets.sealed import Shard
 
-WALLETS_A_DATA_KEY = 10_000
 _CACHED_KEYS = 64
 _CACHED_SECONDS = 300
 _FINGERPRINT = b"data-key/v1 fingerprint"
@@ -30,39 +28,8 @@ _FINGERPRINT_BYTES = 16
 _cache: TTLCache[Any, bytes] = TTLCache(maxsize=_CACHED_KEYS, ttl=_CACHED_SECONDS)
 
 
-def with_room(session: Session, *, at: datetime) -> tuple[DataKey, int]:
-    """A data key that seals more wallets, and how many; a new one when all are full.
-
-    Raises:
-        KekUnavailableError: a new one is needed, and the key-encryption key does not answer.
-
-    Locks: the newest data key of the merchant that has room.
-    """
-    # Asked twice: whoever was waited for may have filled or replaced the one, and made another.
-    found = _find_with_room(session) or _find_with_room(session) or _add_new(session, at=at)
-    return found, WALLETS_A_DATA_KEY - found.wallet_count
-
-
-def _find_with_room(session: Session) -> DataKey | None:
-    return session.scalar(
-        select(DataKey)
-        .where(DataKey.replaced_by_id.is_(None), DataKey.wallet_count < WALLETS_A_DATA_KEY)
-        .order_by(DataKey.id.desc())
-        .limit(1)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-
-
-def _add_new(session: Session, *, at: datetime) -> DataKey:
-    data_key = generate(merchant_of(session), at=at)
-    session.add(data_key)
-    session.flush()
-    return data_key
-
-
 def generate(merchant: MerchantId, *, at: datetime, wallet_count: int = 0) -> DataKey:
-    """A data key that is not stored yet.
+    """A data key that is not stored yet; this process remembers it open for a while.
 
     It was opened once: whatever is sealed under it will depend on that.
 
@@ -74,6 +41,7 @@ def generate(merchant: MerchantId, *, at: datetime, wallet_count: int = 0) -> Da
     dek, wrapped = provider.generate_dek(context)
     if not hmac.compare_digest(provider.unwrap(wrapped.blob, context), dek):
         raise KekUnavailableError(provider.id, "a new data key does not open again")
+    _cache[merchant, context.data_key_id] = dek
     return DataKey(
         id=context.data_key_id,
         merchant_id=merchant,
@@ -83,6 +51,26 @@ def generate(merchant: MerchantId, *, at: datetime, wallet_count: int = 0) -> Da
         wallet_count=wallet_count,
         created_at=at,
     )
+
+
+def find_shard(session: Session, data_key_id: DataKeyId) -> Shard:
+    """The merchant's data key of this id, open.
+
+    One that was just generated is not stored yet, and remembered.
+
+    Raises:
+        DataKeyNotFoundError: no such key, or one that was forgotten before it was stored.
+        KekUnavailableError: the key-encryption key does not answer, and nobody remembers the key.
+        KeyEncryptionKeyError: wrapped under another key or context, or changed.
+    """
+    merchant = merchant_of(session)
+    remembered = _cache.get((merchant, data_key_id))
+    if remembered is not None:
+        return Shard(merchant, data_key_id, remembered)
+    data_key = session.get(DataKey, data_key_id, options=[undefer(DataKey.wrapped)])
+    if data_key is None:
+        raise DataKeyNotFoundError(str(data_key_id))
+    return shard_of(data_key)
 
 
 def shard_of(data_key: DataKey) -> Shard:

@@ -29,6 +29,30 @@ class WalletNotFoundError(NotFoundError):
         self.address = address
 
 
+class DataKeyNotFoundError(UnavailableError):
+    """The signer does not know the data key that shall seal: ask again with another."""
+
+    def __init__(self, data_key_id: str) -> None:
+        super().__init__(f"The signer does not know the data key {data_key_id}. Try again.")
+        self.data_key_id = data_key_id
+
+
+class SignerUnavailableError(UnavailableError):
+    """The signer does not answer; nothing was signed or stored."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The signer does not answer: {reason}. Nothing is lost; try again.")
+        self.reason = reason
+
+
+class SignerProtocolError(AppError):
+    """The signer and whoever asks do not understand each other: different versions, or our bug."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The signer was asked, or answered, in a way that fails: {reason}.")
+        self.reason = reason
+
+
 class SigningRefusedError(ForbiddenError):
     """The policy of the wallet's kind does not allow this signature."""
 

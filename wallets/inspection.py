@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from core.db import Role, unit_of_work
 from core.types import DataKeyId, MerchantId
@@ -51,7 +51,7 @@ def check_wallets(
         KekUnavailableError: a key-encryption key does not answer.
     """
     found = Inspection()
-    with unit_of_work(role=Role.ENGINE) as session:
+    with unit_of_work(role=Role.SIGNER) as session:
         query = select(DataKey.merchant_id, DataKey.id).order_by(DataKey.id)
         todo = session.execute(query).all()
     for number, (merchant, key_id) in enumerate(todo, start=1):
@@ -63,8 +63,8 @@ def check_wallets(
 def _check_data_key(
     merchant: MerchantId, key_id: DataKeyId, share_percent: int, found: Inspection
 ) -> None:
-    with unit_of_work(merchant=merchant) as session:
-        data_key = session.get(DataKey, key_id)
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
+        data_key = session.get(DataKey, key_id, options=[undefer(DataKey.wrapped)])
         if data_key is None:
             return
         count, sample = _sample(session, key_id, share_percent)
@@ -89,6 +89,7 @@ def _sample(
     # Rounded up, so that a small share of a few is one.
     limit = -(-count * share_percent // 100)
     query = select(Wallet).where(condition).order_by(func.random()).limit(limit)
+    query = query.options(undefer(Wallet.salt), undefer(Wallet.ciphertext))
     return count, session.scalars(query).all()
 
 

@@ -6,9 +6,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from eth_typing import ChecksumAddress
-from sqlalchemy import ForeignKey, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, MappedColumn, mapped_column
 
 from core.db import Base, TenantMixin
 from core.types import DataKeyId, Gas, WalletId, Wei
@@ -26,6 +26,11 @@ class WalletKind(StrEnum):
     """Owns the merchant's contracts; signs nothing in daily work."""
 
 
+def _only_for_the_signer(kind: LargeBinary | None = None) -> MappedColumn[bytes]:
+    """A column that other roles may write and not read, so that no query names it by accident."""
+    return mapped_column(kind or LargeBinary(), deferred=True, deferred_raiseload=True)
+
+
 class DataKey(TenantMixin, Base):
     """One shard's data key, wrapped by the key-encryption key; seals at most 10 000 wallets.
 
@@ -38,7 +43,7 @@ class DataKey(TenantMixin, Base):
 
     id: Mapped[DataKeyId] = mapped_column(primary_key=True)
     kek_id: Mapped[str]
-    wrapped: Mapped[bytes]
+    wrapped: Mapped[bytes] = _only_for_the_signer()
     fingerprint: Mapped[bytes | None]
     replaced_by_id: Mapped[DataKeyId | None] = mapped_column(ForeignKey("data_keys.id"))
     wallet_count: Mapped[int] = mapped_column(default=0)
@@ -63,9 +68,45 @@ class Wallet(TenantMixin, Base):
     owner_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))
     address: Mapped[ChecksumAddress] = mapped_column(Address)
     data_key_id: Mapped[DataKeyId] = mapped_column(ForeignKey("data_keys.id"), index=True)
-    salt: Mapped[bytes] = mapped_column(LargeBinary(16))
-    ciphertext: Mapped[bytes]
+    salt: Mapped[bytes] = _only_for_the_signer(LargeBinary(16))
+    ciphertext: Mapped[bytes] = _only_for_the_signer()
     created_at: Mapped[datetime]
+
+
+class Approval(TenantMixin, Base):
+    """A call that relayers of the merchant may sign; rows are never changed.
+
+    `digest` is of merchant, chain, contract and calldata (`wallets.approvals`).
+    """
+
+    __tablename__ = "approvals"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+
+
+class Signature(TenantMixin, Base):
+    """What was signed, written down before the bytes left the signer; rows are never changed.
+
+    `digest` says which call, empty for a no-op. `caller` is the SQL transaction that asked, of the
+    database named `home`: if it was rolled back, nobody has ever sent the bytes.
+    """
+
+    __tablename__ = "signatures"
+    __table_args__ = (Index("ix_signatures_nonce", "chain_id", "address", "nonce"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    chain_id: Mapped[int] = mapped_column(BigInteger)
+    address: Mapped[ChecksumAddress] = mapped_column(Address)
+    nonce: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[bytes]
+    gas: Mapped[Gas]
+    max_fee_per_gas: Mapped[Wei]
+    max_priority_fee_per_gas: Mapped[Wei]
+    tx_hash: Mapped[bytes]
+    caller: Mapped[int] = mapped_column(BigInteger)
+    home: Mapped[str] = mapped_column(server_default=text("cohort_home()"))
+    signed_at: Mapped[datetime]
 
 
 @dataclass(frozen=True)

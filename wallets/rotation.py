@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import func, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from core.db import Role, unit_of_work
 from core.types import DataKeyId, MerchantId, WalletId
@@ -122,26 +122,26 @@ def rotate_data_keys(
 
 
 def _count_wallets(keys: Sequence[tuple[MerchantId, DataKeyId]]) -> int:
-    with unit_of_work(role=Role.ENGINE) as session:
+    with unit_of_work(role=Role.SIGNER) as session:
         condition = Wallet.data_key_id.in_([key_id for _, key_id in keys])
         return session.scalar(select(func.count()).select_from(Wallet).where(condition)) or 0
 
 
 def _find(*conditions: Any) -> list[tuple[MerchantId, DataKeyId]]:
     """Data keys of all merchants, oldest first."""
-    with unit_of_work(role=Role.ENGINE) as session:
+    with unit_of_work(role=Role.SIGNER) as session:
         query = select(DataKey.merchant_id, DataKey.id).where(*conditions).order_by(DataKey.id)
         return [(merchant, key_id) for merchant, key_id in session.execute(query)]
 
 
 def _wrap_anew(merchant: MerchantId, key_id: DataKeyId) -> bool:
     """No lock is held while the key-encryption key is asked; whoever was faster wins."""
-    with unit_of_work(merchant=merchant) as session:
-        data_key = session.get(DataKey, key_id)
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
+        data_key = session.get(DataKey, key_id, options=[undefer(DataKey.wrapped)])
     if data_key is None:
         return False
     wrapped, fingerprint = data_keys.wrap_anew(data_key)
-    with unit_of_work(merchant=merchant) as session:
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
         changed = session.execute(
             update(DataKey)
             .where(DataKey.id == key_id, DataKey.wrapped == data_key.wrapped)
@@ -156,12 +156,12 @@ def _replace(merchant: MerchantId, key_id: DataKeyId, *, at: datetime) -> bool:
 
     Locks: the data key. Whoever makes wallets under it holds the same lock until they are stored.
     """
-    with unit_of_work(merchant=merchant) as session:
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
         data_key = session.get(DataKey, key_id)
         if data_key is None or data_key.replaced_by_id is not None:
             return data_key is not None
     successor = data_keys.generate(merchant, at=at)
-    with unit_of_work(merchant=merchant) as session:
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
         data_key = _locked(session, key_id)
         if data_key is not None and data_key.replaced_by_id is None:
             # Its places are taken from the beginning by the wallets that will come.
@@ -176,7 +176,7 @@ def _move_all(merchant: MerchantId, key_id: DataKeyId) -> Iterator[tuple[int, in
     """Batch by batch, each committed: how many wallets moved, and how many do not open."""
     after: WalletId | None = None
     while True:
-        with unit_of_work(merchant=merchant) as session:
+        with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
             wallets = _next_wallets(session, key_id, after)
             if not wallets:
                 return
@@ -186,7 +186,9 @@ def _move_all(merchant: MerchantId, key_id: DataKeyId) -> Iterator[tuple[int, in
 
 
 def _next_wallets(session: Session, key_id: DataKeyId, after: WalletId | None) -> Sequence[Wallet]:
-    query = select(Wallet).where(Wallet.data_key_id == key_id).order_by(Wallet.id)
+    sealed_key = (undefer(Wallet.salt), undefer(Wallet.ciphertext))
+    query = select(Wallet).where(Wallet.data_key_id == key_id).options(*sealed_key)
+    query = query.order_by(Wallet.id)
     if after is not None:
         query = query.where(Wallet.id > after)
     return session.scalars(query.limit(ROWS_A_BATCH).with_for_update()).all()
@@ -194,8 +196,9 @@ def _next_wallets(session: Session, key_id: DataKeyId, after: WalletId | None) -
 
 def _move(session: Session, key_id: DataKeyId, wallets: Sequence[Wallet]) -> int:
     """The wallets that open are sealed under the successor; how many."""
-    old = session.get_one(DataKey, key_id)
-    new = session.get_one(DataKey, old.replaced_by_id)
+    wrapped = undefer(DataKey.wrapped)
+    old = session.get_one(DataKey, key_id, options=[wrapped])
+    new = session.get_one(DataKey, old.replaced_by_id, options=[wrapped])
     old_shard, new_shard = data_keys.shard_of(old), data_keys.shard_of(new)
     ids, salts, ciphertexts = [], [], []
     for wallet in wallets:
@@ -226,7 +229,7 @@ def _destroy(merchant: MerchantId, key_id: DataKeyId, report: DataKeyRotation) -
 
     Locks: the data key.
     """
-    with unit_of_work(merchant=merchant) as session:
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
         data_key = _locked(session, key_id)
         if data_key is None:
             return

@@ -1,28 +1,26 @@
-"""Custodial keys: made, sealed and used here; no function returns one."""
+"""Custodial wallets as the rest of the product sees them: made, stored, and asked to sign.
 
-import os
+Keys are made, sealed and opened in the signer (`wallets.signer`); here they are ciphertexts.
+"""
+
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
-from eth_account import Account
 from eth_typing import ChecksumAddress
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
-from core.ids import new_id
-from core.types import WalletId
-from wallets import data_keys, policy, sealed
-from wallets.addresses import address_of, to_checksum
-from wallets.arrays import blobs, uuids
-from wallets.errors import SigningRefusedError, WalletNotFoundError
-from wallets.models import DataKey, SignedTransaction, TransactionPayload, Wallet, WalletKind
-from wallets.sealed import Owner, Shard
+from core.types import DataKeyId
+from wallets.arrays import uuids
+from wallets.client import Answer, signer
+from wallets.models import DataKey, SignedTransaction, TransactionPayload, WalletKind
+from wallets.wire import to_fields
 
+WALLETS_A_DATA_KEY = 10_000
 _ROWS_A_STATEMENT = 1_000
-_SECRET_BYTES = 32
 _INSERT = text(
     "INSERT INTO wallets"
     " (id, kind, owner_id, address, data_key_id, salt, ciphertext, created_at)"
@@ -42,6 +40,7 @@ def create_wallets(
     shown to anybody before its key is stored.
 
     Raises:
+        SignerUnavailableError: the signer does not answer.
         KekUnavailableError: the key-encryption key does not answer, and a data key is not open.
         KeyEncryptionKeyError: the data key does not open.
 
@@ -49,102 +48,100 @@ def create_wallets(
     """
     addresses: list[ChecksumAddress] = []
     while len(addresses) < len(owners):
-        data_key, room = data_keys.with_room(session, at=at)
-        shard = data_keys.shard_of(data_key)
+        data_key_id, room = _with_room(session, at=at)
         part = owners[len(addresses) : len(addresses) + room]
-        for wallets in _made_ahead(shard, kind, part):
-            session.execute(
-                _INSERT,
-                {"kind": kind, "data_key_id": data_key.id, "created_at": at, **_columns(wallets)},
-            )
-            addresses += [owner.address for owner, _, _ in wallets]
-        data_key.wallet_count += len(part)
-        session.flush()
+        values = {"kind": kind, "data_key_id": data_key_id, "created_at": at}
+        for made, columns in _made_ahead(session, data_key_id, kind, part):
+            session.execute(_INSERT, {**values, **columns})
+            addresses += made
+        session.execute(
+            update(DataKey)
+            .where(DataKey.id == data_key_id)
+            .values(wallet_count=DataKey.wallet_count + len(part))
+        )
     return addresses
 
 
-_NewWallet = tuple[Owner, bytes, bytes]
+def _with_room(session: Session, *, at: datetime) -> tuple[DataKeyId, int]:
+    """A data key that seals more wallets, and how many; a new one when all are full."""
+    # Asked twice: whoever was waited for may have filled or replaced the one, and made another.
+    return _find_room(session) or _find_room(session) or _add_data_key(session, at=at)
+
+
+def _find_room(session: Session) -> tuple[DataKeyId, int] | None:
+    found = session.execute(
+        select(DataKey.id, DataKey.wallet_count)
+        .where(DataKey.replaced_by_id.is_(None), DataKey.wallet_count < WALLETS_A_DATA_KEY)
+        .order_by(DataKey.id.desc())
+        .limit(1)
+        .with_for_update()
+    ).first()
+    return (found.id, WALLETS_A_DATA_KEY - found.wallet_count) if found else None
+
+
+def _add_data_key(session: Session, *, at: datetime) -> tuple[DataKeyId, int]:
+    made = signer().ask(session, "generate_data_key", {})()
+    data_key_id = DataKeyId(UUID(made["id"]))
+    session.execute(
+        insert(DataKey).values(
+            id=data_key_id,
+            kek_id=made["kek_id"],
+            wrapped=bytes.fromhex(made["wrapped"]),
+            fingerprint=bytes.fromhex(made["fingerprint"]),
+            created_at=at,
+        )
+    )
+    return data_key_id, WALLETS_A_DATA_KEY
 
 
 def _made_ahead(
-    shard: Shard, kind: WalletKind, owners: Sequence[UUID | None]
-) -> Iterator[list[_NewWallet]]:
+    session: Session, data_key_id: DataKeyId, kind: WalletKind, owners: Sequence[UUID | None]
+) -> Iterator[tuple[list[ChecksumAddress], dict[str, str]]]:
     """New wallets in bounded lists; the next list is made while the database stores one."""
     starts = range(0, len(owners), _ROWS_A_STATEMENT)
     parts = [owners[start : start + _ROWS_A_STATEMENT] for start in starts]
-    if len(parts) == 1:
-        yield _make(shard, kind, parts[0])
-        return
-    with ThreadPoolExecutor(1, "wallets") as pool:
-        coming = pool.submit(_make, shard, kind, parts[0])
-        for part in parts[1:]:
-            ready, coming = coming.result(), pool.submit(_make, shard, kind, part)
-            yield ready
-        yield coming.result()
+
+    def ask(part: Sequence[UUID | None]) -> Answer:
+        named = [owner.hex if owner else None for owner in part]
+        arguments = {"data_key_id": data_key_id.hex, "kind": kind.value, "owners": named}
+        return signer().ask(session, "make_wallets", arguments)
+
+    coming = ask(parts[0])
+    for part, following in zip_longest(parts, parts[1:]):
+        made, columns = coming()
+        if following:
+            coming = ask(following)
+        yield made, {**columns, "owners": uuids(part)}
 
 
-def _make(shard: Shard, kind: WalletKind, owners: Sequence[UUID | None]) -> list[_NewWallet]:
-    made = []
-    secrets = os.urandom(len(owners) * _SECRET_BYTES)
-    salts = os.urandom(len(owners) * sealed.SALT_BYTES)
-    for number, owner_id in enumerate(owners):
-        secret = secrets[number * _SECRET_BYTES : (number + 1) * _SECRET_BYTES]
-        salt = salts[number * sealed.SALT_BYTES : (number + 1) * sealed.SALT_BYTES]
-        owner = Owner(WalletId(new_id()), kind, owner_id, to_checksum(address_of(secret)))
-        made.append((owner, salt, sealed.seal(shard, owner, secret, salt=salt)))
-    return made
+def sign_transactions(
+    session: Session, address: ChecksumAddress, payloads: Sequence[TransactionPayload]
+) -> list[SignedTransaction]:
+    """All payloads signed by the wallet at `address`, or none; equal payloads give equal bytes.
 
+    The caller stores the bytes in this transaction and sends them after its commit: the ledger
+    takes a rollback for a promise that nobody has them.
 
-def _columns(wallets: Sequence[_NewWallet]) -> dict[str, str]:
-    """One array literal a column: a tenth of the time of a parameter a value."""
-    return {
-        "ids": uuids(owner.wallet_id for owner, _, _ in wallets),
-        "owners": uuids(owner.owner_id for owner, _, _ in wallets),
-        "addresses": blobs(owner.address[2:] for owner, _, _ in wallets),
-        "salts": blobs(salt.hex() for _, salt, _ in wallets),
-        "ciphertexts": blobs(ciphertext.hex() for _, _, ciphertext in wallets),
-    }
-
-
-def sign_transaction(
-    session: Session, address: ChecksumAddress, payload: TransactionPayload
-) -> SignedTransaction:
-    """The payload signed by the wallet at `address`; equal payloads give equal bytes (RFC 6979).
+    Args:
+        payloads: of one chain.
 
     Raises:
+        SignerUnavailableError: the signer does not answer.
         WalletNotFoundError: no wallet of this merchant has the address.
-        SigningRefusedError: the policy of its kind does not allow the payload.
+        SigningRefusedError: policy or ledger do not allow one of them.
         CiphertextError: the sealed key does not open.
         KekUnavailableError: the key-encryption key does not answer, and the data key is not open.
         KeyEncryptionKeyError: the data key does not open.
+
+    References:
+        RFC 6979.
     """
-    # One statement: its row and its data key are of one moment, whatever a rotation does.
-    found = session.execute(
-        select(Wallet, DataKey)
-        .join(DataKey, Wallet.data_key_id == DataKey.id)
-        .where(Wallet.address == address)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    if found is None:
-        raise WalletNotFoundError(address)
-    wallet, data_key = found
-    reason = policy.refusal(wallet.kind, payload)
-    if reason is not None:
-        raise SigningRefusedError(wallet.kind, reason)
-    secret = sealed.open_key(data_keys.shard_of(data_key), wallet)
-    signed = Account.sign_transaction(_as_fields(payload), secret)
-    return SignedTransaction(raw=bytes(signed.raw_transaction), tx_hash=bytes(signed.hash))
-
-
-def _as_fields(payload: TransactionPayload) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "type": 2,
-        "chainId": payload.chain_id,
-        "nonce": payload.nonce,
-        "data": payload.data,
-        "value": payload.value,
-        "gas": payload.gas,
-        "maxFeePerGas": payload.max_fee_per_gas,
-        "maxPriorityFeePerGas": payload.max_priority_fee_per_gas,
+    arguments: dict[str, Any] = {
+        "address": address,
+        "payloads": [to_fields(payload) for payload in payloads],
     }
-    return fields if payload.to is None else {**fields, "to": payload.to}
+    signed = signer().ask(session, "sign", arguments)()
+    return [
+        SignedTransaction(raw=bytes.fromhex(raw), tx_hash=bytes.fromhex(tx_hash))
+        for raw, tx_hash in signed
+    ]

@@ -1,4 +1,4 @@
-"""Where the key-encryption key is, and how it is reached."""
+"""Where the signer and the key-encryption key are, and how they are reached."""
 
 from functools import cache
 from pathlib import Path
@@ -6,6 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.settings import core_settings
+from core.sockets import folder_for
 
 
 class WalletSettings(BaseSettings):
@@ -16,6 +19,7 @@ class WalletSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WALLETS_", extra="ignore", env_ignore_empty=True)
 
+    signer_socket: Path | None = None
     kek: str = "file"
     previous_keks: Annotated[list[str], NoDecode] = []
     kek_timeout_seconds: float = Field(default=5, gt=0, le=60)
@@ -40,3 +44,15 @@ class WalletSettings(BaseSettings):
 def wallet_settings() -> WalletSettings:
     """The settings of this process, read once."""
     return WalletSettings()
+
+
+_SOCKET_NAME = "signer.sock"
+
+
+def socket_path() -> Path:
+    """Where the signer listens."""
+    given = wallet_settings().signer_socket
+    if given is not None:
+        return given
+    home = core_settings().data_dir.resolve()
+    return folder_for(home / "run", f"{_SOCKET_NAME}.1234567", owner=home) / _SOCKET_NAME

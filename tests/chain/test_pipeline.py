@@ -33,15 +33,14 @@ from tests.chain.fakes import (
     decode,
 )
 from tests.conftest import NOW
-from tests.factories.chain import CHAIN_ID, FEES, Desk, make_desk, make_intent
-from tests.factories.wallets import CONTRACT
+from tests.factories.chain import CHAIN_ID, FEES, Desk, enqueue, make_desk, make_intent
+from tests.factories.wallets import CONTRACT, forge
 from tests.wallets.kek_worlds import environment, vault_world
 from tests.wallets.vault_double import TOKEN
 from wallets import data_keys
 from wallets.errors import KekUnavailableError, SigningRefusedError
 from wallets.models import TransactionPayload
 from wallets.rotation import rotate_kek
-from wallets.service import sign_transaction
 
 LATER = timedelta(minutes=1)
 NO_VERDICTS = [
@@ -96,7 +95,7 @@ class TestEnqueue:
 
     def test_a_rollback_gives_everything_back(self, desk: Desk) -> None:
         with pytest.raises(RuntimeError), unit_of_work(merchant=desk.merchant) as session:
-            pipeline.enqueue(session, desk.lane_id, make_intent(), fees=FEES, at=NOW)
+            enqueue(session, desk.lane_id, make_intent())
             raise RuntimeError
         assert desk.attempts() == []
         assert desk.transaction(desk.enqueue()).nonce == 0
@@ -137,8 +136,10 @@ class TestEnqueue:
         desk.enqueue(b"\x01")
         with unit_of_work(merchant=desk.merchant) as session:
             session.get_one(NonceLane, desk.lane_id).next_nonce = 0
-        with pytest.raises(IntegrityError, match="uq_transactions_lane_id_nonce"):
+        with pytest.raises(SigningRefusedError, match="nonce 0 belongs to another call"):
             desk.enqueue(b"\x02")
+        with pytest.raises(IntegrityError, match=r"pk_attempts|uq_transactions_lane_id_nonce"):
+            desk.enqueue(b"\x01")
 
 
 class TestIntent:
@@ -448,7 +449,7 @@ class TestForeignUse:
                 max_fee_per_gas=FEES.max_fee_per_gas,
                 max_priority_fee_per_gas=FEES.max_priority_fee_per_gas,
             )
-            raw = sign_transaction(session, desk.lane().address, payload).raw
+            raw = forge(session, desk.lane().address, payload).raw
         fake.pool[decode(raw).tx_hash] = decode(raw)
         fake.mine()
 

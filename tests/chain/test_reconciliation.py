@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from chain import pipeline, reconciliation
+from chain import reconciliation
 from chain.client import NOTHING
 from chain.errors import ChainUnavailableError, ClaimLostError, RangeUnreadableError
 from chain.models import (
@@ -25,7 +25,7 @@ from tests.chain.fake_ledger import GAS_PRICE, GAS_USED, Event, NodeView
 from tests.chain.fakes import FakeChain
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import make_other_merchant
-from tests.factories.chain import CHAIN_ID, FEES, make_desk, make_intent, make_lane
+from tests.factories.chain import CHAIN_ID, enqueue, make_desk, make_intent, make_lane
 from tests.factories.reconciled import World, make_world
 from tests.factories.wallets import CONTRACT
 
@@ -90,7 +90,7 @@ class TestRanges:
         with unit_of_work(merchant=place.merchant) as session:
             lane = session.scalars(select(NonceLane)).one()
             for block in blocks:
-                row = pipeline.enqueue(session, lane.id, make_intent(), fees=FEES, at=NOW)
+                row = enqueue(session, lane.id, make_intent())
                 row.state, row.outcome = TransactionState.FINAL, Outcome.SUCCESS
                 row.block_number, row.block_hash = block, bytes(32)
         parts = list(read_whole(chain, place, 0, 40))

@@ -18,10 +18,11 @@ from app.postgres import EmbeddedPostgres
 from chain import pipeline
 from chain.fees import Fees
 from chain.models import NonceLane, TransactionKind
-from chain.pipeline import Intent
+from chain.pipeline import Intent, Priced
+from chain.replacements import TRANSFER_GAS
 from core.db import unit_of_work, use_bind
 from core.settings import core_settings
-from core.types import Gas, Wei, utc_now
+from core.types import Wei, utc_now
 from minting import plans
 from minting.models import Batch, BatchState, PassContract, PlanKind, PlanState
 from minting.plans import FrozenBatch, Target
@@ -191,10 +192,10 @@ def strand_transaction(site: Site) -> None:
         lane = session.scalars(select(NonceLane)).one()
         lane.next_nonce += 1
         session.flush()
-        intent = Intent(TransactionKind.CALL, lane.address, b"", Gas(50_000))
+        intent = Intent(TransactionKind.NOOP, lane.address, b"", TRANSFER_GAS)
         fees = Fees(Wei(3_000_000_000), Wei(1_000_000_000))
         long_ago = utc_now() - timedelta(minutes=12)
-        pipeline.enqueue(session, lane.id, intent, fees=fees, at=long_ago)
+        pipeline.enqueue(session, lane.id, [Priced(intent, fees)], at=long_ago)
 
 
 def example_member() -> str:

@@ -77,8 +77,9 @@ def running_site(*, examples: Path | None = None, wait: bool = True) -> Iterator
         "CHAIN_LOCAL_PORT": str(free_port()),
         "COHORT_LOG_LEVEL": "INFO",
     }
-    for name in ("COHORT_DATABASE_URL", "COHORT_DATABASE_OWNER_URL", "CHAIN_RPC_URLS"):
-        site_environment.pop(name, None)
+    for name in list(site_environment):
+        if name.startswith(("COHORT_DATABASE_", "CHAIN_RPC_URLS", "WALLETS_")):
+            del site_environment[name]
     process = launch(folder, site_environment, examples=examples)
     site = Site(folder, f"http://127.0.0.1:{port}", site_environment, process, examples)
     try:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, FilePayload, expect
 
+from tests.e2e.memory import descendants, holds, secrets
 from tests.e2e.site import (
     Site,
     browser,
@@ -293,3 +294,24 @@ class TestStranger:
             stranger.page.goto(path)
             stranger.look(refused=True)
         stranger.go("/outbox")
+
+
+class TestMemory:
+    def test_nobody_but_the_signer_has_seen_a_key(self, site: Site, airdrop: str) -> None:
+        """After all of the above: keys were made and used, pages served, mails sent."""
+        wanted = secrets(site)
+        assert len(wanted) >= len(MEMBERS) + 4  # relayer, issuer, data key, key-encryption key
+        found = {
+            command: holds(pid, wanted) for pid, command in descendants(site.process.pid).items()
+        }
+        signers = {command for command in found if "wallets.signer" in command}
+        assert len(signers) == 1 and len(found) > 8
+        assert {command: names for command, names in found.items() if names}.keys() <= signers
+        assert found[signers.pop()]  # the open data key: the search finds what is there
+        written = b"".join(
+            path.read_bytes()
+            for path in site.folder.rglob("*")
+            if path.is_file() and path.name != "kek" and "postgres" not in path.parts
+        )
+        assert not [name for name, key in wanted.items() if key in written]
+        assert not [name for name, key in wanted.items() if key.hex().encode() in written]

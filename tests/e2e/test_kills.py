@@ -35,6 +35,7 @@ VICTIMS = {
     "worker": "app.worker worker",
     "beat": "app.worker beat",
     "chain": "anvil",
+    "signer": "wallets.signer",
     "web": "uvicorn",
     "postgres": "bin/postgres -D",
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -18,12 +19,14 @@ from chain.models import (
     Transaction,
     TransactionKind,
 )
-from chain.pipeline import Intent
+from chain.pipeline import Intent, Priced
 from core.db import unit_of_work
 from core.ids import new_id
 from core.types import Gas, LaneId, MerchantId, TransactionId, Wei
 from tests.conftest import NOW
 from tests.factories.wallets import CONTRACT, make_wallet
+from wallets import approvals
+from wallets.approvals import Call
 
 CHAIN_ID = 31337
 T = TypeVar("T")
@@ -76,6 +79,16 @@ def make_intent(data: bytes = b"\x01", **changes: Any) -> Intent:
     return Intent(**{**values, **changes})
 
 
+def enqueue(
+    session: Session, lane_id: LaneId, intent: Intent, *, fees: Fees = FEES, at: datetime = NOW
+) -> Transaction:
+    """The intent, approved and enqueued alone."""
+    chain_id = session.get_one(NonceLane, lane_id).chain_id
+    approvals.approve(session, [Call(chain_id, intent.to, intent.data)], at=at)
+    [transaction] = pipeline.enqueue(session, lane_id, [Priced(intent, fees)], at=at)
+    return transaction
+
+
 @dataclass(frozen=True)
 class Desk:
     """A merchant's lane, and short ways to use the pipeline on it with committed rows."""
@@ -86,8 +99,7 @@ class Desk:
     def enqueue(self, data: bytes = b"\x01", **changes: Any) -> TransactionId:
         """A signed and stored transaction; nothing is sent."""
         with unit_of_work(merchant=self.merchant) as session:
-            intent = make_intent(data, **changes)
-            return pipeline.enqueue(session, self.lane_id, intent, fees=FEES, at=NOW).id
+            return enqueue(session, self.lane_id, make_intent(data, **changes)).id
 
     def transaction(self, transaction_id: TransactionId) -> Transaction:
         """The row as committed now."""

@@ -13,7 +13,6 @@ from app.rewards.models import GrantSource, RewardLine
 from app.rewards.service import grant_many, members, set_line
 from app.users.models import User
 from app.users.service import create_users, new_row
-from chain import pipeline
 from chain.models import Outcome, Transaction, TransactionState
 from core.ids import new_id
 from core.types import AssetId, LaneId, UserId
@@ -34,7 +33,7 @@ from minting.models import (
 )
 from minting.plans import FrozenBatch, Target
 from tests.conftest import NOW
-from tests.factories.chain import CHAIN_ID, FEES, make_intent
+from tests.factories.chain import CHAIN_ID, enqueue, make_intent
 from tests.factories.wallets import CONTRACT
 
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
@@ -148,7 +147,7 @@ def make_plan(
 def execute(session: Session, lane_id: LaneId, batch: Batch, outcome: Outcome) -> Transaction:
     """The batch's transaction is final and ended like this."""
     intent = make_intent(batch.calldata, to=batch.plan.contract, batch_id=batch.id)
-    transaction = pipeline.enqueue(session, lane_id, intent, fees=FEES, at=NOW)
+    transaction = enqueue(session, lane_id, intent)
     transaction.state, transaction.outcome = TransactionState.FINAL, outcome
     transaction.block_number, transaction.block_hash = 1, bytes(32)
     batch.state = BatchState.ASSIGNED

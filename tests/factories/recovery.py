@@ -14,15 +14,14 @@ from minting.recovery import recognise_found
 from tests.chain.fakes import FakeChain
 from tests.conftest import NOW
 from tests.factories.chain import CHAIN_ID, Desk
-from tests.factories.wallets import make_payload
-from wallets.service import sign_transaction
+from tests.factories.wallets import forge, make_payload
 
 
 def signed(desk: Desk, nonce: int, **changes: Any) -> bytes:
     """Bytes that the lane's relayer signed and that no row knows of; changed fields by name."""
     with unit_of_work(merchant=desk.merchant) as session:
         payload = make_payload(nonce=nonce, **changes)
-        return sign_transaction(session, desk.lane().address, payload).raw
+        return forge(session, desk.lane().address, payload).raw
 
 
 def no_op(desk: Desk, nonce: int, price: int = 5_000_000_000) -> bytes:

@@ -8,8 +8,11 @@ from sqlalchemy.orm import Session
 
 from core.types import Gas, Wei
 from tests.conftest import NOW
-from wallets.models import TransactionPayload, Wallet, WalletKind
-from wallets.service import create_wallets
+from tests.signing import stolen_key
+from wallets import approvals, signing
+from wallets.approvals import Call
+from wallets.models import SignedTransaction, TransactionPayload, Wallet, WalletKind
+from wallets.service import create_wallets, sign_transactions
 from wallets.vault import Binding
 
 CONTRACT = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
@@ -36,6 +39,19 @@ def make_payload(**changes: Any) -> TransactionPayload:
         "max_priority_fee_per_gas": Wei(1_000_000_000),
     }
     return TransactionPayload(**{**values, **changes})
+
+
+def sign(session: Session, address: str, payload: TransactionPayload) -> SignedTransaction:
+    """The payload, approved and signed alone."""
+    call = Call(payload.chain_id, payload.to, payload.data)
+    approvals.approve(session, [call], at=NOW)
+    [signed] = sign_transactions(session, address, [payload])
+    return signed
+
+
+def forge(session: Session, address: str, payload: TransactionPayload) -> SignedTransaction:
+    """The payload signed with a stolen key, past policy and ledger."""
+    return signing.sign_with(stolen_key(session, address), payload)
 
 
 def make_binding(**changes: Any) -> Binding:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from minting.models import Batch, BatchState, PlanKind
 from minting.plans import FrozenBatch, Target
 from tests.faults import notes
 from tests.faults.worlds import World, contract_address
+from wallets.client import is_listening
 
 CONTRACTS = 16
 _GAS = Gas(80_000)
@@ -70,14 +72,28 @@ def ground(world: World, context: Any) -> Iterator[Ground]:
         try:
             while not database.answers(server.owner_url):
                 time.sleep(0.05)
-            database.prepare(server.owner_url, server.login_url)
+            database.prepare(server.owner_url, server.login_url, server.signer_url)
             notes.prepare(server.owner_url)
             bind = create_engine(server.login_url, pool_size=2)
-            with use_bind(bind):
+            with use_bind(bind), signing(server):
                 yield Ground(server.owner_url, bind, world, context)
         finally:
             process.send_signal(signal.SIGQUIT)  # at once: the data is thrown away
     shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def signing(server: EmbeddedPostgres) -> Iterator[None]:
+    """A signer's process, as the product runs it."""
+    command = [sys.executable, "-m", "wallets.signer"]
+    environment = {**os.environ, "COHORT_DATABASE_URL": server.signer_url}
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            while not is_listening():
+                time.sleep(0.05)
+            yield
+        finally:
+            process.kill()
 
 
 def set_up(place: Ground, recipients: int, a_batch: int) -> None:

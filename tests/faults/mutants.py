@@ -198,8 +198,8 @@ MUTANTS = (
     Mutant(
         "a batch is claimed without looking at its state",
         "minting/sending.py",
-        ".where(Batch.id == ready.batch_id, _is_its_turn())",
-        ".where(Batch.id == ready.batch_id)",
+        ".where(Batch.id.in_([item.batch_id for item in ready]), _is_its_turn())",
+        ".where(Batch.id.in_([item.batch_id for item in ready]))",
         number=16,
         tests=(_SENDING,),
     ),
@@ -227,17 +227,18 @@ MUTANTS = (
     Mutant(
         "the nonce comes from the node",
         "chain/nonces.py",
-        "    nonce = lane.next_nonce\n",
+        "    first = lane.next_nonce\n",
         "    from chain.networks import client_for\n"
-        "    nonce = client_for(lane.chain).transaction_count(lane.address)\n",
+        "    first = client_for(lane.chain).transaction_count(lane.address)\n",
         number=10,
         tests=(_NONCES,),
     ),
     Mutant(
         "the nonce comes from a counter that does not roll back",
         "chain/nonces.py",
-        "    lane.next_nonce = nonce + 1\n",
-        "    lane.next_nonce = nonce + 1\n    session.flush()\n    session.connection().commit()\n",
+        "    lane.next_nonce = first + min(count, room)\n",
+        "    lane.next_nonce = first + min(count, room)\n"
+        "    session.flush()\n    session.connection().commit()\n",
         number=11,
         tests=(_NONCES,),
     ),
@@ -284,7 +285,7 @@ MUTANTS = (
     Mutant(
         "prices and refusals of an hour ago are used",
         "minting/sending.py",
-        "    if now.block < _known_block(session, ready.lane_id):\n        return None\n",
+        "    if now.block < _known_block(session, ready[0].lane_id):\n        return ()\n",
         "",
         number=16,
         tests=(_SENDING,),

@@ -193,11 +193,20 @@ class Miner:
         self._chain, self._pool, self._counts = shared.chain, shared.pool, shared.counts
         self._random = Random(seed)
         self.abandoned: dict[str, float] = {}
+        self._ground: int | None = None
+
+    def keep(self) -> None:
+        """What the chain is given until now stays: reorganisations go back to here at the most."""
+        self._ground = int(self._chain.ask("eth_blockNumber"), 16)
+
+    def _may_reorganise(self, head: int) -> bool:
+        is_high = self._ground is not None and head - self._ground > self._weather.deepest
+        return is_high and self._random.random() < self._weather.reorg
 
     def mine(self) -> None:
         """One block more, or a reorganisation before it."""
         head = int(self._chain.ask("eth_blockNumber"), 16)
-        if self._random.random() < self._weather.reorg and head > 2 * self._weather.deepest:
+        if self._may_reorganise(head):
             self._reorganise(head, self._random.randint(1, self._weather.deepest))
         if self._random.random() < self._weather.drop:
             self._counts["drops"] += self._pool.drop(self._random.randrange(1 << 16))
@@ -246,6 +255,8 @@ def serve(chain_port: int, weather: Weather, seed: int, ready: Any) -> None:
 
 
 def _counts(counts: Counter[str], miner: Miner, request: dict[str, Any]) -> Reply:
+    if request["method"] == "keep":
+        miner.keep()
     return answered(request, result={**counts, "abandoned": miner.abandoned})
 
 

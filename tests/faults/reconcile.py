@@ -22,8 +22,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import create_engine
-
 import app.models  # noqa: F401 - the mappers need every table
 from app import database
 from app.accounts.service import ensure_installation
@@ -34,6 +32,8 @@ from core.types import MerchantId
 from tests.conftest import NOW
 from tests.factories.reconciled import World, make_world
 from tests.faults.drifts import DRIFTS
+from tests.signing import SameSession, login
+from wallets.client import use_signer
 
 _GROWTH = 10
 _WORLD = 100
@@ -51,8 +51,8 @@ def ground() -> Iterator[MerchantId]:
         try:
             while not database.answers(server.owner_url):
                 time.sleep(0.05)
-            database.prepare(server.owner_url, server.login_url)
-            with use_bind(create_engine(server.login_url)):
+            database.prepare(server.owner_url, server.login_url, server.signer_url)
+            with use_bind(login(server)), use_signer(SameSession()):
                 with unit_of_work() as session:
                     merchant = ensure_installation(session, at=NOW).id
                 yield merchant

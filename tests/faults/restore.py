@@ -48,13 +48,15 @@ from minting import plans, sending
 from minting.models import Batch, BatchState, PlanKind
 from minting.plans import FrozenBatch, Target
 from tests.chain.fakes import DROP_AFTER, DROP_BEFORE, DUPLICATE, FakeChain
+from tests.signing import SameSession, login
 from wallets.addresses import ChecksumAddress
+from wallets.client import use_signer
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 BLOCK_TIME = timedelta(seconds=12)
 TABLES = (
     *("chains", "lanes", "plans", "batches", "transactions", "attempts"),
-    *("recoveries", "sightings"),
+    *("recoveries", "sightings", "approvals", "signatures"),
 )
 FINALITY = 4
 DEEPEST = 3
@@ -108,8 +110,9 @@ def ground() -> Iterator[Ground]:
         try:
             while not database.answers(server.owner_url):
                 time.sleep(0.05)
-            database.prepare(server.owner_url, server.login_url)
-            yield Ground(create_engine(server.login_url), create_engine(server.owner_url))
+            database.prepare(server.owner_url, server.login_url, server.signer_url)
+            with use_signer(SameSession()):
+                yield Ground(login(server), create_engine(server.owner_url))
         finally:
             process.send_signal(signal.SIGQUIT)
     shutil.rmtree(home, ignore_errors=True)

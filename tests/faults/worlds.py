@@ -93,6 +93,7 @@ class EvmWorld:
 
     def welcome(self, relayer: ChecksumAddress) -> None:
         self._node.ask("anvil_setBalance", relayer, hex(10**24))
+        self._counts.ask("keep")
 
     def counts(self) -> dict[str, Any]:
         counts: dict[str, Any] = self._counts.ask("counts")

@@ -27,6 +27,8 @@ _URL = os.environ.get(
     "COHORT_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 )
 _LOGIN = "cohort_test_login"
+_SIGNER = "cohort_test_signer"
+Urls = tuple[URL, URL, URL]
 
 
 def answers() -> bool:
@@ -38,8 +40,8 @@ def answers() -> bool:
 
 
 @pytest.fixture
-def urls() -> Iterator[tuple[URL, URL]]:
-    """Owner and login of a database that exists for one test."""
+def urls() -> Iterator[Urls]:
+    """Owner, login and signer of a database that exists for one test."""
     if not answers():
         pytest.skip("no PostgreSQL answers on this machine (COHORT_TEST_POSTGRES_URL)")
     name = f"cohort_test_{new_id().hex[-12:]}"
@@ -47,10 +49,11 @@ def urls() -> Iterator[tuple[URL, URL]]:
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     owner = make_url(_URL).set(database=name)
-    yield owner, owner.set(username=_LOGIN, password=None)
+    yield owner, *(owner.set(username=name, password=None) for name in (_LOGIN, _SIGNER))
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        connection.execute(text(f"DROP ROLE IF EXISTS {_LOGIN}"))
+        for role in (_LOGIN, _SIGNER):
+            connection.execute(text(f"DROP ROLE IF EXISTS {role}"))
     admin.dispose()
 
 
@@ -59,16 +62,16 @@ def rendered(url: URL) -> str:
 
 
 class TestOwnPostgres:
-    def test_preparing_it_twice_changes_nothing(self, urls: tuple[URL, URL]) -> None:
-        owner, login = map(rendered, urls)
-        database.prepare(owner, login)
-        database.prepare(owner, login)
+    def test_preparing_it_twice_changes_nothing(self, urls: Urls) -> None:
+        owner, login, signer = map(rendered, urls)
+        database.prepare(owner, login, signer)
+        database.prepare(owner, login, signer)
 
-    def test_members_are_written_and_only_their_merchant_sees_them(
-        self, urls: tuple[URL, URL]
-    ) -> None:
-        owner, login = map(rendered, urls)
-        database.prepare(owner, login)
+    def test_members_are_written_and_only_their_merchant_sees_them(self, urls: Urls) -> None:
+        owner, login, signer = map(rendered, urls)
+        database.prepare(owner, login, signer)
+        with create_engine(owner, poolclass=NullPool).begin() as connection:
+            connection.execute(text(f"GRANT cohort_signer TO {_LOGIN}"))  # this process signs
         engine = create_engine(login, poolclass=NullPool)
         with db.use_bind(engine):
             merchant = make_merchant().id
@@ -83,17 +86,40 @@ class TestOwnPostgres:
             connection.execute(text("SELECT * FROM users"))
         engine.dispose()
 
-    def test_a_schema_of_a_newer_version_is_refused(self, urls: tuple[URL, URL]) -> None:
-        owner, login = map(rendered, urls)
-        database.prepare(owner, login)
+    def test_a_schema_of_a_newer_version_is_refused(self, urls: Urls) -> None:
+        owner, login, signer = map(rendered, urls)
+        database.prepare(owner, login, signer)
         with create_engine(owner, poolclass=NullPool).begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         with pytest.raises(database.NewerDataError, match="revision 9999"):
-            database.prepare(owner, login)
+            database.prepare(owner, login, signer)
+
+    def test_a_signer_that_is_not_apart_is_refused(self, urls: Urls) -> None:
+        owner, login, signer = map(rendered, urls)
+        for together in (login, owner):
+            with pytest.raises(database.SignerNotApartError, match="could read sealed keys"):
+                database.prepare(owner, together, login)
+        with create_engine(owner, poolclass=NullPool).begin() as connection:
+            connection.execute(text(f"REVOKE cohort_signer FROM {_LOGIN}"))
+        database.prepare(owner, login, signer)
+
+    def test_rights_of_an_earlier_version_are_taken_back(self, urls: Urls) -> None:
+        owner, login, signer = map(rendered, urls)
+        database.prepare(owner, login, signer)
+        with create_engine(owner, poolclass=NullPool).begin() as connection:
+            connection.execute(text("GRANT SELECT, UPDATE ON wallets, data_keys TO cohort_app"))
+        database.prepare(owner, login, signer)
+        engine = create_engine(login, poolclass=NullPool)
+        with (
+            db.use_bind(engine),
+            pytest.raises(ProgrammingError, match="permission denied"),
+            unit_of_work() as session,
+        ):
+            session.execute(text("SELECT ciphertext FROM wallets"))
 
 
 class TestNoPostgres:
     def test_that_answers_is_one_sentence(self) -> None:
         nowhere = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
         with pytest.raises(database.DatabaseUnreachableError, match="does not answer"):
-            database.prepare(nowhere, nowhere)
+            database.prepare(nowhere, nowhere, nowhere)

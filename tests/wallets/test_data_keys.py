@@ -13,12 +13,14 @@ from core.ids import new_id
 from core.types import MerchantId
 from tests.conftest import NOW
 from tests.factories.wallets import make_payload
+from tests.factories.wallets import sign as sign_one
+from tests.signing import acting_as
 from tests.wallets.kek_worlds import VaultWorld
 from tests.wallets.loopback import Answer, Fault, Request
 from wallets import data_keys
 from wallets.errors import KekUnavailableError
 from wallets.models import DataKey, Wallet, WalletKind
-from wallets.service import create_wallets, sign_transaction
+from wallets.service import WALLETS_A_DATA_KEY, create_wallets
 
 WRONG = b"w" * 32
 
@@ -32,7 +34,7 @@ def make(merchant: MerchantId, count: int = 1) -> list[Any]:
 
 def sign(merchant: MerchantId, address: Any) -> bytes:
     with unit_of_work(merchant=merchant) as session:
-        return sign_transaction(session, address, make_payload()).raw
+        return sign_one(session, address, make_payload()).raw
 
 
 def count_rows(merchant: MerchantId) -> tuple[int, int]:
@@ -44,7 +46,7 @@ def count_rows(merchant: MerchantId) -> tuple[int, int]:
 def fill(merchant: MerchantId) -> None:
     """The next wallet needs a new data key."""
     with unit_of_work(merchant=merchant) as session:
-        session.execute(update(DataKey).values(wallet_count=data_keys.WALLETS_A_DATA_KEY))
+        session.execute(update(DataKey).values(wallet_count=WALLETS_A_DATA_KEY))
 
 
 def answering(vault: VaultWorld, action: str, **data: str) -> None:
@@ -164,7 +166,7 @@ class TestFingerprint:
         self, merchant_id: MerchantId
     ) -> None:
         [address] = make(merchant_id)
-        with unit_of_work(merchant=merchant_id) as session:
+        with unit_of_work(merchant=merchant_id) as session, acting_as(session):
             session.execute(update(DataKey).values(fingerprint=None))
         data_keys.forget()
         assert sign(merchant_id, address)

@@ -10,13 +10,14 @@ from core.db import unit_of_work
 from core.ids import new_id
 from core.types import MerchantId
 from tests.conftest import NOW
+from tests.signing import acting_as
 from tests.wallets.kek_worlds import VaultWorld, environment
 from wallets import data_keys
 from wallets.errors import KekUnavailableError
 from wallets.inspection import check_wallets
 from wallets.keyring import key_provider
 from wallets.models import DataKey, Wallet, WalletKind
-from wallets.service import create_wallets
+from wallets.service import WALLETS_A_DATA_KEY, create_wallets
 
 
 def make(merchant: MerchantId, count: int) -> list[Any]:
@@ -46,7 +47,7 @@ class TestCheckWallets:
 
     def test_what_was_changed_is_found_and_named(self, merchant_id: MerchantId) -> None:
         addresses = make(merchant_id, 5)
-        with unit_of_work(merchant=merchant_id) as session:
+        with unit_of_work(merchant=merchant_id) as session, acting_as(session):
             session.execute(
                 update(Wallet).where(Wallet.address == addresses[2]).values(owner_id=new_id())
             )
@@ -59,9 +60,9 @@ class TestCheckWallets:
         self, merchant_id: MerchantId
     ) -> None:
         make(merchant_id, 2)
-        with unit_of_work(merchant=merchant_id) as session:
+        with unit_of_work(merchant=merchant_id) as session, acting_as(session):
             first = session.scalars(select(DataKey)).one()
-            first.wallet_count = data_keys.WALLETS_A_DATA_KEY
+            first.wallet_count = WALLETS_A_DATA_KEY
             first.wrapped = bytes(60)
         make(merchant_id, 3)
         data_keys.forget()

@@ -17,13 +17,16 @@ import pytest
 from eth_account import Account
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import undefer
 
 from app.postgres import EmbeddedPostgres
-from core.db import unit_of_work
+from core.db import Role, unit_of_work
 from core.ids import new_id
 from core.types import DataKeyId, MerchantId
 from tests.conftest import NOW
 from tests.factories.wallets import make_payload
+from tests.factories.wallets import sign as sign_one
+from tests.signing import acting_as
 from tests.wallets.kek_worlds import VaultWorld, environment
 from tests.wallets.loopback import Answer, Request
 from wallets import data_keys
@@ -33,7 +36,7 @@ from wallets.kek_file import FileKek
 from wallets.keyring import key_provider
 from wallets.models import DataKey, Wallet, WalletKind
 from wallets.rotation import rotate_data_keys, rotate_kek
-from wallets.service import create_wallets, sign_transaction
+from wallets.service import WALLETS_A_DATA_KEY, create_wallets
 
 ROOT = Path(__file__).resolve().parents[2]
 LATER = NOW + timedelta(days=1)
@@ -55,19 +58,32 @@ def make_shards(merchant: MerchantId, *counts: int) -> list[Any]:
             session.execute(
                 update(DataKey)
                 .where(DataKey.wallet_count == count)
-                .values(wallet_count=data_keys.WALLETS_A_DATA_KEY)
+                .values(wallet_count=WALLETS_A_DATA_KEY)
             )
     return addresses
 
 
 def keys_of(merchant: MerchantId) -> dict[DataKeyId, DataKey]:
-    with unit_of_work(merchant=merchant) as session:
-        return {key.id: key for key in session.scalars(select(DataKey).order_by(DataKey.id))}
+    query = select(DataKey).options(undefer(DataKey.wrapped)).order_by(DataKey.id)
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
+        return {key.id: key for key in session.scalars(query)}
+
+
+def sealed_rows(merchant: MerchantId) -> dict[Any, Wallet]:
+    query = select(Wallet).options(undefer(Wallet.salt), undefer(Wallet.ciphertext))
+    with unit_of_work(merchant=merchant, role=Role.SIGNER) as session:
+        return {wallet.address: wallet for wallet in session.scalars(query)}
+
+
+def damage(merchant: MerchantId, address: Any, ciphertext: bytes) -> None:
+    with unit_of_work(merchant=merchant) as session, acting_as(session):
+        found = update(Wallet).where(Wallet.address == address)
+        session.execute(found.values(ciphertext=ciphertext))
 
 
 def sign(merchant: MerchantId, address: Any) -> None:
     with unit_of_work(merchant=merchant) as session:
-        signed = sign_transaction(session, address, make_payload())
+        signed = sign_one(session, address, make_payload())
     assert Account.recover_transaction(signed.raw) == address
 
 
@@ -109,7 +125,7 @@ def under_load(merchant: MerchantId, addresses: list[Any], work: Callable[[], An
 
 def kill_until_done(postgres: EmbeddedPostgres, what: str, lines: int) -> int:
     """The rotation runs as a process that is killed after so many lines; how often it died."""
-    variables = {**os.environ, "COHORT_DATABASE_URL": postgres.login_url}
+    variables = {**os.environ, "COHORT_DATABASE_URL": postgres.signer_url}
     command = [sys.executable, "-m", "tests.wallets.rotating", what]
     kills = 0
     while True:
@@ -267,19 +283,17 @@ class TestRotateDataKeys:
     ) -> None:
         addresses = make_shards(merchant_id, 3, 4)
         before = keys_of(merchant_id)
-        with unit_of_work(merchant=merchant_id) as session:
-            old = {w.address: (w.ciphertext, w.salt) for w in session.scalars(select(Wallet))}
+        old = sealed_rows(merchant_id)
         report = self.rotate()
         after = keys_of(merchant_id)
         assert (report.data_keys, report.wallets, report.destroyed) == (2, 7, 2)
         assert (report.damaged, report.kept) == (0, 0)
         assert not set(before) & set(after)
         assert len(after) == 2
-        with unit_of_work(merchant=merchant_id) as session:
-            for wallet in session.scalars(select(Wallet)):
-                assert wallet.data_key_id in after
-                assert old[wallet.address][0] != wallet.ciphertext
-                assert old[wallet.address][1] != wallet.salt
+        for address, wallet in sealed_rows(merchant_id).items():
+            assert wallet.data_key_id in after
+            assert old[address].ciphertext != wallet.ciphertext
+            assert old[address].salt != wallet.salt
         assert_all_open(merchant_id, len(addresses))
 
     def test_younger_keys_are_left_alone(self, merchant_id: MerchantId) -> None:
@@ -304,7 +318,7 @@ class TestRotateDataKeys:
         self.rotate()
         make(merchant_id, 2)
         counts = sorted(key.wallet_count for key in keys_of(merchant_id).values())
-        assert counts == [2, data_keys.WALLETS_A_DATA_KEY]
+        assert counts == [2, WALLETS_A_DATA_KEY]
 
     def test_a_key_with_room_is_used_although_a_newer_one_is_full(
         self, merchant_id: MerchantId
@@ -312,7 +326,7 @@ class TestRotateDataKeys:
         make_shards(merchant_id, 3)
         make(merchant_id, 2)
         full, with_room = keys_of(merchant_id)
-        with unit_of_work(merchant=merchant_id) as session:
+        with unit_of_work(merchant=merchant_id) as session, acting_as(session):
             session.execute(
                 update(DataKey).where(DataKey.id == full).values(created_at=NOW - timedelta(days=9))
             )
@@ -325,15 +339,12 @@ class TestRotateDataKeys:
     ) -> None:
         addresses = make(merchant_id, 4)
         [old] = keys_of(merchant_id)
-        with unit_of_work(merchant=merchant_id) as session:
-            broken = session.scalars(select(Wallet).where(Wallet.address == addresses[1])).one()
-            sound, broken.ciphertext = broken.ciphertext, bytes(len(broken.ciphertext))
+        sound = sealed_rows(merchant_id)[addresses[1]].ciphertext
+        damage(merchant_id, addresses[1], bytes(len(sound)))
         report = self.rotate()
         assert (report.wallets, report.damaged, report.destroyed, report.kept) == (3, 1, 0, 1)
-        with unit_of_work(merchant=merchant_id) as session:
-            broken = session.scalars(select(Wallet).where(Wallet.address == addresses[1])).one()
-            assert broken.data_key_id == old
-            broken.ciphertext = sound
+        assert sealed_rows(merchant_id)[addresses[1]].data_key_id == old
+        damage(merchant_id, addresses[1], sound)
         assert self.rotate().destroyed >= 1
         assert old not in keys_of(merchant_id)
         assert_all_open(merchant_id, 4)
@@ -342,7 +353,7 @@ class TestRotateDataKeys:
         make(merchant_id, 1)
         with (
             pytest.raises(IntegrityError, match="fk_wallets_data_key_id_data_keys"),
-            unit_of_work(merchant=merchant_id) as session,
+            unit_of_work(merchant=merchant_id, role=Role.SIGNER) as session,
         ):
             session.delete(session.scalars(select(DataKey)).one())
         assert_all_open(merchant_id, 1)
@@ -389,7 +400,7 @@ class TestRotateDataKeys:
         self, merchant_id: MerchantId, postgres: EmbeddedPostgres
     ) -> None:
         addresses = make_shards(merchant_id, 9)
-        variables = {**os.environ, "COHORT_DATABASE_URL": postgres.login_url}
+        variables = {**os.environ, "COHORT_DATABASE_URL": postgres.signer_url}
         command = [sys.executable, "-m", "tests.wallets.rotating", "data-keys"]
         with subprocess.Popen(
             command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True

@@ -12,15 +12,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
-from core.db import unit_of_work
+from core.db import Role, unit_of_work
 from core.ids import new_id
 from core.types import MerchantId
 from tests.conftest import NOW, make_merchant
-from tests.factories.wallets import make_payload, make_wallet
+from tests.factories.wallets import make_payload, make_wallet, sign
+from tests.signing import acting_as, reveal
 from wallets import data_keys, sealed
 from wallets.errors import CiphertextError, SigningRefusedError, WalletNotFoundError
 from wallets.models import DataKey, Wallet, WalletKind
-from wallets.service import create_wallets, sign_transaction
+from wallets.service import WALLETS_A_DATA_KEY, create_wallets
 
 OTHER_KEY = bytes.fromhex("22" * 32)
 
@@ -31,15 +32,19 @@ def count_wallets(merchant: MerchantId) -> int:
 
 
 def opened_shard(session: Session, wallet: Wallet) -> sealed.Shard:
-    return data_keys.shard_of(session.get_one(DataKey, wallet.data_key_id))
+    data_key = session.get_one(DataKey, wallet.data_key_id)
+    reveal(session, wallet, data_key)
+    return data_keys.shard_of(data_key)
 
 
 def swap_rows(session: Session, one: Wallet, two: Wallet, *columns: str) -> None:
     """What a person with write access to the table could do."""
+    reveal(session, one, two)
     values = [{name: getattr(wallet, name) for name in columns} for wallet in (two, one)]
     session.expunge_all()
-    for wallet, taken in zip((one, two), values, strict=True):
-        session.execute(update(Wallet).where(Wallet.id == wallet.id).values(**taken))
+    with acting_as(session):
+        for wallet, taken in zip((one, two), values, strict=True):
+            session.execute(update(Wallet).where(Wallet.id == wallet.id).values(**taken))
 
 
 class TestCreateWallets:
@@ -55,8 +60,9 @@ class TestCreateWallets:
 
     def test_every_row_has_a_salt_and_a_sealed_key_of_its_own(self, session: Session) -> None:
         create_wallets(session, WalletKind.MEMBER, owners=[new_id() for _ in range(20)], at=NOW)
-        assert len(set(session.scalars(select(Wallet.salt)))) == 20
-        assert len(set(session.scalars(select(Wallet.ciphertext)))) == 20
+        with acting_as(session, Role.SIGNER):
+            assert len(set(session.scalars(select(Wallet.salt)))) == 20
+            assert len(set(session.scalars(select(Wallet.ciphertext)))) == 20
 
     def test_an_owner_has_one_wallet_of_a_kind(self, merchant: Merchant) -> None:
         owner = new_id()
@@ -80,11 +86,11 @@ class TestCreateWallets:
     def test_a_full_data_key_is_followed_by_another(self, session: Session) -> None:
         make_wallet(session)
         first = session.scalars(select(DataKey)).one()
-        first.wallet_count = data_keys.WALLETS_A_DATA_KEY - 2
+        first.wallet_count = WALLETS_A_DATA_KEY - 2
         owners = [new_id() for _ in range(5)]
         create_wallets(session, WalletKind.MEMBER, owners=owners, at=NOW)
         counts = session.scalars(select(DataKey.wallet_count).order_by(DataKey.id)).all()
-        assert counts == [data_keys.WALLETS_A_DATA_KEY, 3]
+        assert counts == [WALLETS_A_DATA_KEY, 3]
 
     def test_two_first_needs_at_once_end_in_one_wallet(self, committed: None) -> None:
         merchant, owner = make_merchant().id, new_id()
@@ -121,7 +127,7 @@ class TestCreateWallets:
         with unit_of_work(merchant=merchant) as session:
             address = make_wallet(session).address
         with unit_of_work(merchant=merchant) as session:
-            sign_transaction(session, address, make_payload())
+            sign(session, address, make_payload())
             with unit_of_work(merchant=merchant) as other:
                 make_wallet(other)
             make_wallet(session)
@@ -139,18 +145,18 @@ class TestCreateWallets:
 class TestSignTransaction:
     def test_equal_payloads_give_equal_bytes(self, session: Session) -> None:
         address = make_wallet(session).address
-        first = sign_transaction(session, address, make_payload())
-        assert sign_transaction(session, address, make_payload()) == first
+        first = sign(session, address, make_payload())
+        assert sign(session, address, make_payload()) == first
 
     def test_another_payload_gives_other_bytes(self, session: Session) -> None:
         address = make_wallet(session).address
-        first = sign_transaction(session, address, make_payload())
-        assert sign_transaction(session, address, make_payload(nonce=8)).raw != first.raw
+        first = sign(session, address, make_payload())
+        assert sign(session, address, make_payload(nonce=8)).raw != first.raw
 
     @pytest.mark.parametrize("to", [None, "0x5FbDB2315678afecb367f032d93F642f64180aa3"])
     def test_the_signature_is_the_wallets(self, session: Session, to: str | None) -> None:
         address = make_wallet(session).address
-        signed = sign_transaction(session, address, make_payload(to=to))
+        signed = sign(session, address, make_payload(to=to))
         assert Account.recover_transaction(signed.raw) == address
         assert signed.tx_hash == keccak(signed.raw)
 
@@ -158,15 +164,15 @@ class TestSignTransaction:
     def test_other_kinds_sign_nothing(self, session: Session, kind: WalletKind) -> None:
         address = make_wallet(session, kind, new_id()).address
         with pytest.raises(SigningRefusedError, match=f"A {kind} wallet may not sign this"):
-            sign_transaction(session, address, make_payload())
+            sign(session, address, make_payload())
 
     def test_a_payload_outside_the_policy_is_refused(self, session: Session) -> None:
         with pytest.raises(SigningRefusedError, match="carries value"):
-            sign_transaction(session, make_wallet(session).address, make_payload(value=1))
+            sign(session, make_wallet(session).address, make_payload(value=1))
 
     def test_an_unknown_address_is_refused(self, session: Session) -> None:
         with pytest.raises(WalletNotFoundError, match="holds no key for 0x5FbDB"):
-            sign_transaction(session, "0x5FbDB2315678afecb367f032d93F642f64180aa3", make_payload())
+            sign(session, "0x5FbDB2315678afecb367f032d93F642f64180aa3", make_payload())
 
 
 class TestSealedRows:
@@ -181,39 +187,44 @@ class TestSealedRows:
         swap_rows(session, one, two, *columns)
         for address in (one.address, two.address):
             with pytest.raises(CiphertextError, match=address):
-                sign_transaction(session, address, make_payload())
+                sign(session, address, make_payload())
 
     def test_a_members_row_made_a_relayer_does_not_open(self, session: Session) -> None:
         wallet = make_wallet(session, WalletKind.MEMBER, new_id())
-        session.execute(
-            update(Wallet).where(Wallet.id == wallet.id).values(kind=WalletKind.RELAYER)
-        )
+        with acting_as(session):
+            session.execute(
+                update(Wallet).where(Wallet.id == wallet.id).values(kind=WalletKind.RELAYER)
+            )
         session.expire_all()
         with pytest.raises(CiphertextError):
-            sign_transaction(session, wallet.address, make_payload())
+            sign(session, wallet.address, make_payload())
 
     def test_an_owner_written_into_a_row_does_not_open_it(self, session: Session) -> None:
         wallet = make_wallet(session)
-        session.execute(update(Wallet).where(Wallet.id == wallet.id).values(owner_id=new_id()))
+        with acting_as(session):
+            session.execute(update(Wallet).where(Wallet.id == wallet.id).values(owner_id=new_id()))
         session.expire_all()
         with pytest.raises(CiphertextError):
-            sign_transaction(session, wallet.address, make_payload())
+            sign(session, wallet.address, make_payload())
 
     def test_a_well_sealed_key_of_another_address_is_not_used(self, session: Session) -> None:
         wallet = make_wallet(session)
         shard = opened_shard(session, wallet)
-        wallet.ciphertext = sealed.seal(shard, sealed.owner_of(wallet), OTHER_KEY, salt=wallet.salt)
+        with acting_as(session):
+            owner = sealed.owner_of(wallet)
+            wallet.ciphertext = sealed.seal(shard, owner, OTHER_KEY, salt=wallet.salt)
         with pytest.raises(CiphertextError):
-            sign_transaction(session, wallet.address, make_payload())
+            sign(session, wallet.address, make_payload())
 
     def test_a_wallet_copied_to_another_data_key_does_not_open(self, session: Session) -> None:
         wallet = make_wallet(session)
-        values = session.execute(select(DataKey.__table__)).mappings().one()
-        copy = {**values, "id": new_id()}
-        session.execute(insert(DataKey).values(**copy))
-        wallet.data_key_id = copy["id"]
+        with acting_as(session):
+            values = session.execute(select(DataKey.__table__)).mappings().one()
+            copy = {**values, "id": new_id()}
+            session.execute(insert(DataKey).values(**copy))
+            wallet.data_key_id = copy["id"]
         with pytest.raises(Exception, match=r"does not open|is not the one this data"):
-            sign_transaction(session, wallet.address, make_payload())
+            sign(session, wallet.address, make_payload())
 
 
 class TestSecrecy:
@@ -222,7 +233,7 @@ class TestSecrecy:
     ) -> None:
         caplog.set_level(logging.DEBUG)
         wallet = make_wallet(session)
-        signed = sign_transaction(session, wallet.address, make_payload())
+        signed = sign(session, wallet.address, make_payload())
         shard = opened_shard(session, wallet)
         secret, data_key = sealed.open_key(shard, wallet), shard.data_key
         out, err = capsys.readouterr()
@@ -238,4 +249,6 @@ class TestSecrecy:
         wallet = make_wallet(session)
         secret = sealed.open_key(opened_shard(session, wallet), wallet)
         assert secret not in wallet.ciphertext
-        assert secret not in session.get_one(DataKey, wallet.data_key_id).wrapped
+        data_key = session.get_one(DataKey, wallet.data_key_id)
+        reveal(session, data_key)
+        assert secret not in data_key.wrapped

@@ -4,7 +4,6 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.models import Merchant, TeamRole
-from chain import pipeline
 from chain.models import (
     Attempt,
     AttemptKind,
@@ -21,9 +20,8 @@ from core.types import BatchId, LaneId, MerchantId, TransactionId, utc_now
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
 from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
-from tests.conftest import NOW
 from tests.factories.brand import make_other_merchant
-from tests.factories.chain import CHAIN_ID, FEES, make_chain, make_intent, make_lane
+from tests.factories.chain import CHAIN_ID, enqueue, make_chain, make_intent, make_lane
 from tests.factories.minting import execute, make_plan
 
 REASON = "Execution reverted: BatchTaken()"
@@ -201,7 +199,7 @@ class TestLane:
         with unit_of_work(merchant=merchant.id) as session:
             session.get_one(NonceLane, lane).state = LaneState.ACTIVE
             for number in range(3):
-                pipeline.enqueue(session, lane, make_intent(bytes([number])), fees=FEES, at=NOW)
+                enqueue(session, lane, make_intent(bytes([number])))
             session.get_one(NonceLane, lane).state = LaneState.RESTORED
             rows = session.scalars(select(Transaction).order_by(Transaction.nonce)).all()
             rows[0].state, rows[0].outcome = TransactionState.FINAL, Outcome.FORGOTTEN
@@ -240,7 +238,7 @@ class TestUnmined:
     def row(self, merchant: Merchant) -> TransactionId:
         with unit_of_work(merchant=merchant.id) as session:
             lane = make_lane(session)
-            return pipeline.enqueue(session, lane.id, make_intent(), fees=FEES, at=NOW).id
+            return enqueue(session, lane.id, make_intent()).id
 
     def kinds(self, merchant: Merchant) -> list[AttemptKind]:
         with unit_of_work(merchant=merchant.id) as session:
