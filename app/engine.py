@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from threading import Lock
+from time import monotonic
 
 import structlog
 from sqlalchemy import exists, select
@@ -26,6 +27,7 @@ from chain.models import Chain, ChainKind, LaneReconciliation, NonceLane
 from chain.networks import advance_finality, check_identity, client_for, finality_line
 from chain.settings import chain_settings
 from core.db import Role, unit_of_work
+from core.errors import UnavailableError
 from core.settings import core_settings
 from core.types import AudienceFileId, ImportId, MerchantId, utc_now
 from minting import assets, passes, reconciliation, sending, settlement
@@ -127,7 +129,7 @@ def step(place: Workplace) -> None:
     """Everything due for the merchant on the chain is one step further.
 
     Raises:
-        ChainUnavailableError: the node does not answer; the next step tries again.
+        UnavailableError: chain or signer do not answer; the next step tries again.
         ChainForgottenError: the node lost what was final; nothing is sent.
     """
     turn = _turn(place.merchant, place.chain.id)
@@ -135,8 +137,25 @@ def step(place: Workplace) -> None:
         return
     try:
         advance(place, client_for(place.chain), at=utc_now())
+        _failing_since.pop(_key(place), None)
+    except UnavailableError as error:
+        _halt(place, error, now=monotonic())
+        raise
     finally:
         turn.release()
+
+
+PATIENCE_SECONDS = 10
+"""Until what does not answer is said on the screens: one lost answer is not worth a word."""
+_failing_since: dict[tuple[MerchantId, int], float] = {}
+
+
+def _halt(place: Workplace, error: UnavailableError, *, now: float) -> None:
+    """Airdrops say what they wait for; the next step that succeeds takes it back."""
+    if now - _failing_since.setdefault(_key(place), now) >= PATIENCE_SECONDS:
+        _in_unit(
+            place.merchant, lambda session: runs.halt(session, place.chain.id, reason=str(error))
+        )
 
 
 def advance(place: Workplace, client: ChainClient, *, at: datetime) -> None:

@@ -13,7 +13,7 @@ from core.events import emit
 from core.types import UserId
 from minting import airdrops, passes, sending, settlement, withdrawal
 from minting.airdrops import Drop, Limits
-from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
+from minting.models import Batch, BatchState, DigitalAsset, Plan, PlanKind, PlanState
 from minting.planner import GAS_CEILING
 from wallets.addresses import ChecksumAddress
 
@@ -138,6 +138,24 @@ def _conclude(
         run.state = RunState.PREPARING
     else:
         run.state = RunState.STANDBY if is_served else RunState.RUNNING
+
+
+def halt(session: Session, chain_id: int, *, reason: str) -> None:
+    """Unfinished runs on the chain say that they wait, and for what, until they advance again.
+
+    Locks: the runs, skipping those another process advances.
+    """
+    found = session.scalars(
+        select(AirdropRun)
+        .join(RewardLine, RewardLine.campaign_id == AirdropRun.campaign_id)
+        .join(DigitalAsset, DigitalAsset.id == RewardLine.asset_id)
+        .where(AirdropRun.completed_at.is_(None), DigitalAsset.chain_id == chain_id)
+        .order_by(AirdropRun.id)
+        .with_for_update(of=AirdropRun, skip_locked=True)
+    )
+    for run in found:
+        if run.state in (RunState.PREPARING, RunState.RUNNING, RunState.PAUSED):
+            run.state, run.pause_reason = RunState.PAUSED, reason
 
 
 def pause(session: Session, run: AirdropRun, *, by: str) -> None:

@@ -186,6 +186,28 @@ class TestStep:
         with pytest.raises(ChainUnavailableError, match="Down"):
             step(workplaces()[0])
 
+    def test_what_is_silent_for_long_is_said_and_then_taken_back(
+        self, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(
+            engine.runs, "halt", lambda _session, _chain, *, reason: said.append(reason)
+        )
+        moments = iter([0.0, 9.0, 10.0, 20.0])
+        monkeypatch.setattr(engine, "monotonic", lambda: next(moments))
+        with monkeypatch.context() as lost:
+            lost.setattr(engine, "client_for", _is_silent)
+            for heard in (0, 0, 1):
+                with pytest.raises(ChainUnavailableError):
+                    step(installation.place)
+                assert len(said) == heard
+        step(installation.place)
+        with monkeypatch.context() as lost:
+            lost.setattr(engine, "client_for", _is_silent)
+            with pytest.raises(ChainUnavailableError):
+                step(installation.place)
+        assert len(said) == 1 and "goes on by itself" in said[0]
+
     def test_an_external_chain_is_never_mined_by_us(
         self, committed: None, node: ChainClient, installation: Installation
     ) -> None:
@@ -196,6 +218,10 @@ class TestStep:
         for _ in range(4):
             step(installation.place)
         assert node.head().number == before + 1  # the deployment's own block
+
+
+def _is_silent(chain: Chain) -> ChainClient:
+    raise ChainUnavailableError(chain.name, "nobody answers")
 
 
 class TestRestored:

@@ -22,6 +22,7 @@ from tests.factories.brand import (
     make_pass_contract,
     make_preview,
 )
+from tests.factories.chain import CHAIN_ID
 from tests.factories.minting import activate_passes
 
 
@@ -85,6 +86,31 @@ class TestAdvance:
         assert (run.state, campaign.state) == (RunState.COMPLETED, CampaignState.ENDED)
         runs.advance(session, at=NOW)
         assert run.completed_at == NOW
+
+
+class TestHalt:
+    def test_it_says_what_it_waits_for_until_it_advances(
+        self, run: AirdropRun, session: Session
+    ) -> None:
+        runs.halt(session, CHAIN_ID, reason="the chain is silent")
+        assert (run.state, run.pause_reason) == (RunState.PAUSED, "the chain is silent")
+        runs.advance(session, at=NOW)
+        assert (run.state, run.pause_reason) == (RunState.RUNNING, None)
+
+    def test_another_chain_is_nothing_to_it(self, run: AirdropRun, session: Session) -> None:
+        runs.halt(session, CHAIN_ID + 1, reason="the chain is silent")
+        assert (run.state, run.pause_reason) == (RunState.RUNNING, None)
+
+    def test_whoever_paused_it_stays_its_reason(self, run: AirdropRun, session: Session) -> None:
+        runs.pause(session, run, by="Ada")
+        runs.halt(session, CHAIN_ID, reason="the chain is silent")
+        runs.advance(session, at=NOW)
+        assert (run.state, run.paused_by) == (RunState.PAUSED, "Ada")
+
+    def test_what_is_over_stays_over(self, run: AirdropRun, session: Session) -> None:
+        runs.cancel(session, run, by="Ada", at=NOW)
+        runs.halt(session, CHAIN_ID, reason="the chain is silent")
+        assert run.state is RunState.CANCELLED
 
 
 class TestPause:
