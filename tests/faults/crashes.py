@@ -15,6 +15,7 @@ of reconciliation delivers nothing and is kept for minutes after a kill (`reconc
 """
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -185,6 +186,7 @@ def run(points: Sequence[Point], times: int, seed: int, limit_seconds: float) ->
         chain_settings().in_flight = 4
         set_up(place, CONTRACTS * A_PLAN, 1)
         warm_up(place)
+        gc.freeze()  # what the workers inherit stays shared
         campaign = Campaign(place, points, times, Random(seed))
         try:
             campaign.restart()
