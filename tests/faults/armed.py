@@ -1,7 +1,7 @@
 """A worker that is armed with points: it runs the product's engine, and dies where it comes by one.
 
 Between two steps it does what people do, so that they are interrupted as well: plans are frozen,
-transactions cancelled and sped up, what is held is released, what is paused goes on.
+transactions cancelled and sped up, the relayer is paused; what is held or paused goes on.
 """
 
 import os
@@ -77,7 +77,9 @@ def _interfere(where: Workplace, random: Random, *, is_calm: bool) -> None:
     if is_calm or random.random() > _INTERFERING:
         return
     with unit_of_work(merchant=where.merchant) as session:
-        act = random.choice((replacements.cancel_unmined, replacements.speed_up))
+        act = random.choice((replacements.cancel_unmined, replacements.speed_up, None))
         unmined = select(Transaction.id).where(Transaction.state.in_(lanes.UNMINED))
-        if found := session.scalars(unmined.order_by(Transaction.nonce)).all():
+        if act is None:
+            lanes.pause(session, session.scalars(select(NonceLane.id)).one(), "by a person")
+        elif found := session.scalars(unmined.order_by(Transaction.nonce)).all():
             act(session, random.choice(found), at=utc_now())

@@ -116,6 +116,7 @@ POINTS: tuple[Point, ...] = (
     *_around("given up", "chain.replacements.give_up", *_COMMITS, most=1),
     *_around("held", "minting.sending._hold", *_WRITE, most=1),
     *_around("released", "minting.sending.release", *_COMMITS, most=1),
+    *_around("lane paused", "chain.lanes.pause", *_COMMITS, most=1),
     *_around("lane resumed", "chain.lanes.resume", *_COMMITS, most=1),
     *_around("no-op stored", "chain.pipeline.store", *_BOTH, **_NO_OP),
     *_around("nonces burned", "chain.recovery._use_up", *_WRITE, most=1, needs_restore=True),
