@@ -1,12 +1,12 @@
 """Workers kill themselves at named points, and an oracle outside the system counts.
 
 `make faults-crashes TIMES=50 SEED=1`, or `python -m tests.faults.crashes`. Three workers run the
-product's engine on PostgreSQL against the model chain, while people cancel, speed up, release what
-is held and resume what is paused. Each worker is armed with a handful of the points
-(`points.py`) that were not reached often enough; whoever comes by one is gone at once, and another
-is forked. Fees are raised as soon as a transaction waits, nodes refuse calls and sends, and while a
-point of a restore is missing, a copy of the tables is put back again and again. At the end the
-canonical chain is compared with the frozen plans, which follow from their numbers alone.
+product's engine on PostgreSQL against the model chain, while people cancel, speed up, pause, resume
+and release. Each worker is armed with a handful of the points (`points.py`) that were not reached
+often enough; whoever comes by one is gone at once, and another is forked. Fees are raised as soon
+as a transaction waits, nodes refuse calls and sends, and while a point of a restore is missing, a
+copy of the tables is put back again and again. At the end the canonical chain is compared with the
+frozen plans, which follow from their numbers alone.
 
 What the catalogue of crashes names and this code base does not have: an outbox and deliveries of
 webhooks, an audit chain, refunds. Events, passes and tokens are written by the transaction that
