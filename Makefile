@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/@foundry-rs/anvil-linux-a
 # Compiled modules make a start three times faster, so they are written whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run smoke test mutants faults faults-restore faults-reconcile fault-mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
+.PHONY: run smoke test mutants faults faults-crashes faults-restore faults-reconcile fault-mutants coverage lock check bench screenshots setup setup-dev format artifacts migration clean
 
 run: setup ## set everything up, run the example once, serve
 	@$(BIN)/python -m app.cli up
@@ -29,6 +29,9 @@ mutants: setup-dev ## sow faults into copies of the contracts; a test must fail 
 
 faults: setup-dev ## kill and stop workers while chains lie: make faults LEVEL=pr|nightly|weekly [SIZE=n] [SEED=n]
 	@LEVEL="$(LEVEL)" SIZE="$(SIZE)" SEED="$(SEED)" $(BIN)/python -m tests.faults.campaign
+
+faults-crashes: setup-dev ## workers kill themselves at named points: make faults-crashes [TIMES=50] [SEED=n]
+	@TIMES="$(TIMES)" SEED="$(SEED)" $(BIN)/python -m tests.faults.crashes
 
 faults-restore: setup-dev ## put back old copies of the tables in the middle of work: make faults-restore [TRIALS=n] [SEED=n]
 	@TRIALS="$(TRIALS)" SEED="$(SEED)" $(BIN)/python -m tests.faults.restore

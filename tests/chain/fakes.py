@@ -4,7 +4,7 @@
 told to. Every send is checked first: bytes that are not committed in the database fail the test.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
@@ -77,12 +77,17 @@ class Signed:
 
 @dataclass
 class FakeBlock:
-    """A block; the hash depends on everything below it."""
+    """A block; the hash depends on everything below it.
+
+    Args:
+        used: how many nonces each account has used up to here.
+    """
 
     number: int
     hash: bytes
     parent_hash: bytes
     transactions: list[Signed] = field(default_factory=list)
+    used: Counter[str] = field(default_factory=Counter)
 
 
 def decode(raw: bytes) -> Signed:
@@ -184,7 +189,7 @@ class FakeChain:
     def transaction_count(self, address: ChecksumAddress) -> int:
         """Nonces used by the account."""
         self._check_up()
-        return sum(mined.sender == address for mined in self.mined())
+        return self.blocks[-1].used[address]
 
     def balance(self, address: ChecksumAddress) -> Wei:
         """What the test chose; enough at first."""
@@ -204,8 +209,7 @@ class FakeChain:
     def least_transaction_count(self, address: ChecksumAddress, *, block: int) -> int:
         """Nonces used by the account up to a block."""
         self._check_up()
-        mined = [signed for each in self.blocks[: block + 1] for signed in each.transactions]
-        return sum(signed.sender == address for signed in mined)
+        return self.blocks[min(block, len(self.blocks) - 1)].used[address]
 
     def greatest_transaction_count(self, address: ChecksumAddress) -> int:
         """Nonces used by the account."""
@@ -355,7 +359,8 @@ class FakeChain:
         body = b"".join(signed.tx_hash for signed in transactions)
         block_hash = keccak(parent.hash + self._salt.to_bytes(8, "big") + body)
         number = parent.number + 1
-        block = FakeBlock(number, block_hash, parent.hash, list(transactions))
+        used = parent.used + Counter(signed.sender for signed in transactions)
+        block = FakeBlock(number, block_hash, parent.hash, list(transactions), used)
         self.blocks.append(block)
         self._places.update({signed.tx_hash: block for signed in transactions})
 

@@ -105,12 +105,13 @@ def set_up(place: Ground, recipients: int, a_batch: int) -> None:
         chain = ensure_chain(session, kind=ChainKind.EXTERNAL, client=client)
         place.world.welcome(ensure_lane(session, chain, client, at=utc_now()).address)
         for number in range(CONTRACTS):
-            _freeze(session, place, chain.id, number, recipients // CONTRACTS, a_batch)
+            freeze(session, place, chain.id, number, recipients // CONTRACTS, a_batch)
 
 
-def _freeze(
+def freeze(
     session: Session, place: Ground, chain_id: int, number: int, count: int, a_batch: int
 ) -> None:
+    """The plan with this number; the same again raises, because its chain keys exist."""
     batches = []
     for index, first in enumerate(range(0, count, a_batch)):
         size = min(a_batch, count - first)

@@ -32,6 +32,8 @@ class Faults:
     duplicate: float = 0.0
     false_null: float = 0.0
     forgotten_pool: float = 0.0
+    refused_call: float = 0.0
+    refused_send: float = 0.0
     reorg: float = 0.0
     deepest: int = 10
     block_seconds: float = 0.02
@@ -126,10 +128,15 @@ class Model:
         return hex(60_000)
 
     def _eth_call(self, _call: Any, _tag: str) -> str:
+        if self._happens(self.faults.refused_call):
+            raise RpcError("eth_call", 3, "execution reverted: not yet")
         return "0x"
 
     def _eth_sendRawTransaction(self, text: str) -> str:
         raw = bytes.fromhex(text[2:])
+        if self._happens(self.faults.refused_send):
+            self.counts.bad_sends += 1
+            raise RpcError("eth_sendRawTransaction", -32000, "intrinsic gas too low")
         if self._happens(self.faults.lost_before):
             self.counts.bad_sends += 1
             raise ConnectionError

@@ -48,16 +48,13 @@ from minting import plans, sending
 from minting.models import Batch, BatchState, PlanKind
 from minting.plans import FrozenBatch, Target
 from tests.chain.fakes import DROP_AFTER, DROP_BEFORE, DUPLICATE, FakeChain
+from tests.faults.copies import TABLES, copy_tables, put_back
 from tests.signing import SameSession, login
 from wallets.addresses import ChecksumAddress
 from wallets.client import use_signer
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 BLOCK_TIME = timedelta(seconds=12)
-TABLES = (
-    *("chains", "lanes", "plans", "batches", "transactions", "attempts"),
-    *("recoveries", "sightings", "approvals", "signatures"),
-)
 FINALITY = 4
 DEEPEST = 3
 LIMIT = 250
@@ -227,23 +224,7 @@ class World:
     def copy(self, name: str) -> None:
         """The tables as they are now, to be put back later."""
         self.copy_after = None
-        with self.ground.owner.begin() as connection:
-            connection.execute(text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
-            connection.execute(text(f"CREATE SCHEMA {name}"))
-            for table in TABLES:
-                connection.execute(text(f"CREATE TABLE {name}.{table} AS TABLE public.{table}"))
-
-    def put_back(self, name: str) -> None:
-        """The copy takes the tables' place."""
-        with self.ground.owner.begin() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            for table in TABLES:
-                connection.execute(text(f"DELETE FROM {table}"))
-                connection.execute(
-                    text(
-                        f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {name}.{table}"
-                    )
-                )
+        copy_tables(self.ground.owner, name)
 
     def obey(self, rule: str) -> None:
         """What is done after a restore."""
@@ -297,11 +278,11 @@ def trial(ground: Ground, merchant: MerchantId, seed: int, rule: str, count: Cou
     if is_twice:
         world.copy("other")
         world.work(random.randint(0, 10))
-    world.put_back("old")
+    put_back(ground.owner, "old")
     world.obey(rule)
     if is_twice:
         world.work(random.randint(0, 25))
-        world.put_back("other")
+        put_back(ground.owner, "other")
         world.obey(rule)
     is_finished = world.finish()
     _judge(world, extra, is_finished, count)
