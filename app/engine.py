@@ -246,6 +246,7 @@ def _final_line(chain: Chain, client: ChainClient) -> int:
         line = finality_line(chain, client)
     else:
         line = finality_line(chain, client, durable=local_chain().durable_block)
+        local.show_final(client, line)
     block_hash = client.block_hash(line)
     if line > chain.final_number and block_hash is not None:
         with unit_of_work() as session:

@@ -29,6 +29,7 @@ STALE_BLOCKS = 3
 """A node this far behind the others is asked last."""
 
 NOTHING = Wei(0)
+_ANY_ACCOUNT = "0x" + "00" * 20
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,14 @@ class ChainClient:
     def balance(self, address: ChecksumAddress) -> Wei:
         """The account's native balance at the head."""
         return Wei(int(self._ask("eth_getBalance", address, "latest"), 16))
+
+    def has_state(self, block: int) -> bool:
+        """Whether the node can say what accounts were after the block."""
+        try:
+            self._ask("eth_getBalance", _ANY_ACCOUNT, hex(block))
+        except RpcError:
+            return False
+        return True
 
     def code(self, address: ChecksumAddress) -> bytes:
         """The code at an address; empty where there is no contract."""

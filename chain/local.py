@@ -24,6 +24,7 @@ from core.types import Wei
 
 RELAYER_FUNDS = Wei(10_000 * 10**18)
 _STATES_KEPT = 256
+_FINALITY_LAG = 2  # blocks: what the development chain calls finalized is so far behind its head
 _BYTES_AN_INTERVAL_SECOND = 10_000_000
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -148,6 +149,18 @@ def fund(client: ChainClient, address: ChecksumAddress) -> None:
     """The relayer can pay for gas; a balance above half of the funds is left alone."""
     if client.balance(address) < RELAYER_FUNDS // 2:
         client.admin("anvil_setBalance", address, hex(RELAYER_FUNDS))
+
+
+def show_final(client: ChainClient, line: int) -> None:
+    """What accounts were after the newest final block can be asked for, soon if not now.
+
+    A chain that was started again knows this of the block it was loaded at and of later ones. It
+    makes blocks only when there is work, so without this it would not know for ever.
+    """
+    is_idle = client.head().number - line <= _FINALITY_LAG
+    if is_idle and not client.has_state(line):
+        for _ in range(_FINALITY_LAG + 1):
+            mine_block(client)
 
 
 def mine_block(client: ChainClient) -> None:

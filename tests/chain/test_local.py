@@ -13,7 +13,7 @@ from chain import local
 from chain.client import ChainClient
 from chain.local import RELAYER_FUNDS, AnvilMissingError, LocalChain, anvil_path, fund, mine_block
 from chain.settings import chain_settings
-from tests.conftest import wait_until
+from tests.conftest import _answers, _free_port, child, wait_until
 
 
 @pytest.fixture
@@ -178,6 +178,25 @@ class TestDevelopmentChain:
         before = node.head().number
         mine_block(node)
         assert node.head().number == before + 1
+
+    def test_started_again_it_soon_knows_what_was_final(self, tmp_path: Path) -> None:
+        files, port = LocalChain(tmp_path), _free_port()
+        client = ChainClient("again", [f"http://127.0.0.1:{port}"])
+        with child(files.command(port)):
+            wait_until(lambda: _answers(client))
+            local.show_final(client, client.finalized_number())
+            assert client.head().number == 0  # a fresh one knows its beginning
+            for _ in range(5):
+                mine_block(client)
+            wait_until(lambda: files.durable_block() == 5)
+        with child(files.command(port)):
+            wait_until(lambda: _answers(client))
+            line = client.finalized_number()
+            assert not client.has_state(line)
+            for _ in range(2):
+                local.show_final(client, line)
+            assert client.has_state(client.finalized_number())
+            assert client.head().number == 8  # and it does not go on making blocks
 
     def test_the_running_chain_becomes_durable(self, node: ChainClient, home: Path) -> None:
         mine_block(node)
