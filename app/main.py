@@ -9,7 +9,7 @@ from app.accounts.errors import SignInRequiredError
 from app.assets import admin as assets_admin
 from app.assets import pages as assets_pages
 from app.campaigns import admin as campaigns_admin
-from app.campaigns import audience_admin, files, run_admin
+from app.campaigns import audience_admin, files, more_admin, run_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.spaces import pages as spaces_pages
@@ -22,6 +22,7 @@ from core.log import configure_logging
 _LARGER_BODIES = {
     "/admin/users/import": users_admin.IMPORT_BYTES + 1_000_000,
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
+    "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
     "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
 }
 
@@ -40,6 +41,7 @@ def create_app() -> FastAPI:
         campaigns_admin.router,
         run_admin.router,
         audience_admin.router,
+        more_admin.router,
         spaces_pages.public,
         spaces_pages.router,
         assets_pages.router,

@@ -76,6 +76,7 @@ def _page(
     context: dict[str, Any] = {
         "campaign": campaign,
         "base": base_of(campaign),
+        "place": f"{base_of(campaign)}/audience",
         "members": users.count_users(session),
         "limit": files.FILE_BYTES,
         "error": error,

@@ -52,7 +52,11 @@ def reach(session: Session, campaign: Campaign) -> Reach:
     if campaign.audience_kind is AudienceKind.ALL:
         everybody = members(campaign).order_by(None).subquery()
         return Reach(session.scalar(select(func.count()).select_from(everybody)) or 0)
-    file = session.get_one(AudienceFile, _file_id(campaign))
+    return reach_of(session, session.get_one(AudienceFile, _file_id(campaign)))
+
+
+def reach_of(session: Session, file: AudienceFile) -> Reach:
+    """Whom the file names, in numbers; it has been checked."""
     is_known = User.id.is_not(None)
     is_active = User.state == UserState.ACTIVE
     known, inactive, newcomers, addresses = session.execute(

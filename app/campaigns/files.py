@@ -104,13 +104,34 @@ def replace(session: Session, campaign: Campaign) -> None:
     Locks: the file.
     """
     row = find(session, campaign)
-    if row is None:
-        return
-    campaign.audience_id = None
+    if row is not None:
+        campaign.audience_id = None
+        discard(session, row)
+
+
+def discard(session: Session, row: AudienceFile) -> None:
+    """The file is read no further, and is deleted in the background.
+
+    Locks: the file.
+    """
     session.refresh(row, with_for_update=True)
     row.state = FileState.REPLACED
     session.flush()
     jobs.after_commit(session, TASK, row.merchant_id, row.id)
+
+
+def find_more(session: Session, campaign: Campaign) -> AudienceFile | None:
+    """The file that shall add recipients to the published campaign, or None."""
+    return session.scalar(
+        select(AudienceFile)
+        .where(
+            AudienceFile.campaign_id == campaign.id,
+            AudienceFile.id != campaign.audience_id,
+            AudienceFile.state != FileState.REPLACED,
+        )
+        .order_by(AudienceFile.id.desc())
+        .limit(1)
+    )
 
 
 def check_again(session: Session, campaign: Campaign) -> None:

@@ -273,6 +273,35 @@ def publish(
     return run
 
 
+def choose_more(
+    session: Session, run: AirdropRun, file_name: str, content: BinaryIO, *, at: datetime
+) -> AudienceFile:
+    """A file is read whose recipients may be added; one that waits for that is deleted.
+
+    Raises:
+        InvalidTransitionError: the airdrop is over.
+        AudienceNotFromFileError: it is not for whom a file names.
+    """
+    campaign = session.get_one(Campaign, run.campaign_id)
+    check_extensible(session, campaign, run)
+    waiting = files.find_more(session, campaign)
+    if waiting is not None:
+        files.discard(session, waiting)
+    return files.upload(session, campaign, file_name, content, at=at)
+
+
+def check_extensible(session: Session, campaign: Campaign, run: AirdropRun) -> None:
+    """Recipients may be added.
+
+    Raises:
+        InvalidTransitionError: the airdrop is over.
+        AudienceNotFromFileError: it is not for whom a file names.
+    """
+    files.get(session, campaign)
+    if run.state in OVER:
+        raise InvalidTransitionError(run.state, "extended")
+
+
 def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datetime) -> int:
     """Whoever the file names and has nothing from this airdrop yet is one of its recipients.
 
@@ -299,7 +328,7 @@ def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datet
     audiences.welcome(session, file.id, at=at)
     count = prepare(session, run, audiences.recipients_of(file.id), at=at)
     run.recipient_count += count
-    session.flush()
+    files.discard(session, file)
     return count
 
 
