@@ -7,13 +7,20 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, FilePayload, Page
 from sqlalchemy import create_engine, select, update
 from sqlalchemy.orm import Session
 
 import app.models  # noqa: F401 - the mappers need every table
 from app.accounts.service import first_merchant
-from app.campaigns.models import AirdropRun, RunState
+from app.campaigns.models import (
+    AirdropRun,
+    AudienceFile,
+    AudienceKind,
+    Campaign,
+    FileState,
+    RunState,
+)
 from app.postgres import EmbeddedPostgres
 from chain import pipeline
 from chain.fees import Fees
@@ -21,8 +28,9 @@ from chain.models import NonceLane, TransactionKind
 from chain.pipeline import Intent, Priced
 from chain.replacements import TRANSFER_GAS
 from core.db import unit_of_work, use_bind
+from core.ids import new_id
 from core.settings import core_settings
-from core.types import Wei, utc_now
+from core.types import AudienceFileId, Wei, utc_now
 from minting import plans
 from minting.models import Batch, BatchState, PassContract, PlanKind, PlanState
 from minting.plans import FrozenBatch, Target
@@ -40,6 +48,11 @@ FOLDER = ROOT / "screenshots"
 WIDTHS = (1440, 390)
 _FILE = ROOT / "examples" / "members.csv"
 _MEMBER = "member@example.com"
+_MORE: FilePayload = {
+    "name": "guests-of-may.csv",
+    "mimeType": "text/csv",
+    "buffer": b"email\nnew@example.com\nana@example.com\n0x12,\nnobody\n",
+}
 
 
 class Camera:
@@ -147,6 +160,12 @@ def shoot_standstill(page: Page, site: Site) -> None:
     page.goto(f"{site.base}/admin/campaigns")
     done = page.locator("td.cell-main a", has_text="First Tide").first.get_attribute("href")
     camera.take("campaign-paused", done)
+    name_file(site)
+    page.goto(f"{site.base}{done}/more")
+    page.get_by_label("File of recipients").set_input_files(_MORE)
+    page.get_by_role("button", name="Read file").click()
+    page.get_by_role("button", name="Add whoever is new").wait_for()
+    camera.take("recipients-more")
 
 
 @contextmanager
@@ -173,6 +192,23 @@ def hold_passes(site: Site) -> None:
         plan.state = PlanState.HELD
         plan.batches[0].state = BatchState.HELD
         plan.batches[0].held_reason = "execution reverted: NotMinter()"
+
+
+def name_file(site: Site) -> None:
+    """The example's airdrop, as if a file had named its recipients."""
+    with rows_of(site) as session:
+        campaign = session.scalars(select(Campaign).join(AirdropRun)).one()
+        file = AudienceFile(
+            id=AudienceFileId(new_id()),
+            campaign_id=campaign.id,
+            file_name="guests.csv",
+            state=FileState.READY,
+            actor="system",
+            created_at=utc_now(),
+        )
+        session.add(file)
+        session.flush()
+        campaign.audience_kind, campaign.audience_id = AudienceKind.FILE, file.id
 
 
 def pause_airdrop(site: Site) -> None:
