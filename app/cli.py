@@ -5,6 +5,7 @@ Errors the product knows end with their sentence and exit code 1; nothing half-d
 
 import json
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,12 +30,13 @@ from app import database, engine, example, local
 from app.campaigns import terminal
 from app.operations.integrity import Integrity, integrity
 from chain import recovery
+from core import memory
 from core.db import Role, unit_of_work
 from core.errors import AppError, SettingsError
 from core.log import configure_logging
 from core.settings import core_settings
 from core.types import utc_now
-from wallets import inspection, rotation, signer
+from wallets import inspection, rotation
 from wallets.keyring import key_provider
 
 _console = Console(stderr=True)
@@ -170,7 +172,16 @@ def _show(found: Integrity) -> None:
 def run_signer() -> None:
     """Serve signatures alone, for a signer with a user of its own (docs/custody.md)."""
     local.reach_keys()
-    signer.main()
+    memory.hide()
+    code = 0
+    while code == 0:  # it ended because it had answered enough
+        # A process of its own: what opens keys loads nothing else of the product.
+        with subprocess.Popen([sys.executable, "-m", "wallets.signer"]) as child:
+            try:
+                code = child.wait()
+            finally:
+                child.terminate()
+    sys.exit(code)
 
 
 @main.group()

@@ -62,9 +62,9 @@ class SignerNotApartError(SettingsError):
 
     def __init__(self, login: str) -> None:
         super().__init__(
-            f"The database role {login} may take on cohort_signer, as superusers always may, so "
-            "any part of Cohort could read sealed keys. Use a plain role in COHORT_DATABASE_URL "
-            f"and another in COHORT_DATABASE_SIGNER_URL, or run: REVOKE cohort_signer FROM {login}."
+            f"The database role {login} can read sealed keys (as a superuser, an owner of the "
+            "tables, the signer or a member of cohort_signer), so any part of Cohort could. Use a "
+            "plain role in COHORT_DATABASE_URL and another in COHORT_DATABASE_SIGNER_URL."
         )
 
 
@@ -86,6 +86,7 @@ def prepare(owner_url: str, login_url: str, signer_url: str) -> None:
             _make_roles(connection, _user(login_url), _user(signer_url))
             _migrate(connection)
             _grant(connection)
+            _refuse_readers(connection, _user(login_url))
             connection.execute(text("SELECT cohort_make_event_partitions()"))
             connection.commit()
     except OperationalError as error:
@@ -166,10 +167,21 @@ def _make_roles(connection: Connection, login: str, signer: str) -> None:
         for role, member in ((Role.APP, login), (Role.ENGINE, login), (Role.SIGNER, signer)):
             if not _is_member(connection, member, role):
                 connection.execute(text(f"GRANT {role} TO {_quoted(connection, member)}"))
-        connection.commit()
     except ProgrammingError:
         raise RolesMissingError from None
     if _is_member(connection, login, Role.SIGNER):
+        raise SignerNotApartError(login)  # and nothing was granted
+    connection.commit()
+
+
+def _refuse_readers(connection: Connection, login: str) -> None:
+    """Nobody reads sealed keys by another way: as their owner, or by a right of its own."""
+    query = text("SELECT has_column_privilege(:login, 'wallets', 'ciphertext', 'SELECT')")
+    owner = text(
+        "SELECT pg_has_role(:login, tableowner, 'MEMBER') FROM pg_tables"
+        " WHERE schemaname = 'public' AND tablename = 'wallets'"
+    )
+    if any(connection.scalar(it, {"login": login}) for it in (query, owner)):
         raise SignerNotApartError(login)
 
 

@@ -22,6 +22,7 @@ from app.postgres import EmbeddedPostgres
 from app.processes import Processes
 from chain import recovery
 from chain.settings import chain_settings
+from core import memory
 from core.db import Role, forget_engine, unit_of_work
 from core.errors import SettingsError
 from core.settings import core_settings
@@ -122,6 +123,7 @@ def running(console: Console, *, is_restored: bool = False) -> Iterator[Processe
     Raises:
         SettingsError: a sentence about what does not work and what to do.
     """
+    memory.hide()  # it has the settings of every part
     folder = core_settings().data_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(folder) as lock:

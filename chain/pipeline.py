@@ -285,7 +285,7 @@ def _raise_fees(merchant: MerchantId, client: ChainClient, seen: _Open, *, at: d
         row = _lock(session, seen.id)
         if row.state not in lanes.UNMINED or not _is_as_seen(row, seen):
             return seen
-        replacements.raise_fees(session, row, suggested=suggested, at=at)
+        replacements.raise_due(session, row, suggested=suggested, at=at)
         return _copy(row)
 
 

@@ -22,6 +22,7 @@ from chain.fees import Fees, raised
 from chain.models import Attempt, AttemptKind, Transaction
 from chain.settings import chain_settings
 from core.types import Gas, TransactionId, Wei
+from wallets.errors import SigningRefusedError
 from wallets.models import SignedTransaction, TransactionPayload
 from wallets.policy import NO_OP_GAS
 from wallets.service import sign_transactions
@@ -104,6 +105,17 @@ def raise_fees(session: Session, row: Transaction, *, suggested: Fees | None, at
     sign(session, row, _with_fees(payload_of(newest.raw), fees), kind=kind, at=at)
     log.info("fees_raised", transaction=str(row.id), max_fee_per_gas=fees.max_fee_per_gas)
     return True
+
+
+def raise_due(session: Session, row: Transaction, *, suggested: Fees, at: datetime) -> None:
+    """The fees are raised if cap and signer allow it; if not, the bytes that exist are sent on.
+
+    Locks: nothing; the caller holds the transaction.
+    """
+    try:
+        raise_fees(session, row, suggested=suggested, at=at)
+    except SigningRefusedError as error:
+        log.error("fees_not_raised", transaction=str(row.id), reason=error.reason)
 
 
 def speed_up(session: Session, transaction_id: TransactionId, *, at: datetime) -> None:

@@ -326,7 +326,7 @@ class Token(TenantMixin, Base):
         CheckConstraint("(state = 'queued') = (batch_id IS NULL)", name="planned"),
         CheckConstraint("(mint_nonce IS NULL) = (mint_index IS NULL)", name="minted"),
         CheckConstraint("num_nonnulls(user_id, address) = 1", name="recipient"),
-        {"postgresql_with": {"fillfactor": 85}},
+        {"postgresql_with": {"fillfactor": 50}},
     )
 
     id: Mapped[TokenRowId] = mapped_column(primary_key=True)

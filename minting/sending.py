@@ -10,44 +10,33 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, select
-from sqlalchemy.orm import Session, aliased, contains_eager
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session, contains_eager
 
 from chain import lanes, pipeline, recovery
 from chain.client import ChainClient
 from chain.errors import LaneFullError, LanePausedError, RpcError
 from chain.fees import Fees, current, with_margin
 from chain.models import (
-    Chain,
-    LaneState,
-    NonceLane,
     Outcome,
     Transaction,
     TransactionKind,
-    TransactionState,
 )
 from chain.pipeline import Intent, Priced
 from core.db import unit_of_work
-from core.types import BatchId, Gas, LaneId, MerchantId, PlanId, Wei
-from minting import limits
+from core.errors import UnavailableError
+from core.types import BatchId, Gas, LaneId, MerchantId, Wei
+from minting import limits, turns
 from minting.errors import BatchNotFoundError
 from minting.limits import Offer
-from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
-from wallets.addresses import ChecksumAddress
+from minting.models import Batch, BatchState, Plan, PlanState
+from minting.turns import Ready, is_its_turn, known_block, stands_in_the_way
+from wallets import approvals
+from wallets.approvals import Call
+from wallets.errors import SigningRefusedError
 from wallets.policy import MAX_GAS
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class _Ready:
-    batch_id: BatchId
-    plan_id: PlanId
-    lane_id: LaneId
-    sender: ChecksumAddress
-    to: ChecksumAddress | None
-    calldata: bytes
-    gas: Gas | None
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     Raises:
         ChainUnavailableError: gas or fees could not be read; nothing was changed.
     """
-    ready, known_block = _ready(merchant, chain_id)
+    ready, known_block = turns.find(merchant, chain_id)
     if not ready:
         return 0
     head = client.head()
@@ -89,95 +78,48 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
     if not measured:
         return 0
     balance = client.balance(ready[0].sender)
+    try:
+        return _claim(merchant, measured, now, balance, at=at)
+    except SigningRefusedError:  # of one of them, and nothing was signed
+        return sum(_claim_or_hold(merchant, item, now, balance, at=at) for item in measured)
+    except UnavailableError as error:
+        _say(merchant, [ready for ready, _ in measured], str(error))
+        raise
+
+
+def _claim(
+    merchant: MerchantId,
+    measured: Sequence[tuple[Ready, Gas]],
+    now: _Conditions,
+    balance: Wei,
+    *,
+    at: datetime,
+) -> int:
     with unit_of_work(merchant=merchant) as session:
         return _claim_all(session, measured, now, balance, at=at)
 
 
-def _ready(merchant: MerchantId, chain_id: int) -> tuple[list[_Ready], int]:
-    """The batches whose turn it is, and the newest block that a transaction of the lane is in."""
+def _claim_or_hold(
+    merchant: MerchantId,
+    item: tuple[Ready, Gas],
+    now: _Conditions,
+    balance: Wei,
+    *,
+    at: datetime,
+) -> int:
+    """What the signer refuses waits for a person; the others of the relayer do not wait for it."""
+    try:
+        return _claim(merchant, [item], now, balance, at=at)
+    except SigningRefusedError as error:
+        _hold(merchant, item[0], f"the signer refuses: {error.reason}", now)
+        return 0
+
+
+def _say(merchant: MerchantId, ready: Sequence[Ready], reason: str) -> None:
+    """Their plans say what they wait for, until something of them is signed."""
     with unit_of_work(merchant=merchant) as session:
-        lane = session.scalar(
-            select(NonceLane).where(
-                NonceLane.chain_id == chain_id,
-                NonceLane.state.in_((LaneState.ACTIVE, LaneState.UNFUNDED)),
-            )
-        )
-        if lane is None:
-            return [], 0
-        rows = session.execute(
-            select(Batch, Plan)
-            .join(Plan, (Plan.id == Batch.plan_id) & (Batch.index == _first_planned()))
-            .where(Plan.chain_id == chain_id, _is_its_turn())
-            .order_by(Plan.ordinal, Batch.index)
-            .limit(lanes.room(session, lane.id))
-        ).all()
-        ready = [
-            _Ready(
-                *(batch.id, plan.id, lane.id, lane.address),
-                *(plan.contract, batch.calldata, batch.gas),
-            )
-            for batch, plan in rows
-        ]
-        return ready, _known_block(session, lane.id)
-
-
-def _first_planned() -> ScalarSelect[int]:
-    """The plan's only batch whose turn it can be, so that thousands behind it are not looked at."""
-    planned = aliased(Batch)
-    return (
-        select(func.min(planned.index))
-        .where(planned.plan_id == Plan.id, planned.state == BatchState.PLANNED)
-        .correlate(Plan)
-        .scalar_subquery()
-    )
-
-
-def _is_its_turn() -> ColumnElement[bool]:
-    return and_(
-        Plan.state == PlanState.RUNNING,
-        Plan.is_paused.is_(False),
-        Batch.state == BatchState.PLANNED,
-        _no_unmined_predecessor(),
-    )
-
-
-def _known_block(session: Session, lane_id: LaneId) -> int:
-    """The newest block known of the lane's chain: final, or with a transaction of the lane."""
-    mined = select(func.max(Transaction.block_number)).where(Transaction.lane_id == lane_id)
-    query = select(func.greatest(Chain.final_number, mined.scalar_subquery()))
-    return session.scalar(query.join(NonceLane).where(NonceLane.id == lane_id)) or 0
-
-
-def _no_unmined_predecessor() -> ColumnElement[bool]:
-    """No earlier batch for the same contract is still outside a block."""
-    earlier, earlier_plan = aliased(Batch), aliased(Plan)
-    in_block = exists().where(
-        Transaction.batch_id == earlier.id,
-        Transaction.state.in_((TransactionState.MINED, TransactionState.FINAL)),
-        Transaction.outcome.is_distinct_from(Outcome.CANCELLED),
-    )
-    is_on_its_way = earlier.state.in_((BatchState.PLANNED, BatchState.ASSIGNED)) & ~in_block
-    return ~(
-        select(earlier.id)
-        .join(earlier_plan, earlier_plan.id == earlier.plan_id)
-        .where(
-            earlier_plan.contract.is_not_distinct_from(Plan.contract),
-            _is_before(earlier_plan, earlier),
-            is_on_its_way | _stands_in_the_way(earlier_plan, earlier),
-        )
-        .exists()
-    )
-
-
-def _is_before(plan: type[Plan], batch: type[Batch]) -> ColumnElement[bool]:
-    return (plan.ordinal < Plan.ordinal) | (
-        (plan.ordinal == Plan.ordinal) & (batch.index < Batch.index)
-    )
-
-
-def _stands_in_the_way(plan: type[Plan], batch: type[Batch]) -> ColumnElement[bool]:
-    """A held batch of a kind that the contract numbers: it refuses everything after a gap."""
-    return (batch.state == BatchState.HELD) & plan.kind.in_((PlanKind.PASSES, PlanKind.DROP))
+        for plan_id in sorted({item.plan_id for item in ready}):
+            _wait(session.get_one(Plan, plan_id, with_for_update=True), reason)
 
 
 def blocking_reason(session: Session, plan: Plan) -> str | None:
@@ -192,7 +134,7 @@ def blocking_reason(session: Session, plan: Plan) -> str | None:
             | (
                 (Plan.contract == plan.contract)
                 & (Plan.ordinal < plan.ordinal)
-                & _stands_in_the_way(Plan, Batch)
+                & stands_in_the_way(Plan, Batch)
             ),
         )
         .order_by(Plan.ordinal.desc())
@@ -221,7 +163,7 @@ def set_paused(session: Session, plan: Plan, *, is_paused: bool) -> None:
 
 
 def _measure(
-    merchant: MerchantId, client: ChainClient, ready: _Ready, now: _Conditions
+    merchant: MerchantId, client: ChainClient, ready: Ready, now: _Conditions
 ) -> Gas | None:
     try:
         return _gas_limit(client, ready, now)
@@ -235,7 +177,7 @@ def _measure(
 
 def _claim_all(
     session: Session,
-    measured: Sequence[tuple[_Ready, Gas]],
+    measured: Sequence[tuple[Ready, Gas]],
     now: _Conditions,
     balance: Wei,
     *,
@@ -298,7 +240,7 @@ def _wait(plan: Plan, reason: str | None) -> None:
         plan.waiting_reason = reason
 
 
-def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:
+def _gas_limit(client: ChainClient, ready: Ready, now: _Conditions) -> Gas:
     """Gas that is enough: the forecast, if one call shows that it is, or else what is measured.
 
     A measurement executes the call a dozen times, which for a full batch takes seconds.
@@ -321,17 +263,17 @@ def _gas_limit(client: ChainClient, ready: _Ready, now: _Conditions) -> Gas:
     return min(with_margin(measured), Gas(MAX_GAS))
 
 
-def _lock_due(session: Session, ready: Sequence[_Ready], now: _Conditions) -> Sequence[Batch]:
+def _lock_due(session: Session, ready: Sequence[Ready], now: _Conditions) -> Sequence[Batch]:
     """Those whose turn it still is, if what the chain said is not from before what is known.
 
     Asking the chain takes long enough for everything to change.
     """
-    if now.block < _known_block(session, ready[0].lane_id):
+    if now.block < known_block(session, ready[0].lane_id):
         return ()
     query = (
         select(Batch)
         .join(Batch.plan)
-        .where(Batch.id.in_([item.batch_id for item in ready]), _is_its_turn())
+        .where(Batch.id.in_([item.batch_id for item in ready]), is_its_turn())
         .order_by(Plan.ordinal, Batch.index)
         .options(contains_eager(Batch.plan))
         .with_for_update(of=Batch, skip_locked=True)
@@ -339,11 +281,11 @@ def _lock_due(session: Session, ready: Sequence[_Ready], now: _Conditions) -> Se
     return session.scalars(query).all()
 
 
-def release(session: Session, batch_id: BatchId) -> bool:
+def release(session: Session, batch_id: BatchId, *, at: datetime) -> bool:
     """A held batch of which no signed bytes can get into a block any more is tried again.
 
     Any other stays as it is. Its call is the same as before, so the contract still refuses whatever
-    it has done.
+    it has done; whoever says so approves it, should that be what was missing.
 
     Returns:
         Whether it is tried again.
@@ -367,11 +309,13 @@ def release(session: Session, batch_id: BatchId) -> bool:
     if batch.state is not BatchState.HELD or is_signed:
         return False
     batch.state, batch.held_reason = BatchState.PLANNED, None
-    batch.plan.state = PlanState.RUNNING
+    plan = batch.plan
+    plan.state = PlanState.RUNNING
+    approvals.approve(session, [Call(plan.chain_id, plan.contract, batch.calldata)], at=at)
     return True
 
 
-def _hold(merchant: MerchantId, ready: _Ready, reason: str, now: _Conditions) -> None:
+def _hold(merchant: MerchantId, ready: Ready, reason: str, now: _Conditions) -> None:
     with unit_of_work(merchant=merchant) as session:
         due = _lock_due(session, [ready], now)
         if not due:

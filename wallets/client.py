@@ -18,7 +18,7 @@ from wallets.settings import socket_path
 
 _PATIENCE_SECONDS = 5.0
 """For a signer that is being started again."""
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 30.0
 CALLER = text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
 """The number of the SQL transaction, which it gets here if it had none."""
 
@@ -44,6 +44,7 @@ class RemoteSigner:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._missed_at: float | None = None
 
     def ask(self, session: Session, operation: str, arguments: Mapping[str, Any]) -> Answer:
         """One connection a question: a signer that was started again is found at once."""
@@ -53,13 +54,28 @@ class RemoteSigner:
             "caller": session.scalar(CALLER),
             "arguments": arguments,
         }
+        connection = self._send(request)
+        return lambda: self._answer(connection, request)
+
+    def _answer(self, connection: socket.socket, request: dict[str, Any]) -> Any:
+        """Asked once more where the signer ended meanwhile: what it did then nobody has."""
+        answer = _receive(connection) or _receive(self._send(request))
+        if answer is None:
+            raise SignerUnavailableError("it ended before it answered")
+        if "error" in answer:
+            raise wire.from_error(answer["error"])
+        if "result" not in answer:
+            raise SignerProtocolError("an answer lacks its result")
+        return answer["result"]
+
+    def _send(self, request: dict[str, Any]) -> socket.socket:
         connection = self._connect()
         try:
             wire.send(connection, request)
         except OSError as error:
             connection.close()
             raise SignerUnavailableError(type(error).__name__) from None
-        return lambda: _answer(connection)
+        return connection
 
     def _connect(self) -> socket.socket:
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -70,31 +86,39 @@ class RemoteSigner:
                 connection.connect(str(self._path))
             except OSError as error:
                 connection.close()
-                if time.monotonic() > deadline:
+                if self._is_missed() or time.monotonic() > deadline:
+                    self._missed_at = time.monotonic()
                     raise SignerUnavailableError(type(error).__name__) from None
                 time.sleep(0.05)
             else:
+                self._missed_at = None
                 return connection
 
+    def _is_missed(self) -> bool:
+        """Whether somebody has just waited in vain: who comes after holds locks, too."""
+        missed = self._missed_at
+        return missed is not None and time.monotonic() - missed < _PATIENCE_SECONDS
 
-def _answer(connection: socket.socket) -> Any:
+
+def _receive(connection: socket.socket) -> dict[str, Any] | None:
+    """What the signer says; None when it ended before it said anything.
+
+    Raises:
+        SignerUnavailableError: it is too slow.
+    """
     with connection:
         try:
-            answer = wire.receive(connection)
-        except OSError as error:
-            raise SignerUnavailableError(type(error).__name__) from None
-    if answer is None:
-        raise SignerUnavailableError("it ended before it answered")
-    if "error" in answer:
-        raise wire.from_error(answer["error"])
-    if "result" not in answer:
-        raise SignerProtocolError("an answer lacks its result")
-    return answer["result"]
+            return wire.receive(connection)
+        except TimeoutError:
+            raise SignerUnavailableError("it is too slow") from None
+        except OSError:
+            return None
 
 
 def is_listening() -> bool:
     """Whether somebody answers at the socket of this installation."""
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
         try:
             probe.connect(str(socket_path()))
         except OSError:

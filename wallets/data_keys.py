@@ -26,6 +26,7 @@ _CACHED_SECONDS = 300
 _FINGERPRINT = b"data-key/v1 fingerprint"
 _FINGERPRINT_BYTES = 16
 _cache: TTLCache[Any, bytes] = TTLCache(maxsize=_CACHED_KEYS, ttl=_CACHED_SECONDS)
+_lock = Lock()
 
 
 def generate(merchant: MerchantId, *, at: datetime, wallet_count: int = 0) -> DataKey:
@@ -41,7 +42,8 @@ def generate(merchant: MerchantId, *, at: datetime, wallet_count: int = 0) -> Da
     dek, wrapped = provider.generate_dek(context)
     if not hmac.compare_digest(provider.unwrap(wrapped.blob, context), dek):
         raise KekUnavailableError(provider.id, "a new data key does not open again")
-    _cache[merchant, context.data_key_id] = dek
+    with _lock:
+        _cache[merchant, context.data_key_id] = dek
     return DataKey(
         id=context.data_key_id,
         merchant_id=merchant,
@@ -64,7 +66,8 @@ def find_shard(session: Session, data_key_id: DataKeyId) -> Shard:
         KeyEncryptionKeyError: wrapped under another key or context, or changed.
     """
     merchant = merchant_of(session)
-    remembered = _cache.get((merchant, data_key_id))
+    with _lock:
+        remembered = _cache.get((merchant, data_key_id))
     if remembered is not None:
         return Shard(merchant, data_key_id, remembered)
     data_key = session.get(DataKey, data_key_id, options=[undefer(DataKey.wrapped)])
@@ -112,7 +115,7 @@ def _context(data_key: DataKey) -> DekContext:
 
 
 # By id alone: wrapping a data key anew does not change it, so nobody has to open it again.
-@cached(_cache, key=lambda data_key: (data_key.merchant_id, data_key.id), lock=Lock())
+@cached(_cache, key=lambda data_key: (data_key.merchant_id, data_key.id), lock=_lock)
 def _unwrap(data_key: DataKey) -> bytes:
     provider = provider_of(data_key.kek_id)
     dek = provider.unwrap(data_key.wrapped, _context(data_key))
@@ -124,6 +127,13 @@ def _unwrap(data_key: DataKey) -> bytes:
 
 def forget(data_key_id: DataKeyId | None = None) -> None:
     """This process opens the data key anew at its next need, or every one."""
-    for key in list(_cache):
-        if data_key_id is None or key[1] == data_key_id:
-            _cache.pop(key, None)
+    with _lock:
+        for key in list(_cache):
+            if data_key_id is None or key[1] == data_key_id:
+                _cache.pop(key, None)
+
+
+def forget_expired() -> None:
+    """What may no longer be used is not kept either."""
+    with _lock:
+        _cache.expire()

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.settings import core_settings
-from core.sockets import folder_for
+from core.sockets import folder_for, refuse_foreign
 
 
 class WalletSettings(BaseSettings):
@@ -50,9 +50,17 @@ _SOCKET_NAME = "signer.sock"
 
 
 def socket_path() -> Path:
-    """Where the signer listens."""
+    """Where the signer listens.
+
+    Raises:
+        ForeignFolderError: somebody else could listen there.
+    """
     given = wallet_settings().signer_socket
     if given is not None:
         return given
     home = core_settings().data_dir.resolve()
-    return folder_for(home / "run", f"{_SOCKET_NAME}.1234567", owner=home) / _SOCKET_NAME
+    inside = home / "run"
+    folder = folder_for(inside, f"{_SOCKET_NAME}.1234567", owner=home)
+    if folder != inside:
+        refuse_foreign(folder)
+    return folder / _SOCKET_NAME

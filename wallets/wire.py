@@ -16,7 +16,7 @@ from wallets import errors
 from wallets.errors import SignerProtocolError
 from wallets.models import TransactionPayload
 
-MAX_FRAME_BYTES = 64 * 1024 * 1024
+MAX_FRAME_BYTES = 16 * 1024 * 1024
 _LENGTH_BYTES = 4
 _KNOWN = (
     errors.WalletNotFoundError,

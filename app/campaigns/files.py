@@ -134,6 +134,15 @@ def find_more(session: Session, campaign: Campaign) -> AudienceFile | None:
     )
 
 
+def discard_more(session: Session, campaign: Campaign) -> None:
+    """No file waits any more to add recipients.
+
+    Locks: the files.
+    """
+    while (waiting := find_more(session, campaign)) is not None:
+        discard(session, waiting)
+
+
 def check_again(session: Session, campaign: Campaign) -> None:
     """The rewards that rows name are compared with what the campaign gives now.
 

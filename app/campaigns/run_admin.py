@@ -41,10 +41,10 @@ def resume(session: SessionDep, _who: Editor, campaign_id: str) -> Response:
 
 
 @router.post("/{campaign_id}/retry")
-def retry(session: SessionDep, _who: Editor, campaign_id: str) -> Response:
+def retry(session: SessionDep, at: AtDep, _who: Editor, campaign_id: str) -> Response:
     """What failed, and can be, is tried again with the same bytes."""
     _, run = _published(session, campaign_id)
-    runs.retry(session, run)
+    runs.retry(session, run, at=at)
     return _back(campaign_id)
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
+from app.campaigns import files
 from app.campaigns.errors import InvalidTransitionError
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from app.rewards.models import GrantSource, RewardLine
@@ -128,8 +129,10 @@ def _conclude(
     )
     if run.state is RunState.CANCELLED:
         run.completed_at = at if settlement.is_closed(session, run.id) else None
+        files.discard_more(session, campaign)
     elif is_served and not campaign.is_open_to_late_joiners:
         run.state, run.completed_at = RunState.COMPLETED, at
+        files.discard_more(session, campaign)
         campaign.state, campaign.ended_at = CampaignState.ENDED, campaign.ended_at or at
         emit(session, "cohort.airdrop.completed", at=at, delivered=run.recipient_count)
     elif run.paused_by is not None or run.pause_reason is not None:
@@ -206,7 +209,7 @@ def cancel(session: Session, run: AirdropRun, *, by: str, at: datetime) -> None:
     emit(session, "cohort.campaign.ended", at=at)
 
 
-def retry(session: Session, run: AirdropRun) -> int:
+def retry(session: Session, run: AirdropRun, *, at: datetime) -> int:
     """Every batch of the run that is held, and can be, is tried again with the same bytes.
 
     Returns:
@@ -224,7 +227,7 @@ def retry(session: Session, run: AirdropRun) -> int:
         .where(*plans_of(run), Batch.state == BatchState.HELD)
         .order_by(Batch.index)
     ).all()
-    return sum(sending.release(session, batch_id) for batch_id in held)
+    return sum(sending.release(session, batch_id, at=at) for batch_id in held)
 
 
 def _lock_open(session: Session, run: AirdropRun, action: str) -> None:

@@ -281,12 +281,13 @@ def choose_more(
     Raises:
         InvalidTransitionError: the airdrop is over.
         AudienceNotFromFileError: it is not for whom a file names.
+
+    Locks: the run, then the files.
     """
+    session.refresh(run, with_for_update=True)
     campaign = session.get_one(Campaign, run.campaign_id)
     check_extensible(session, campaign, run)
-    waiting = files.find_more(session, campaign)
-    if waiting is not None:
-        files.discard(session, waiting)
+    files.discard_more(session, campaign)
     return files.upload(session, campaign, file_name, content, at=at)
 
 

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from app.accounts.deps import Admin, Analyst
 from app.operations import queries
 from app.operations.integrity import integrity
-from app.web.deps import SessionDep
+from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render
 from chain import lanes, replacements
@@ -108,9 +108,9 @@ def cancel(session: SessionDep, _who: Admin, transaction: str) -> Response:
 
 
 @router.post("/operations/batches/{batch}/release")
-def release_batch(session: SessionDep, _who: Admin, batch: str) -> Response:
+def release_batch(session: SessionDep, at: AtDep, _who: Admin, batch: str) -> Response:
     """A held batch is tried again with the same bytes."""
-    release(session, BatchId(decode_id("bat", batch)))
+    release(session, BatchId(decode_id("bat", batch)), at=at)
     return RedirectResponse("/admin/operations", status_code=303)
 
 

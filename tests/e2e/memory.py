@@ -45,7 +45,7 @@ def descendants(pid: int) -> dict[int, str]:
         try:
             parent = int(status.read_text().rpartition(")")[2].split()[1])
             command = (status.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         parents[int(status.parent.name)], commands[int(status.parent.name)] = parent, command
     found, new = {pid}, {pid}

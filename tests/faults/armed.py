@@ -71,7 +71,7 @@ def _plan(place: Ground, where: Workplace, wanted: int) -> None:
 def _interfere(where: Workplace, random: Random, *, is_calm: bool) -> None:
     with unit_of_work(merchant=where.merchant) as session:
         for held in session.scalars(select(Batch.id).where(Batch.state == BatchState.HELD)):
-            sending.release(session, held)
+            sending.release(session, held, at=utc_now())
         for lane in session.scalars(select(NonceLane.id)):
             lanes.resume(session, lane)
     if is_calm or random.random() > _INTERFERING:

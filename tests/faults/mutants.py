@@ -118,9 +118,9 @@ MUTANTS = (
     Mutant(
         "higher fees are sent before they are stored",
         "chain/pipeline.py",
-        "        replacements.raise_fees(session, row, suggested=suggested, at=at)\n"
+        "        replacements.raise_due(session, row, suggested=suggested, at=at)\n"
         "        return _copy(row)",
-        "        replacements.raise_fees(session, row, suggested=suggested, at=at)\n"
+        "        replacements.raise_due(session, row, suggested=suggested, at=at)\n"
         "        copied = _copy(row)\n        session.rollback()\n        return copied",
         number=8,
         tests=(_REPLACEMENTS,),
@@ -198,7 +198,7 @@ MUTANTS = (
     Mutant(
         "a batch is claimed without looking at its state",
         "minting/sending.py",
-        ".where(Batch.id.in_([item.batch_id for item in ready]), _is_its_turn())",
+        ".where(Batch.id.in_([item.batch_id for item in ready]), is_its_turn())",
         ".where(Batch.id.in_([item.batch_id for item in ready]))",
         number=16,
         tests=(_SENDING,),
@@ -206,11 +206,14 @@ MUTANTS = (
     Mutant(
         "bytes are sent before they are stored",
         "minting/sending.py",
-        "        return _claim_all(session, measured, now, balance, at=at)\n",
-        "        done = _claim_all(session, measured, now, balance, at=at)\n"
-        "        for new in session.scalars(select(Transaction)):\n"
-        "            client.send_raw(new.attempts[0].raw)\n"
-        "        return done\n",
+        "        return _claim(merchant, measured, now, balance, at=at)\n"
+        "    except SigningRefusedError:",
+        "        with unit_of_work(merchant=merchant) as session:\n"
+        "            done = _claim_all(session, measured, now, balance, at=at)\n"
+        "            for new in session.scalars(select(Transaction)):\n"
+        "                client.send_raw(new.attempts[0].raw)\n"
+        "            return done\n"
+        "    except SigningRefusedError:",
         number=1,
         tests=("tests/minting/test_unsent.py",),
     ),
@@ -285,7 +288,7 @@ MUTANTS = (
     Mutant(
         "prices and refusals of an hour ago are used",
         "minting/sending.py",
-        "    if now.block < _known_block(session, ready[0].lane_id):\n        return ()\n",
+        "    if now.block < known_block(session, ready[0].lane_id):\n        return ()\n",
         "",
         number=16,
         tests=(_SENDING,),

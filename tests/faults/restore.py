@@ -217,7 +217,7 @@ class World:
                 if unmined is not None:
                     act(session, unmined, at=self.at)
             for held in session.scalars(select(Batch.id).where(Batch.state == BatchState.HELD)):
-                sending.release(session, held)
+                sending.release(session, held, at=self.at)
 
     # ---------------------------------------------------------------------------------- copies
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from chain import pipeline, replacements
 from chain.errors import ChainUnavailableError, FeeCapReachedError, RpcError
@@ -19,6 +19,11 @@ from tests.chain.fakes import FakeChain, decode
 from tests.conftest import NOW, make_merchant
 from tests.factories.chain import CHAIN_ID, Desk, make_desk
 from tests.factories.minting import PASS_ADDRESS, make_plan
+from tests.signing import acting_as
+from wallets.approvals import Call, digest_of
+from wallets.client import Answer, use_signer
+from wallets.errors import SignerUnavailableError
+from wallets.models import Approval
 from wallets.policy import MAX_GAS
 
 REVERT = RpcError("eth_estimateGas", 3, "execution reverted: AlreadyDropped")
@@ -317,7 +322,7 @@ class TestRelease:
         with unit_of_work(merchant=desk.merchant) as session:
             batch = session.scalars(select(Batch)).one()
             chain_key = batch.chain_key
-            sending.release(session, batch.id)
+            sending.release(session, batch.id, at=NOW)
         assert assign(desk, fake) == 1
         assert signed_data(desk) == [b"\x01"]
         with unit_of_work(merchant=desk.merchant) as session:
@@ -330,7 +335,7 @@ class TestRelease:
         with unit_of_work(merchant=desk.merchant) as session:
             batch = session.scalars(select(Batch)).one()
             batch.state, batch.plan.state = BatchState.HELD, PlanState.HELD
-            sending.release(session, batch.id)
+            sending.release(session, batch.id, at=NOW)
         assert batches(desk) == {b"\x01": BatchState.HELD}
         assert assign(desk, fake) == 0
 
@@ -339,7 +344,50 @@ class TestRelease:
             unit_of_work(merchant=desk.merchant) as session,
             pytest.raises(BatchNotFoundError),
         ):
-            sending.release(session, BatchId(new_id()))
+            sending.release(session, BatchId(new_id()), at=NOW)
+
+
+def forget_approval(desk: Desk, data: bytes) -> None:
+    """As if a plan had been frozen without its approvals."""
+    with unit_of_work(merchant=desk.merchant) as session, acting_as(session):
+        digest = digest_of(desk.merchant, Call(CHAIN_ID, PASS_ADDRESS, data))
+        session.execute(delete(Approval).where(Approval.digest == digest))
+
+
+class TestSigner:
+    def test_what_it_refuses_is_held_and_keeps_nobody_waiting(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        add_plan(desk, b"\x02", contract="0x" + "11" * 20)
+        forget_approval(desk, b"\x01")
+        assert assign(desk, FakeChain()) == 1
+        assert batches(desk) == {b"\x01": BatchState.HELD, b"\x02": BatchState.ASSIGNED}
+        with unit_of_work(merchant=desk.merchant) as session:
+            held = session.scalars(select(Batch).where(Batch.state == BatchState.HELD)).one()
+            assert held.held_reason == "the signer refuses: nobody approved this call"
+            sending.release(session, held.id, at=NOW)  # whoever does that approves it
+        assert assign(desk, FakeChain()) == 1
+        assert sorted(signed_data(desk)) == [b"\x01", b"\x02"]
+
+    def test_one_that_does_not_answer_is_said_until_it_does(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01")
+        with use_signer(Silent()), pytest.raises(SignerUnavailableError):
+            assign(desk, FakeChain())
+        assert "signer does not answer" in (reason(desk) or "")
+        assert (desk.attempts(), desk.lane().next_nonce) == ([], 0)
+        assert assign(desk, FakeChain()) == 1
+        assert reason(desk) is None
+
+
+class Silent:
+    """A signer that is not there."""
+
+    def ask(self, *_: object) -> Answer:
+        raise SignerUnavailableError("FileNotFoundError")
+
+
+def reason(desk: Desk) -> str | None:
+    with unit_of_work(merchant=desk.merchant) as session:
+        return sending.blocking_reason(session, session.scalars(select(Plan)).one())
 
 
 class TestFunds:

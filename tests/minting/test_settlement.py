@@ -182,7 +182,7 @@ class TestGivenUp:
         plan = self.cancelled(session, lane)
         settlement.settle(session, at=NOW)
         [batch] = plan.batches
-        sending.release(session, batch.id)
+        sending.release(session, batch.id, at=NOW)
         assert (plan.state, batch.state) == (PlanState.RUNNING, BatchState.PLANNED)
         again = execute(session, lane.id, batch, Outcome.SUCCESS)
         again.state, again.outcome = TransactionState.MINED, None
@@ -213,7 +213,7 @@ class TestForeignUse:
         [batch] = plan.batches
         assert (plan.state, batch.state) == (PlanState.HELD, BatchState.HELD)
         assert "something else used the relayer's key" in (batch.held_reason or "")
-        sending.release(session, batch.id)
+        sending.release(session, batch.id, at=NOW)
         assert batch.state is BatchState.HELD
 
     def test_a_receipt_that_appears_after_all_decides(

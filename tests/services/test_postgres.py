@@ -97,11 +97,13 @@ class TestOwnPostgres:
     def test_a_signer_that_is_not_apart_is_refused(self, urls: Urls) -> None:
         owner, login, signer = map(rendered, urls)
         for together in (login, owner):
-            with pytest.raises(database.SignerNotApartError, match="could read sealed keys"):
+            with pytest.raises(database.SignerNotApartError, match="can read sealed keys"):
                 database.prepare(owner, together, login)
+        database.prepare(owner, login, signer)  # what was refused has granted nothing
         with create_engine(owner, poolclass=NullPool).begin() as connection:
-            connection.execute(text(f"REVOKE cohort_signer FROM {_LOGIN}"))
-        database.prepare(owner, login, signer)
+            connection.execute(text(f"ALTER TABLE wallets OWNER TO {_LOGIN}"))
+        with pytest.raises(database.SignerNotApartError):
+            database.prepare(owner, login, signer)
 
     def test_rights_of_an_earlier_version_are_taken_back(self, urls: Urls) -> None:
         owner, login, signer = map(rendered, urls)

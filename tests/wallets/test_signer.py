@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -195,17 +196,45 @@ class TestFailures:
                     child.kill()
         assert check_wallets(share_percent=100).sound == 2
 
-    def test_one_that_ends_before_it_answers(self, merchant_id: MerchantId, tmp_path: Path) -> None:
+    def test_one_that_ends_before_it_answers_is_asked_once_more(
+        self, merchant_id: MerchantId, tmp_path: Path
+    ) -> None:
+        heard = []
+
+        def hang_up() -> None:
+            for _ in range(2):
+                caller = listener.accept()[0]
+                heard.append(wire.receive(caller))
+                caller.close()
+
         with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
             listener.bind(str(tmp_path / "s"))
             listener.listen()
-            pool.submit(lambda: listener.accept()[0].close())
+            pool.submit(hang_up)
             with (
                 use_signer(RemoteSigner(tmp_path / "s")),
-                pytest.raises(SignerUnavailableError),
+                pytest.raises(SignerUnavailableError, match="ended before it answered"),
                 unit_of_work(merchant=merchant_id) as session,
             ):
                 make_wallet(session)
+        assert len(heard) == 2 and heard[0] == heard[1]
+
+    def test_who_comes_after_somebody_who_waited_in_vain_does_not_wait(
+        self, merchant_id: MerchantId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each of them holds locks that the next one waits for."""
+        moments = count(0.0, 1.0)
+        naps: list[float] = []
+        monkeypatch.setattr("wallets.client.time.monotonic", lambda: next(moments))
+        monkeypatch.setattr("wallets.client.time.sleep", naps.append)
+        with use_signer(RemoteSigner(tmp_path / "nobody")):
+            for _ in range(2):
+                with (
+                    pytest.raises(SignerUnavailableError),
+                    unit_of_work(merchant=merchant_id) as session,
+                ):
+                    make_wallet(session)
+                assert len(naps) == 5
 
     def test_a_key_of_keys_that_is_down_is_told(
         self, merchant_id: MerchantId, postgres: EmbeddedPostgres, tmp_path: Path
@@ -293,9 +322,13 @@ class TestFailures:
         monkeypatch.setattr(signer, "REQUESTS", 2)
         with signer.Signer(tmp_path / "s") as server, ThreadPoolExecutor(1) as pool:
             serving = pool.submit(server.serve_forever, 0.01)
-            for _ in range(2):
-                assert "error" in server.answer({})
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(tmp_path / "s"))
+                for _ in range(2):
+                    wire.send(connection, {})
+                    assert "error" in (wire.receive(connection) or {})
             serving.result(30)
+            server.finish()  # nobody is left to wait for
 
 
 class TestRights:

@@ -234,9 +234,10 @@ class TestCancel:
 
     def test_it_is_done_once(self, run: AirdropRun, session: Session) -> None:
         runs.cancel(session, run, by="ana@example.com", at=NOW)
-        for act in (runs.resume, runs.retry):
-            with pytest.raises(InvalidTransitionError, match="is cancelled cannot be"):
-                act(session, run)
+        with pytest.raises(InvalidTransitionError, match="is cancelled cannot be"):
+            runs.resume(session, run)
+        with pytest.raises(InvalidTransitionError, match="is cancelled cannot be"):
+            runs.retry(session, run, at=NOW)
         with pytest.raises(InvalidTransitionError, match="is cancelled cannot be cancelled"):
             runs.cancel(session, run, by="ana@example.com", at=NOW)
 
@@ -247,9 +248,9 @@ class TestRetry:
         plan.state, batch.state, batch.held_reason = PlanState.HELD, BatchState.HELD, "no gas"
         session.flush()
         assert progress(session, run, at=NOW).failed == 3
-        assert runs.retry(session, run) == 1
+        assert runs.retry(session, run, at=NOW) == 1
         assert (plan.state, batch.state) == (PlanState.RUNNING, BatchState.PLANNED)
-        assert runs.retry(session, run) == 0
+        assert runs.retry(session, run, at=NOW) == 0
 
 
 class TestLateJoiners:
