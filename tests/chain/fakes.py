@@ -196,6 +196,10 @@ class FakeChain:
         self._check_up()
         return self.money
 
+    def has_state(self, block: int) -> bool:
+        """It knows everything that ever was."""
+        return block <= self.head().number
+
     def code(self, address: ChecksumAddress) -> bytes:
         """No contract anywhere."""
         self._check_up()
