@@ -56,12 +56,12 @@ PARTS = {
     "slice-evm": Part("evm", 2_000, 15, 240, kill_seconds=0.15),
     "naive-model": Part("model", 10_000, 20, 60),
     "naive-evm": Part("evm", 10_000, 20, 60, kill_seconds=0.15),
-    "slice-frozen": Part("model", 640, 0, 240, freezes=4, a_batch=10),
+    "slice-frozen": Part("model", 1_600, 0, 240, freezes=4, a_batch=10),
     "model": Part("model", 100_000, 1_000, 600),
     "evm": Part("evm", 10_000, 100, 200),
-    "frozen": Part("model", 4_000, 0, 200, freezes=20, a_batch=10),
+    "frozen": Part("model", 8_000, 0, 200, freezes=20, a_batch=10),
     "long-evm": Part("evm", 100_000, 1_000, 1_200),
-    "long-frozen": Part("model", 60_000, 0, 1_500, freezes=200, a_batch=10),
+    "long-frozen": Part("model", 120_000, 0, 1_500, freezes=200, a_batch=10),
     "volume": Part("model", 1_000_000, 10_000, 7_200),
 }
 LEVELS = {
