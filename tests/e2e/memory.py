@@ -1,6 +1,7 @@
 """Looks for keys in the memory of an installation's processes (proc(5))."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import create_engine, select
@@ -62,10 +63,11 @@ def holds(pid: int, wanted: Mapping[str, bytes]) -> set[str]:
         for name, secret in wanted.items()
     }
     found = set()
-    for part in _memory(pid):
-        for name, spelled in spellings.items():
-            if any(one in part for one in spelled):
-                found.add(name)
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # it has ended, or hides
+        for part in _memory(pid):
+            found |= {
+                name for name, spelled in spellings.items() if any(one in part for one in spelled)
+            }
     return found
 
 
