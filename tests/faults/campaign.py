@@ -57,7 +57,7 @@ PARTS = {
     "naive-model": Part("model", 10_000, 20, 60),
     "naive-evm": Part("evm", 10_000, 20, 60, kill_seconds=0.15),
     "slice-frozen": Part("model", 1_600, 0, 240, freezes=4, a_batch=10),
-    "model": Part("model", 100_000, 1_000, 600),
+    "model": Part("model", 100_000, 1_000, 600, kill_seconds=0.045),
     "evm": Part("evm", 10_000, 100, 200),
     "frozen": Part("model", 8_000, 0, 200, freezes=20, a_batch=10),
     "long-evm": Part("evm", 100_000, 1_000, 1_200),
