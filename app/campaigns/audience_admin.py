@@ -6,20 +6,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, UploadFile
 from sqlalchemy.orm import Session
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app.accounts.deps import Editor
-from app.campaigns import audiences, files, service
+from app.campaigns import files, service
 from app.campaigns.errors import AudienceFileMissingError
-from app.campaigns.models import AudienceFile, AudienceKind, Campaign, FileState
+from app.campaigns.models import AudienceKind, Campaign
 from app.campaigns.paths import base_of, get_campaign, get_draft, to_step
+from app.campaigns.standing import rejected_rows, standing
 from app.users import queries as users
 from app.web.deps import AtDep, SessionDep
 from app.web.rendering import render, render_part
 from core.errors import InvalidError
 
 router = APIRouter(prefix="/admin/campaigns")
-_MOVING = (FileState.READING, FileState.CHECKING)
 
 
 @router.get("/{campaign_id}/audience")
@@ -55,13 +55,7 @@ def save_audience(
 @router.get("/{campaign_id}/audience/rejected.csv")
 def download_rejected(session: SessionDep, _who: Editor, campaign_id: str) -> Response:
     """The rejected rows with line and reason."""
-    file = files.get(session, get_campaign(session, campaign_id))
-    lines = list(files.rejected_as_csv(session, file))
-    return StreamingResponse(
-        iter(lines),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="rejected-rows.csv"'},
-    )
+    return rejected_rows(session, files.get(session, get_campaign(session, campaign_id)))
 
 
 def _page(
@@ -72,44 +66,16 @@ def _page(
     at: datetime,
     error: InvalidError | None = None,
 ) -> Response:
-    file = files.find(session, campaign)
     context: dict[str, Any] = {
         "campaign": campaign,
         "base": base_of(campaign),
         "place": f"{base_of(campaign)}/audience",
         "members": users.count_users(session),
-        "limit": files.FILE_BYTES,
         "error": error,
-        **_standing(session, campaign, file, at=at),
+        **standing(session, files.find(session, campaign), at=at),
     }
     if error is not None:
-        return render(
-            request,
-            "campaigns/audience.html",
-            status_code=error.status,
-            is_moving=False,
-            chosen=AudienceKind.FILE,
-            **context,
-        )
-    is_moving = file is not None and file.state in _MOVING
-    return render_part(
-        request,
-        "campaigns/audience.html",
-        block="file",
-        is_moving=is_moving,
-        chosen=campaign.audience_kind or AudienceKind.ALL,
-        **context,
-    )
-
-
-def _standing(
-    session: Session, campaign: Campaign, file: AudienceFile | None, *, at: datetime
-) -> dict[str, Any]:
-    """What the page shows of the file; whom it reaches is known once it is checked."""
-    is_ready = file is not None and file.state is FileState.READY
-    return {
-        "file": file,
-        "progress": files.progress(file, at=at) if file else None,
-        "reach": audiences.reach(session, campaign) if is_ready else None,
-        "rejected": files.sample_rejected(session, file) if file and is_ready else [],
-    }
+        context |= {"is_moving": False, "chosen": AudienceKind.FILE}
+        return render(request, "campaigns/audience.html", status_code=error.status, **context)
+    chosen = campaign.audience_kind or AudienceKind.ALL
+    return render_part(request, "campaigns/audience.html", block="file", chosen=chosen, **context)

@@ -1,24 +1,25 @@
 """More recipients for a live airdrop: a further file is read, looked at, and added."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Form, UploadFile
 from sqlalchemy.orm import Session
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Editor
-from app.campaigns import audiences, files, queries, service
+from app.campaigns import files, queries, service
 from app.campaigns.errors import AudienceFileMissingError, FileNotReadyError
-from app.campaigns.models import AudienceFile, Campaign, FileState
+from app.campaigns.models import Campaign
 from app.campaigns.paths import base_of, get_campaign
+from app.campaigns.standing import rejected_rows, standing
 from app.web.deps import AtDep, SessionDep
 from app.web.rendering import render, render_part
 from core.errors import InvalidError
 from core.ids import encode_id
 
 router = APIRouter(prefix="/admin/campaigns/{campaign_id}/more")
-_MOVING = (FileState.READING, FileState.CHECKING)
 
 
 @router.get("")
@@ -26,13 +27,7 @@ def show_more(
     request: Request, session: SessionDep, at: AtDep, _who: Editor, campaign_id: str
 ) -> Response:
     """The form, and how far the file is."""
-    campaign = _extensible(session, campaign_id)
-    file = files.find_more(session, campaign)
-    context = _context(session, campaign, file)
-    progress = files.progress(file, at=at) if file else None
-    return render_part(
-        request, "campaigns/more.html", block="file", error=None, progress=progress, **context
-    )
+    return _page(request, session, _extensible(session, campaign_id), at=at)
 
 
 @router.post("")
@@ -47,7 +42,7 @@ def upload_more(
     """A file is read while the page shows how far it is."""
     campaign = _extensible(session, campaign_id)
     if file is None or not file.filename:
-        return _refuse(request, session, campaign, AudienceFileMissingError())
+        return _page(request, session, campaign, at=at, error=AudienceFileMissingError())
     run = queries.get_run(session, campaign.id)
     service.choose_more(session, run, file.filename, file.file, at=at)
     return RedirectResponse(f"{base_of(campaign)}/more", status_code=303)
@@ -72,12 +67,7 @@ def download_rejected(session: SessionDep, _who: Editor, campaign_id: str) -> Re
     found = files.find_more(session, get_campaign(session, campaign_id))
     if found is None:
         raise FileNotReadyError
-    lines = list(files.rejected_as_csv(session, found))
-    return StreamingResponse(
-        iter(lines),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="rejected-rows.csv"'},
-    )
+    return rejected_rows(session, found)
 
 
 def _extensible(session: Session, text: str) -> Campaign:
@@ -86,30 +76,24 @@ def _extensible(session: Session, text: str) -> Campaign:
     return campaign
 
 
-def _refuse(
-    request: Request, session: Session, campaign: Campaign, error: InvalidError
+def _page(
+    request: Request,
+    session: Session,
+    campaign: Campaign,
+    *,
+    at: datetime,
+    error: InvalidError | None = None,
 ) -> Response:
-    context = _context(session, campaign, None)
-    return render(
-        request,
-        "campaigns/more.html",
-        status_code=error.status,
-        error=error,
-        progress=None,
-        **context,
-    )
-
-
-def _context(session: Session, campaign: Campaign, file: AudienceFile | None) -> dict[str, Any]:
-    is_ready = file is not None and file.state is FileState.READY
-    return {
+    file = files.find_more(session, campaign)
+    context = {
         "campaign": campaign,
         "base": base_of(campaign),
         "place": f"{base_of(campaign)}/more",
-        "limit": files.FILE_BYTES,
-        "file": file,
         "file_id": encode_id("aud", file.id) if file else None,
-        "is_moving": file is not None and file.state in _MOVING,
-        "reach": audiences.reach_of(session, file) if file and is_ready else None,
-        "rejected": files.sample_rejected(session, file) if file and is_ready else [],
+        "error": error,
+        **standing(session, file, at=at),
     }
+    if error is not None:
+        context["is_moving"] = False
+        return render(request, "campaigns/more.html", status_code=error.status, **context)
+    return render_part(request, "campaigns/more.html", block="file", **context)
