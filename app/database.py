@@ -253,9 +253,8 @@ def _grant(connection: Connection) -> None:
     for role in (Role.APP, Role.ENGINE):
         for table in ours:
             _allow(connection, role, table, _RIGHTS.get(table, _ALL))
-        connection.execute(
-            text(f"GRANT EXECUTE ON FUNCTION cohort_make_event_partitions() TO {role}")
-        )
+        for function in ("cohort_make_event_partitions()", "cohort_add_property_slot(text, int)"):
+            connection.execute(text(f"GRANT EXECUTE ON FUNCTION {function} TO {role}"))
     for table, rights in _SIGNER_RIGHTS.items():
         _allow(connection, Role.SIGNER, table, rights)
     for role in Role:

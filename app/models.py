@@ -4,8 +4,10 @@
 import app.accounts.models
 import app.campaigns.models
 import app.rewards.models
+import app.segments.models
 import app.users.models
 import chain.models
+import core.event_cursor
 import core.events
 import minting.models
 import wallets.models

@@ -4,11 +4,24 @@ Segments, indicators, webhooks and exports read it by cursor. A row is written i
 of the change it tells of, so an event exists exactly when the change does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Select, insert, literal, select, text
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Dialect,
+    Index,
+    PrimaryKeyConstraint,
+    Select,
+    Text,
+    cast,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -27,6 +40,20 @@ class Xid8(UserDefinedType[int]):
         """The SQL spelling."""
         return "XID8"
 
+    def bind_expression(self, bindvalue: BindParameter[int]) -> ColumnElement[int]:
+        """PostgreSQL makes one of a text only."""
+        return cast(cast(bindvalue, Text), self)
+
+    def bind_processor(self, _dialect: Dialect) -> Callable[[int | None], str | None]:
+        """Send digits."""
+        return lambda value: None if value is None else str(value)
+
+    def result_processor(
+        self, _dialect: Dialect, _coltype: object
+    ) -> Callable[[str | None], int | None]:
+        """Read digits."""
+        return lambda value: None if value is None else int(value)
+
 
 class Event(TenantMixin, Base):
     """One fact.
@@ -40,6 +67,7 @@ class Event(TenantMixin, Base):
         PrimaryKeyConstraint("id", "occurred_at"),
         Index("ix_events_cursor", "xid", "id"),
         Index("ix_events_subject", "merchant_id", "user_id", "occurred_at"),
+        Index("ix_events_type", "merchant_id", "type", "occurred_at", "user_id"),
         {"postgresql_partition_by": "RANGE (occurred_at)"},
     )
 

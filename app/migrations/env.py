@@ -1,5 +1,6 @@
 """Runs migrations as the database owner; `app.database` hands over the connection."""
 
+import re
 from typing import Literal
 
 from alembic import context
@@ -20,9 +21,17 @@ PARTITION_PREFIX = "events_"
 ischema_names["xid8"] = Xid8
 
 
+SLOT = re.compile(r"(ix_users_)?[tknbd]\d+")
+"""Columns of users that hold the values of properties, and their indexes."""
+
+
 def include_name(name: str | None, kind: str, _parents: object) -> bool:
-    """Partitions come and go by the month and are no part of the model."""
-    return not (kind == "table" and name is not None and name.startswith(PARTITION_PREFIX))
+    """Partitions come and go by the month, and slots with properties: no part of the model."""
+    if name is None:
+        return True
+    if kind == "table":
+        return not name.startswith(PARTITION_PREFIX)
+    return not (kind in ("column", "index") and SLOT.fullmatch(name))
 
 
 def render_item(kind: str, item: object, autogen: AutogenContext) -> str | Literal[False]:

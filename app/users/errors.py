@@ -1,7 +1,7 @@
 """What can go wrong with members and imports."""
 
 from core.errors import ConflictError, InvalidError, NotFoundError
-from core.types import ImportId, UserId
+from core.types import ImportId, PropertyId, UserId
 
 
 class UserNotFoundError(NotFoundError):
@@ -33,3 +33,28 @@ class ImportStateError(ConflictError):
     def __init__(self, import_id: ImportId, state: str) -> None:
         super().__init__(f"This import is {state} already; upload the file again to start anew.")
         self.import_id = import_id
+
+
+class ValueInvalidError(InvalidError):
+    """The text is no value of the property's kind; `problem` says whether it is only too long."""
+
+    def __init__(self, sentence: str, problem: str = "type_mismatch") -> None:
+        super().__init__(sentence)
+        self.problem = problem
+
+
+class PropertyNotFoundError(NotFoundError):
+    """This merchant has no such property."""
+
+    def __init__(self, property_id: PropertyId) -> None:
+        super().__init__(
+            "There is no such property. It may have been deleted; go back to the list."
+        )
+        self.property_id = property_id
+
+
+class PropertyInvalidError(InvalidError):
+    """The property cannot be made or changed as asked; `fields` says what to do."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__("The property cannot be saved like this.", fields=fields)

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
+from app.users.fields import fold
 from app.users.models import ImportRefusal, User, UserImport
-from app.users.service import fold
 from core.events import Event
 from core.types import ImportId, UserId
 from minting.models import (
@@ -45,6 +45,7 @@ def _matches(search: str) -> ColumnElement[bool]:
     choices = [
         _begins(User.email_key, search.lower()),
         _begins(User.name_key, folded),
+        _begins(User.last_key, folded),
         _begins(User.reference_id, search),
     ]
     if search.lower().startswith("0x"):

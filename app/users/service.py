@@ -1,6 +1,5 @@
 """Members: created one by one or in sets; each gets a wallet and a queued pass with its row."""
 
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.accounts.emails import email_key
 from app.users.errors import UserNotFoundError
+from app.users.fields import fold
 from app.users.models import MailStatus, User, UserState
 from core.db import sql_id, sql_ids
 from core.events import emit_each, emit_many
@@ -19,12 +19,6 @@ from core.types import UserId
 from minting import passes
 
 _USERS_A_PART = 10_000
-
-
-def fold(text: str) -> str:
-    """The spelling names are searched by: no case, no accents."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).strip()
 
 
 def name_key(first_name: str | None, last_name: str | None) -> str:
@@ -75,6 +69,8 @@ def new_row(email: str, key: str, *, source: str, **values: str | None) -> dict[
         "email_key": key,
         "first_name": first,
         "last_name": last,
+        "first_key": None if first is None else fold(first),
+        "last_key": None if last is None else fold(last),
         "name_key": name_key(first, last),
         "lang": values.get("lang"),
         "country": values.get("country"),

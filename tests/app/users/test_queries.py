@@ -48,7 +48,7 @@ class TestSearch:
             ("Joel", ["joelle"]),
             ("joëlle k", ["joelle"]),
             ("JOELLE KUIPER", ["joelle"]),
-            ("Kuiper", []),
+            ("Kuiper", ["joelle"]),
             ("γιωργος", ["giorgos"]),
             ("karl gross", ["strasse"]),
             ("AT-1", ["ada", "joelle"]),

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from app.accounts.emails import EmailInvalidError
 from app.accounts.models import Merchant
 from app.users.errors import UserNotFoundError
+from app.users.fields import fold
 from app.users.models import User
-from app.users.service import create_users, ensure_user, fold, get_user, new_row
+from app.users.service import create_users, ensure_user, get_user, new_row
 from core.db import unit_of_work
 from core.ids import new_id
 from core.types import UserId
