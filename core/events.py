@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Dialect,
     Index,
+    Insert,
     PrimaryKeyConstraint,
     Select,
     Text,
@@ -131,6 +132,19 @@ def emit_each(
         How many events were written.
     """
     user, data = facts.subquery().c
-    rows = select(sql_id(), literal(at), literal(kind), user, literal(session.info["actor"]), data)
+    rows = select(literal(kind), user, data)
+    return change(session, insert_events(session, rows, at=at))
+
+
+def insert_events(
+    session: Session, facts: Select[str, UserId | None, dict[str, Any]], *, at: datetime
+) -> Insert:
+    """The statement that writes one event for each row of a query, alone or as a part of another.
+
+    Args:
+        facts: rows of kind, user and data.
+    """
+    kind, user, data = facts.subquery().c
+    rows = select(sql_id(), literal(at), kind, user, literal(session.info["actor"]), data)
     columns = ["id", "occurred_at", "type", "user_id", "actor", "data"]
-    return change(session, insert(Event).from_select(columns, rows, include_defaults=False))
+    return insert(Event).from_select(columns, rows, include_defaults=False)

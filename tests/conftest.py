@@ -102,7 +102,21 @@ def postgres(home: Path) -> Iterator[EmbeddedPostgres]:
     with child(server.command(), stop=signal.SIGQUIT):
         wait_until(lambda: schema.answers(server.owner_url))
         schema.prepare(server.owner_url, server.login_url, server.signer_url)
+        _make_slots(server)
         yield server
+
+
+def _make_slots(server: EmbeddedPostgres) -> None:
+    """The first columns of properties exist: making them locks the users of every other test."""
+    engine = create_engine(server.owner_url)
+    with engine.begin() as connection:
+        for letter in "tnbd":
+            for slot in (1, 2, 3):
+                connection.execute(
+                    text("SELECT cohort_add_property_slot(:letter, :slot)"),
+                    {"letter": letter, "slot": slot},
+                )
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

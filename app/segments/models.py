@@ -87,7 +87,7 @@ class SegmentMember(Base):
 
 
 class SegmentCount(TenantMixin, Base):
-    """How many members a segment had at the end of a day (UTC)."""
+    """How many members a segment had at the end of a day of the brand."""
 
     __tablename__ = "segment_counts"
     __table_args__ = (PrimaryKeyConstraint("segment_id", "day"),)
