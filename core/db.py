@@ -230,6 +230,11 @@ def as_engine(session: Session) -> Iterator[None]:
     session.execute(take, {"role": before})
 
 
+def use_memory(session: Session, megabytes: int = 64) -> None:
+    """From here on the transaction sorts and hashes so much in memory, for work on whole sets."""
+    session.execute(text("SELECT set_config('work_mem', :size, true)"), {"size": f"{megabytes}MB"})
+
+
 def choose_merchant(session: Session, merchant: types.MerchantId) -> None:
     """From here on the transaction belongs to `merchant`: for requests that learn it on the way."""
     session.info["merchant"] = merchant

@@ -1,10 +1,11 @@
 """A merchant's segments by what they read: which of them an event, a value or a moment touches."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from cachetools import LRUCache, cached
@@ -23,6 +24,8 @@ from core.types import MerchantId, SegmentId
 
 Edition = tuple[tuple[SegmentId, int], ...]
 _BOOKS = 64
+_QUESTIONS = 64
+_RULES = 50_000
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class Book:
         readers: what is read -> the segments that read it.
         boundaries: what time passes -> the segments it may change.
         daily: segments that every new day may change.
+        questions: statements written from it (`app.segments.questions`).
     """
 
     rules: Mapping[SegmentId, Rule]
     readers: Mapping[str, frozenset[SegmentId]]
     boundaries: Mapping[Boundary, frozenset[SegmentId]]
     daily: frozenset[SegmentId]
+    questions: MutableMapping[Hashable, Any] = field(
+        default_factory=lambda: LRUCache(_QUESTIONS), compare=False
+    )
 
     def reading(self, keys: Iterable[str]) -> frozenset[SegmentId]:
         """The segments that read any of these."""
@@ -68,9 +75,16 @@ def open_book(session: Session) -> Book:
 
 @cached(LRUCache(_BOOKS), key=lambda _session, merchant, edition: (merchant, edition), lock=Lock())
 def _written(session: Session, _merchant: MerchantId, edition: Edition) -> Book:
-    ids = [segment for segment, _ in edition]
-    rows = session.execute(select(Segment.id, Segment.rule).where(Segment.id.in_(ids)))
-    return write({segment: rules.load(rule) for segment, rule in rows})
+    missing = [segment for segment, number in edition if (segment, number) not in _read]
+    if missing:
+        query = select(Segment.id, Segment.rule_number, Segment.rule)
+        for segment, number, rule in session.execute(query.where(Segment.id.in_(missing))):
+            _read[segment, number] = rules.load(rule)
+    return write({it[0]: _read[it] for it in edition if it in _read})
+
+
+_read: LRUCache[tuple[SegmentId, int], Rule] = LRUCache(_RULES)
+"""Rules that were read before; an edition of one never changes."""
 
 
 def write(known: Mapping[SegmentId, Rule]) -> Book:

@@ -8,7 +8,7 @@ the only identifiers are columns of the models and slots, which are a letter and
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, not_, or_, select, union
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.segments import rules
@@ -29,7 +29,7 @@ from app.segments.rules import (
     SegmentCondition,
 )
 from app.users.models import Consent, ListMember, User, UserState
-from core.types import MerchantId
+from core.types import MerchantId, UserId
 from minting.models import MembershipPass, PassState, Token, TokenState
 
 
@@ -50,6 +50,21 @@ def meets(rule: Rule, ground: Ground, *, depth: int = 0) -> ColumnElement[bool]:
         and_(*(_condition(it, ground, depth) for it in group.conditions)) for group in rule.groups
     ]
     return or_(*groups)
+
+
+def wanted(rule: Rule, ground: Ground) -> Select[UserId]:
+    """The ids of all members who meet the rule: each group by its own indexes, nobody twice.
+
+    Raises:
+        GoneError: it names a field or segment that is not there.
+    """
+    groups = [
+        select(User.id).where(
+            is_member(ground.merchant), *(_condition(it, ground, 0) for it in group.conditions)
+        )
+        for group in rule.groups
+    ]
+    return groups[0] if len(groups) == 1 else select(union(*groups).subquery().c.id)
 
 
 def _condition(condition: Condition, ground: Ground, depth: int) -> ColumnElement[bool]:
@@ -103,7 +118,7 @@ def _of_consent(condition: ConsentCondition, ground: Ground) -> ColumnElement[bo
         newest = (
             select(Consent.is_given)
             .where(*asked, Consent.user_id == User.id)
-            .order_by(Consent.id.desc())
+            .order_by(Consent.at.desc(), Consent.id.desc())
             .limit(1)
         )
         return func.coalesce(newest.correlate(User).scalar_subquery(), false())
@@ -111,7 +126,7 @@ def _of_consent(condition: ConsentCondition, ground: Ground) -> ColumnElement[bo
         select(Consent.user_id, Consent.is_given)
         .where(*asked)
         .ext(distinct_on(Consent.user_id))
-        .order_by(Consent.user_id, Consent.id.desc())
+        .order_by(Consent.user_id, Consent.at.desc(), Consent.id.desc())
         .subquery()
     )
     return User.id.in_(select(newest_of_each.c.user_id).where(newest_of_each.c.is_given))

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, exists
+from sqlalchemy import BindParameter, ColumnElement, DateTime, Select, bindparam, exists
+from sqlalchemy.types import TypeEngine
 
 from app.segments.rules import Op, Rule
 from app.users.fields import Field
@@ -18,6 +19,10 @@ FIRST = datetime(1, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
+INSTANT = DateTime(timezone=True)
+Moment = tuple[BindParameter[Any], "Callable[[Ground], Any]"]
+
+
 @dataclass(frozen=True)
 class Ground:
     """What a rule is decided on.
@@ -26,6 +31,7 @@ class Ground:
         zone: of the brand; days begin and end there.
         known: every segment's rule, for rules that name them.
         is_few: members are given, and each looks for its own rows.
+        moments: where what depends on now is written down, so that a statement can be asked again.
     """
 
     merchant: MerchantId
@@ -34,15 +40,22 @@ class Ground:
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     known: Mapping[SegmentId, Rule] = field(default_factory=dict)
     is_few: bool = False
+    moments: list[Moment] = field(default_factory=list, compare=False)
 
     @cached_property
     def today(self) -> datetime:
         """The day it is at the brand, as its midnight in UTC."""
         return _midnight(self.now.astimezone(self.zone).date())
 
+    def moment(self, of: "Callable[[Ground], Any]", kind: TypeEngine[Any]) -> BindParameter[Any]:
+        """A parameter whose value depends on now."""
+        parameter = bindparam("moment", of(self), kind, unique=True)
+        self.moments.append((parameter, of))
+        return parameter
+
     def of_few(self) -> "Ground":
         """The same, for members that are given."""
-        return replace(self, is_few=True)
+        return replace(self, is_few=True, moments=[])
 
     def begin(self, day: date) -> datetime:
         """When a day begins at the brand."""

@@ -5,7 +5,7 @@ later one sees what the earlier one saw and whatever was committed since: the la
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 
 from app.segments import book as books
 from app.segments import compile as compiler
+from app.segments import questions
+from app.segments.book import Book
 from app.segments.ground import GoneError, Ground
 from app.segments.models import Segment, SegmentMember, SegmentState
-from app.users.models import User
-from core.db import sql_ids
+from core.db import sql_ids, use_memory
 from core.events import emit_many, insert_events
 from core.ids import encode_id
 from core.types import SegmentId, UserId
@@ -42,10 +43,11 @@ class Moves:
 
 def decide(
     session: Session,
+    book: Book,
     segments: Collection[SegmentId],
     users: Sequence[UserId],
-    ground: Ground,
     *,
+    ground: Ground,
     reason: str,
 ) -> Moves:
     """These members are in those of the segments whose rules they meet, and in no other of them.
@@ -63,7 +65,7 @@ def decide(
     live = [segment for (segment,) in locked if segment in ground.known]
     if not live or not users:
         return Moves((), ())
-    wanted = set(_meeting(session, live, users, ground.of_few()))
+    wanted = set(questions.question(book, frozenset(live), ground).ask(session, users, ground))
     pair = tuple_(SegmentMember.segment_id, SegmentMember.user_id)
     present = session.execute(
         select(SegmentMember.segment_id, SegmentMember.user_id).where(
@@ -91,29 +93,6 @@ def decide(
     _tell(session, JOINED, joined, reason=reason, at=ground.now)
     _tell(session, LEFT, left, reason=reason, at=ground.now)
     return Moves(joined, left)
-
-
-def _meeting(
-    session: Session, segments: Sequence[SegmentId], users: Sequence[UserId], ground: Ground
-) -> Iterable[Pair]:
-    """Which of the members meet which of the rules."""
-    asked: list[Any] = []
-    answered: list[SegmentId] = []
-    for segment in segments:
-        try:
-            asked.append(compiler.meets(ground.known[segment], ground).label(f"s{len(asked)}"))
-        except GoneError:
-            continue  # what it names went away; it keeps whom it had and is marked when rebuilt
-        answered.append(segment)
-    rows = session.execute(
-        select(User.id, *asked).where(
-            compiler.is_member(ground.merchant), User.id.in_(select(sql_ids(users)))
-        )
-    )
-    for user, *answers in rows:
-        for segment, is_met in zip(answered, answers, strict=True):
-            if is_met:
-                yield segment, user
 
 
 def _count(session: Session, joined: Sequence[Pair], left: Sequence[Pair]) -> None:
@@ -156,6 +135,7 @@ def build(session: Session, segment: Segment, *, at: datetime) -> Change:
     """
     is_first = segment.state is SegmentState.BUILDING
     ground = books.ground(session, books.open_book(session).rules, at=at)
+    use_memory(session)
     try:
         with session.begin_nested():
             change = _replace(session, segment, ground, is_told=not (is_first and segment.is_quiet))
@@ -191,8 +171,7 @@ def _replace(session: Session, segment: Segment, ground: Ground, *, is_told: boo
 
     Locks: the segment, which the caller holds.
     """
-    rule = compiler.meets(ground.known[segment.id], ground)
-    wanted = select(User.id).where(compiler.is_member(ground.merchant), rule)
+    wanted = compiler.wanted(ground.known[segment.id], ground)
     found = wanted.cte("wanted").prefix_with("MATERIALIZED")
     mine = SegmentMember.segment_id == segment.id
     gone = (

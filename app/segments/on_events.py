@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from app.segments import rules
-from app.segments.ground import Ground, among, compared, shift
+from app.segments.ground import INSTANT, Ground, among, compared, shift
 from app.segments.rules import Between, Count, EventCondition, Filter, Last, Op, SinceJoined
 from app.users.models import User
 from core.events import Event
@@ -53,7 +53,8 @@ def of_event(condition: EventCondition, ground: Ground) -> ColumnElement[bool]:
 def _window(condition: EventCondition, ground: Ground) -> list[ColumnElement[bool]]:
     window = condition.window
     if isinstance(window, Last):
-        return [Event.occurred_at >= shift(ground.now, -window.length)]
+        length = window.length
+        return [Event.occurred_at >= ground.moment(lambda it: shift(it.now, -length), INSTANT)]
     if isinstance(window, Between):
         end = ground.begin(window.last + _DAY) if window.last < date.max else None
         bounds = [Event.occurred_at >= ground.begin(window.first)]

@@ -1,17 +1,15 @@
 """Conditions on fields of the member as SQL."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Date,
     Integer,
     Numeric,
     Text,
     and_,
     any_,
-    case,
     cast,
     extract,
     false,
@@ -24,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.segments import rules
-from app.segments.ground import GoneError, Ground, compared, shift
+from app.segments.ground import INSTANT, GoneError, Ground, compared, shift
 from app.segments.rules import Op, PropertyCondition
 from app.users import slots
 from app.users.fields import Field
@@ -104,13 +102,16 @@ def _date(condition: PropertyCondition, found: Field, ground: Ground) -> ColumnE
     if op is Op.ANNIVERSARY_IN_NEXT:
         return _anniversary(column, found, ground, condition.days)
     if op in rules.BY_DAYS:
-        now = ground.now if found.with_time else ground.today
-        then = timedelta(days=condition.days)
+        then, with_time = timedelta(days=condition.days), found.with_time
+
+        def at(by: timedelta) -> ColumnElement[Any]:
+            return ground.moment(lambda it: shift(it.now if with_time else it.today, by), INSTANT)
+
         if op is Op.IN_LAST:
-            return column.between(shift(now, -then), now)
+            return column.between(at(-then), at(timedelta()))
         if op is Op.IN_NEXT:
-            return column.between(now, shift(now, then))
-        return column < shift(now, -then)
+            return column.between(at(timedelta()), at(then))
+        return column < at(-then)
     days = [rules.day_of(it) for it in condition.value]
     begins = [ground.begin(it.date()) for it in days] if found.with_time else days
     following = [shift(it, _DAY) for it in days]
@@ -126,15 +127,29 @@ def _anniversary(
     column: ColumnElement[Any], found: Field, ground: Ground, days: int
 ) -> ColumnElement[bool]:
     """The day returns between today and so many days later; 29 February returns on 28 February."""
-    zone = ground.zone.key if found.with_time else "UTC"
-    day = cast(func.timezone(zone, column), Date)
-    today = ground.today.date()
-    years = literal(today.year) - extract("year", day)
-    this = _years_later(day, years)
-    following = case((this >= today, this), else_=_years_later(day, years + 1))
-    return following <= shift(ground.today, timedelta(days=days)).date()
+    local = func.timezone(ground.zone.key if found.with_time else "UTC", column)
+    day = cast(extract("month", local) * _MONTH + extract("day", local), Integer)
+    wanted = ground.moment(lambda it: _returning(it.today.date(), days), ARRAY(Integer))
+    return day == any_(wanted)
 
 
-def _years_later(day: ColumnElement[Any], years: ColumnElement[Any]) -> ColumnElement[Any]:
-    # make_interval(years, months, ...)
-    return cast(day + func.make_interval(cast(years, Integer)), Date)
+_MONTH = 100
+_LEAP_DAY, _BEFORE_LEAP_DAY = 229, 228
+
+
+def _returning(today: date, days: int) -> list[int]:
+    """The days of the year, as month and day in one number, that return so soon."""
+    coming = [today + it * _DAY for it in range(min(days, _A_YEAR) + 1)]
+    found = {it.month * _MONTH + it.day for it in coming}
+    if any(_stands_in(it) for it in coming):
+        found.add(_LEAP_DAY)
+    return sorted(found)
+
+
+_A_YEAR = 366
+
+
+def _stands_in(day: date) -> bool:
+    """Whether it is the 28 February of a year without a 29th."""
+    is_last = day.month * _MONTH + day.day == _BEFORE_LEAP_DAY
+    return is_last and (day + _DAY).month != day.month

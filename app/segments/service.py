@@ -26,9 +26,9 @@ from app.segments.rules import PropertyCondition, Rule
 from app.users.fields import catalogue
 from app.users.models import User
 from core import jobs
-from core.db import as_engine, merchant_of, sql_ids
+from core.db import as_engine, merchant_of, sql_ids, use_memory
 from core.ids import new_id
-from core.types import SegmentId
+from core.types import SegmentId, UserId
 
 TASK = "segments.build"
 NAME_LENGTH = 120
@@ -188,7 +188,8 @@ def check(session: Session, rule: Rule, *, segment: SegmentId | None = None) -> 
                     problems[f"groups.{number}.conditions.{place}"] = problem
     if problems:
         raise RuleInvalidError(problems)
-    known = dict(books.open_book(session).rules)
+    # Without another segment in it there is no way back, and nothing else of the book is needed.
+    known = dict(books.open_book(session).rules) if rules.referenced(rule) else {}
     itself = segment or SegmentId(new_id())
     way = rules.cycle(itself, known | {itself: rule})
     if way is not None:
@@ -219,46 +220,48 @@ def preview(session: Session, rule: Rule, *, at: datetime) -> Preview:
     """
     ground = books.ground(session, books.open_book(session).rules, at=at)
     with as_engine(session):
-        count, is_exact = _count(session, rule, ground)
-        wanted = (compiler.is_member(ground.merchant), compiler.meets(rule, ground))
-        newest = select(User).where(*wanted).order_by(User.id.desc()).limit(SAMPLE)
-        return Preview(count, is_exact, session.scalars(newest).all())
+        use_memory(session)
+        try:
+            with session.begin_nested():
+                return _count(session, rule, ground)
+        except OperationalError:
+            return _estimate(session, rule, ground)
 
 
-def _count(session: Session, rule: Rule, ground: Ground) -> tuple[int, bool]:
-    """How many members meet the rule, and whether that is exact."""
-    everybody = compiler.is_member(ground.merchant)
-    counting = select(func.count()).select_from(User)
+def _count(session: Session, rule: Rule, ground: Ground) -> Preview:
+    """Exactly, in one pass, or not at all."""
     limit = text("SELECT set_config('statement_timeout', :limit, true)")
-    try:
-        with session.begin_nested():
-            session.execute(limit, {"limit": f"{PATIENCE_MS}ms"})
-            count = session.scalar(counting.where(everybody, compiler.meets(rule, ground))) or 0
-            session.execute(limit, {"limit": "0"})
-            return count, True
-    except OperationalError:
-        total = session.scalar(counting.where(everybody)) or 0
-        return _estimate(session, rule, ground, total), False
+    session.execute(limit, {"limit": f"{PATIENCE_MS}ms"})
+    found = compiler.wanted(rule, ground).cte("found").prefix_with("MATERIALIZED")
+    some = select(found.c.id).limit(SAMPLE).scalar_subquery()
+    total = select(func.count()).select_from(found).scalar_subquery()
+    count, sample = session.execute(select(total, func.array(some))).one()
+    session.execute(limit, {"limit": "0"})
+    return Preview(count, True, _users(session, sample))
 
 
-def _estimate(session: Session, rule: Rule, ground: Ground, total: int) -> int:
+def _users(session: Session, ids: Sequence[UserId]) -> Sequence[User]:
+    return session.scalars(select(User).where(User.id.in_(ids)).order_by(User.id.desc())).all()
+
+
+def _estimate(session: Session, rule: Rule, ground: Ground) -> Preview:
     """Of some members by chance, how many meet the rule, and so how many of all."""
+    everybody = compiler.is_member(ground.merchant)
+    total = session.scalar(select(func.count()).select_from(User).where(everybody)) or 0
     percent = min(100.0, 100 * _ESTIMATED_FROM / max(total, 1))
     sample = tablesample(User.__table__, func.bernoulli(percent), name="some")
     picked = session.scalars(
         select(sample.c.id).where(sample.c.merchant_id == ground.merchant)
     ).all()
-    few = ground.of_few()
-    meeting = session.scalar(
-        select(func.count())
-        .select_from(User)
-        .where(
-            compiler.is_member(ground.merchant),
+    meeting = session.scalars(
+        select(User.id).where(
+            everybody,
             User.id.in_(select(sql_ids(picked))),
-            compiler.meets(rule, few),
+            compiler.meets(rule, ground.of_few()),
         )
-    )
-    return round((meeting or 0) * total / max(len(picked), 1))
+    ).all()
+    count = round(len(meeting) * total / max(len(picked), 1))
+    return Preview(count, False, _users(session, meeting[:SAMPLE]))
 
 
 def _name(session: Session, name: str, *, besides: SegmentId | None = None) -> str:

@@ -155,8 +155,8 @@ class Consent(TenantMixin, Base):
 
     __tablename__ = "consents"
     __table_args__ = (
-        Index("ix_consents_subject", "user_id", "purpose", "id"),
-        Index("ix_consents_purpose", "merchant_id", "purpose", "user_id", "id"),
+        Index("ix_consents_subject", "user_id", "purpose", "at"),
+        Index("ix_consents_purpose", "merchant_id", "purpose", "user_id", "at"),
     )
 
     id: Mapped[ConsentId] = mapped_column(primary_key=True)

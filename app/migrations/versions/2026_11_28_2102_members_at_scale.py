@@ -244,8 +244,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_consents_user_id_users')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_consents'))
     )
-    op.create_index('ix_consents_purpose', 'consents', ['merchant_id', 'purpose', 'user_id', 'id'], unique=False)
-    op.create_index('ix_consents_subject', 'consents', ['user_id', 'purpose', 'id'], unique=False)
+    op.create_index('ix_consents_purpose', 'consents', ['merchant_id', 'purpose', 'user_id', 'at'], unique=False)
+    op.create_index('ix_consents_subject', 'consents', ['user_id', 'purpose', 'at'], unique=False)
     op.create_table('list_members',
     sa.Column('list_id', sa.UUID(), nullable=False),
     sa.Column('user_id', sa.UUID(), nullable=False),

@@ -1,7 +1,7 @@
 """Puts the members of a random world into the tables, and the same into the oracle's hands."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import column, insert, table, update
@@ -99,7 +99,7 @@ def settle(session: Session, stage: Stage, drawn: Sequence[dict[str, Any]]) -> d
             {"list_id": stage.lists[name], "user_id": user, "added_at": NOW, "actor": "test"}
             for name in it["lists"]
         ]
-        consents += [_consent(user, *given) for given in it["consents"]]
+        consents += [_consent(user, place, *it) for place, it in enumerate(it["consents"])]
         people[user] = Person(
             fields={key: value for key, value in fields.items() if value is not None},
             events=[Happening(*happening) for happening in it["events"]],
@@ -123,9 +123,9 @@ def _event(user: UserId, kind: str, at: datetime, data: dict[str, Any]) -> dict[
     return {"id": new_id(), "user_id": user, **facts}
 
 
-def _consent(user: UserId, purpose: str, is_given: bool) -> dict[str, Any]:
+def _consent(user: UserId, place: int, purpose: str, is_given: bool) -> dict[str, Any]:
     row = {"id": ConsentId(new_id()), "user_id": user, "purpose": purpose, "is_given": is_given}
-    return {**row, "at": NOW, "channel": "test", "actor": "test"}
+    return {**row, "at": NOW + timedelta(microseconds=place), "channel": "test", "actor": "test"}
 
 
 def write(session: Session, stage: Stage, user: UserId, fields: dict[str, Any]) -> None:
