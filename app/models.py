@@ -6,6 +6,7 @@ import app.campaigns.models
 import app.rewards.models
 import app.segments.models
 import app.users.models
+import app.users.upkeep_models
 import chain.models
 import core.event_cursor
 import core.events

@@ -1,5 +1,7 @@
 """What can go wrong with members and imports."""
 
+from collections.abc import Sequence
+
 from core.errors import ConflictError, InvalidError, NotFoundError
 from core.types import ImportId, PropertyId, UserId
 
@@ -58,3 +60,37 @@ class PropertyInvalidError(InvalidError):
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__("The property cannot be saved like this.", fields=fields)
+
+
+class PropertyInUseError(ConflictError):
+    """Something would break without the property; `uses` names it."""
+
+    def __init__(self, name: str, uses: Sequence[str]) -> None:
+        super().__init__(
+            f"“{name}” is used by {', '.join(uses)}. Take it out of there first, then try again."
+        )
+        self.uses = list(uses)
+
+
+class ConversionStateError(ConflictError):
+    """The change of the property's type is past, or not at, the point where this is possible."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+
+
+class RecordChangedError(ConflictError):
+    """Somebody else changed the member between reading and writing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Somebody changed this member while you had the page open, so nothing was saved. "
+            "Reload the page and make your change again."
+        )
+
+
+class RecordInvalidError(InvalidError):
+    """The member cannot be saved like this; `fields` says what to do."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__("The member cannot be saved like this.", fields=fields)
