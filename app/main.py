@@ -12,8 +12,10 @@ from app.campaigns import admin as campaigns_admin
 from app.campaigns import audience_admin, files, more_admin, run_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
+from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
 from app.users import admin as users_admin
+from app.users import properties_admin
 from app.verification import api as verification_api
 from app.verification import pages as verification_pages
 from app.web.application import new_application
@@ -36,6 +38,8 @@ def create_app() -> FastAPI:
         operations_pages.router,
         accounts_admin.router,
         operations_admin.router,
+        properties_admin.router,
+        segments_properties_admin.router,
         users_admin.router,
         assets_admin.router,
         campaigns_admin.router,

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
+from app.users import slots
 from app.users.fields import fold
-from app.users.models import ImportRefusal, User, UserImport
+from app.users.models import ImportRefusal, Property, User, UserImport
 from core.events import Event
 from core.types import ImportId, UserId
 from minting.models import (
@@ -74,6 +75,13 @@ def _address(text: str) -> str:
 def count_users(session: Session) -> int:
     """How many members the merchant has."""
     return session.scalar(select(func.count()).select_from(User)) or 0
+
+
+def count_values(session: Session, row: Property) -> int:
+    """How many members have a value of the property."""
+    value = slots.value_column(row.kind, row.slot)
+    query = select(func.count()).select_from(User).where(value.is_not(None))
+    return session.scalar(query) or 0
 
 
 def find_pass(session: Session, user_id: UserId) -> MembershipPass | None:

@@ -1,0 +1,67 @@
+"""What is due with members: found across merchants, done a part a transaction, as the engine.
+
+Level-triggered like `app.engine`: whatever a lost message or a kill left behind is found here.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from app.users import conversions
+from app.users.models import Property
+from app.users.upkeep_models import Conversion
+from core.db import Role, unit_of_work
+from core.types import ConversionId, MerchantId, PropertyId, utc_now
+
+Work = Callable[[], None]
+
+
+def due_work(at: datetime) -> Iterator[Work]:
+    """Everything that is due now, one piece of work each."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        found = [*_conversions(session), *_clearings(session, at)]
+    yield from found
+
+
+def _conversions(session: Session) -> Iterator[Work]:
+    rows = session.execute(
+        select(Conversion.merchant_id, Conversion.id).where(
+            Conversion.state.in_(conversions.UNFINISHED)
+        )
+    )
+    for merchant, conversion_id in rows:
+        yield partial(convert, merchant, conversion_id)
+
+
+def convert(merchant: MerchantId, conversion_id: ConversionId) -> None:
+    """The change of type goes on until it waits for somebody, or has ended."""
+    _repeat(merchant, lambda session: conversions.run_part(session, conversion_id, at=utc_now()))
+
+
+def _clearings(session: Session, at: datetime) -> Iterator[Work]:
+    is_over = or_(Property.converted_at.is_(None), Property.converted_at <= at - conversions.KEPT)
+    rows = session.execute(
+        select(Property.merchant_id, Property.id).where(
+            or_(Property.deleted_at.is_not(None), Property.retired_slot.is_not(None) & is_over)
+        )
+    )
+    for merchant, property_id in rows:
+        yield partial(_clear, merchant, property_id)
+
+
+def _clear(merchant: MerchantId, property_id: PropertyId) -> None:
+    def part(session: Session) -> bool:
+        row = session.get(Property, property_id)
+        return row is not None and conversions.clear_due(session, row, at=utc_now())
+
+    _repeat(merchant, part)
+
+
+def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:
+    more = True
+    while more:
+        with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
+            more = part(session)
