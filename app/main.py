@@ -9,13 +9,13 @@ from app.accounts.errors import SignInRequiredError
 from app.assets import admin as assets_admin
 from app.assets import pages as assets_pages
 from app.campaigns import admin as campaigns_admin
-from app.campaigns import audience_admin, files, more_admin, run_admin
+from app.campaigns import audience_admin, files, more_admin, people_admin, run_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
 from app.users import admin as users_admin
-from app.users import properties_admin
+from app.users import list_admin, properties_admin, record_admin
 from app.verification import api as verification_api
 from app.verification import pages as verification_pages
 from app.web.application import new_application
@@ -40,7 +40,10 @@ def create_app() -> FastAPI:
         operations_admin.router,
         properties_admin.router,
         segments_properties_admin.router,
+        list_admin.router,
         users_admin.router,
+        people_admin.router,
+        record_admin.router,
         assets_admin.router,
         campaigns_admin.router,
         run_admin.router,

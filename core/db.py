@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -212,6 +213,29 @@ def _take_on(session: Session, *, role: Role, merchant: types.MerchantId | None)
             "patience": IDLE_IN_TRANSACTION,
         },
     )
+
+
+@contextmanager
+def beyond_policies(session: Session) -> Iterator[None]:
+    """Inside the block the transaction has the engine's role: every query names its merchant.
+
+    For searches below a policy that could not use an index, because the operator they compare
+    with is not leakproof: numbers, tuples of a number and an id.
+    """
+    session.flush()
+    _become(session, Role.ENGINE)
+    try:
+        yield
+    except DBAPIError:
+        raise  # the transaction is lost, and its role with it
+    except BaseException:
+        _become(session, Role.APP)
+        raise
+    _become(session, Role.APP)
+
+
+def _become(session: Session, role: Role) -> None:
+    session.execute(text("SELECT set_config('role', :role, true)"), {"role": role.value})
 
 
 def choose_merchant(session: Session, merchant: types.MerchantId) -> None:
