@@ -48,7 +48,7 @@ FROM (
         CASE WHEN number %% 10 > 0 THEN 'City ' || (number * 31 %% 5003) END AS city,
         CASE WHEN number %% 10 > 0 THEN round((random() * 100000)::numeric, 2) END AS amount,
         CASE WHEN number %% 10 > 0 THEN date '1950-01-01' + (random() * 20000)::int END AS day
-    FROM generate_series(1, %(count)s) AS number
+    FROM generate_series(1, %(count)s::bigint) AS number
 ) AS made
 """
 _SEGMENT = """

@@ -68,29 +68,31 @@ def test_every_screen_takes_them_for_text(
     version, statuses = 1, set()
     for number, name in enumerate(hostile(COUNT)):
         sent = {"csrf": token, "version": str(version), "first_name": name, key: name}
-        saved = admin.post(record, data=sent, headers=headers)
-        version += saved.status_code == 303
         query = {"q": name, "field": key, "op": OPS[number % 6], "value": name, "sort": name}
         renamed = {"csrf": token, "name": name, "reference_id": f"ref_{number}"}
-        answers = [
-            saved,
-            admin.get("/admin/users", params=query, headers=HTML),
-            admin.post(settings, data=renamed, headers=headers),
+        acts = {"csrf": token, "act": "block", "query": name, "everybody": "1", "reason": name}
+        columns = {"csrf": token, "column": name}
+        screens = [
+            lambda sent=sent: admin.post(record, data=sent, headers=headers),
+            lambda query=query: admin.get("/admin/users", params=query, headers=HTML),
+            lambda sent=renamed: admin.post(settings, data=sent, headers=headers),
+            lambda sent=acts: admin.post("/admin/users/many", data=sent, headers=headers),
+            lambda sent=columns: admin.post("/admin/users/columns", data=sent, headers=headers),
         ]
-        if number % 10 == 0:
-            acts = {"csrf": token, "act": "block", "query": name, "everybody": "1", "reason": name}
-            answers.append(admin.post("/admin/users/many", data=acts, headers=headers))
-            columns = {"csrf": token, "column": name}
-            answers.append(admin.post("/admin/users/columns", data=columns, headers=headers))
+        # The worst ones through all of them, the others through one after the other.
+        chosen = screens if number < len(SEEDS) else [screens[number % len(screens)]]
+        answers = [screen() for screen in chosen]
+        is_saved = chosen[0] is screens[0] and answers[0].status_code == 303
+        version += is_saved
         statuses |= {it.status_code for it in answers}
         assert all(it.status_code < 500 for it in answers), name
         assert refusals == [], name
-        if saved.status_code == 303 and number % 20 == 0:
+        if is_saved and number % 20 == 0:
             for page in (record, settings, "/admin/settings/properties", f"{record}/audit"):
                 shown = admin.get(page, headers=HTML)
                 assert shown.status_code == 200, name
                 assert "<script>alert" not in shown.text
-    assert statuses == {200, 303, 404, 409, 422} - ({404, 409} - statuses)
+    assert {200, 303, 422} <= statuses <= {200, 303, 404, 409, 422}
     with unit_of_work(merchant=merchant.id) as session:
         assert session.scalar(select(func.count()).select_from(User)) == 1
         assert properties.get(session, row.id).slot == 1
