@@ -12,6 +12,7 @@ from app.campaigns import admin as campaigns_admin
 from app.campaigns import audience_admin, files, more_admin, people_admin, run_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
+from app.privacy import admin as privacy_admin
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
 from app.users import admin as users_admin
@@ -43,6 +44,7 @@ def create_app() -> FastAPI:
         list_admin.router,
         users_admin.router,
         people_admin.router,
+        privacy_admin.router,
         record_admin.router,
         assets_admin.router,
         campaigns_admin.router,

@@ -10,11 +10,20 @@ from functools import partial
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.privacy import copies, erasure
+from app.privacy.models import Erasure, SubjectExport, SubjectExportState
 from app.users import conversions
 from app.users.models import Property
 from app.users.upkeep_models import Conversion
 from core.db import Role, unit_of_work
-from core.types import ConversionId, MerchantId, PropertyId, utc_now
+from core.types import (
+    ConversionId,
+    ErasureId,
+    MerchantId,
+    PropertyId,
+    SubjectExportId,
+    utc_now,
+)
 
 Work = Callable[[], None]
 
@@ -22,7 +31,12 @@ Work = Callable[[], None]
 def due_work(at: datetime) -> Iterator[Work]:
     """Everything that is due now, one piece of work each."""
     with unit_of_work(role=Role.ENGINE) as session:
-        found = [*_conversions(session), *_clearings(session, at)]
+        found = [
+            *_conversions(session),
+            *_clearings(session, at),
+            *_erasures(session, at),
+            *_copies(session, at),
+        ]
     yield from found
 
 
@@ -65,3 +79,43 @@ def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:
     while more:
         with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
             more = part(session)
+
+
+def _erasures(session: Session, at: datetime) -> Iterator[Work]:
+    """Due members are forgotten first; their keys are destroyed once nothing is on its way."""
+    is_due = Erasure.erased_at.is_(None) & (Erasure.due_at <= at)
+    rows = session.execute(
+        select(Erasure.merchant_id, Erasure.id)
+        .where(Erasure.cancelled_at.is_(None), Erasure.keys_destroyed_at.is_(None))
+        .where(or_(Erasure.erased_at.is_not(None), is_due))
+    )
+    for merchant, erasure_id in rows:
+        yield partial(_erase, merchant, erasure_id)
+
+
+def _erase(merchant: MerchantId, erasure_id: ErasureId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        erasure.erase(session, erasure_id, at=utc_now())
+    with unit_of_work(merchant=merchant) as session:
+        erasure.destroy_keys(session, erasure_id, at=utc_now())
+
+
+def _copies(session: Session, at: datetime) -> Iterator[Work]:
+    waiting = SubjectExport.state == SubjectExportState.QUEUED
+    is_old = SubjectExport.created_at <= at - copies.KEPT
+    rows = session.execute(
+        select(SubjectExport.merchant_id, SubjectExport.id, is_old).where(or_(waiting, is_old))
+    )
+    for merchant, export_id, is_over in rows:
+        yield partial(_expire_copy if is_over else make_copy, merchant, export_id)
+
+
+def make_copy(merchant: MerchantId, export_id: SubjectExportId) -> None:
+    """The copy of everything about a member is there."""
+    with unit_of_work(merchant=merchant) as session:
+        copies.make(session, export_id, at=utc_now())
+
+
+def _expire_copy(merchant: MerchantId, export_id: SubjectExportId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        copies.expire(session, export_id)

@@ -15,12 +15,20 @@ from sqlalchemy import text
 import app.models  # noqa: F401 - the mappers need every table
 from app import engine, upkeep
 from app.campaigns import files
+from app.privacy import copies
 from app.users import conversions, imports
 from core import jobs
 from core.db import Role, unit_of_work
 from core.errors import AppError
 from core.log import configure_logging
-from core.types import AudienceFileId, ConversionId, ImportId, MerchantId, utc_now
+from core.types import (
+    AudienceFileId,
+    ConversionId,
+    ImportId,
+    MerchantId,
+    SubjectExportId,
+    utc_now,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -139,6 +147,12 @@ def sweep_people() -> None:
 def convert_property(merchant: str, conversion_id: str) -> None:
     """Try or convert the values of a property to their end, a part a transaction."""
     upkeep.convert(MerchantId(UUID(merchant)), ConversionId(UUID(conversion_id)))
+
+
+@jobs.task(copies.TASK)
+def make_copy(merchant: str, export_id: str) -> None:
+    """Write down everything that is known of a member."""
+    upkeep.make_copy(MerchantId(UUID(merchant)), SubjectExportId(UUID(export_id)))
 
 
 @jobs.task("engine.partitions")

@@ -1,6 +1,4 @@
-"""What is done with members over time: types of properties changed, people forgotten or told what
-is known of them; and what each member of the team wants to see.
-"""
+"""How properties change their type, and which of them each member of the team wants to see."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.users.slots import Kind
 from core.db import Base, TenantMixin, VersionMixin
-from core.types import ConversionId, ErasureId, MemberId, PropertyId, SubjectExportId, UserId
+from core.types import ConversionId, MemberId, PropertyId, UserId
 
 
 class ConversionState(StrEnum):
@@ -75,51 +73,3 @@ class UserColumns(TenantMixin, Base):
 
     member_id: Mapped[MemberId] = mapped_column(ForeignKey("team_members.id"))
     keys: Mapped[list[Any]]
-
-
-class Erasure(TenantMixin, VersionMixin, Base):
-    """A member is to be forgotten, unless somebody takes it back before `due_at`.
-
-    `reason` is a free text and so leaves with the member.
-    """
-
-    __tablename__ = "erasures"
-    __table_args__ = (
-        Index(
-            "uq_erasures_open",
-            "user_id",
-            unique=True,
-            postgresql_where=text("cancelled_at IS NULL AND erased_at IS NULL"),
-        ),
-    )
-
-    id: Mapped[ErasureId] = mapped_column(primary_key=True)
-    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
-    reason: Mapped[str | None]
-    actor: Mapped[str]
-    requested_at: Mapped[datetime]
-    due_at: Mapped[datetime]
-    cancelled_at: Mapped[datetime | None]
-    erased_at: Mapped[datetime | None]
-    keys_destroyed_at: Mapped[datetime | None]
-
-
-class SubjectExportState(StrEnum):
-    """Where a copy of everything about a member is."""
-
-    QUEUED = "queued"
-    READY = "ready"
-    FAILED = "failed"
-
-
-class SubjectExport(TenantMixin, Base):
-    """Everything tied to a member, as a file that is kept for a week."""
-
-    __tablename__ = "subject_exports"
-
-    id: Mapped[SubjectExportId] = mapped_column(primary_key=True)
-    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"), index=True)
-    state: Mapped[SubjectExportState] = mapped_column(default=SubjectExportState.QUEUED)
-    actor: Mapped[str]
-    created_at: Mapped[datetime]
-    finished_at: Mapped[datetime | None]
