@@ -13,6 +13,7 @@ from app.campaigns import audience_admin, files, more_admin, people_admin, run_a
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.privacy import admin as privacy_admin
+from app.segments import lists_admin
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
 from app.users import admin as users_admin
@@ -42,6 +43,7 @@ def create_app() -> FastAPI:
         properties_admin.router,
         segments_properties_admin.router,
         list_admin.router,
+        lists_admin.router,
         users_admin.router,
         people_admin.router,
         privacy_admin.router,

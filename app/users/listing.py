@@ -34,7 +34,7 @@ PASS = "pass"
 """A column that is no field: the number of the member's pass."""
 DEFAULT_COLUMNS = ("email", PASS, "state", "created_at")
 MOST_COLUMNS = 30
-MOST_COUNTED = 100_000
+MOST_COUNTED = 10_000
 """Above this a list says “more than”: nobody reads the number, and everybody waits for it."""
 
 
@@ -48,10 +48,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Order:
-    """What the list is sorted by; `is_nullable` where some members have no value."""
+    """What the list is sorted by.
+
+    Args:
+        whole: what says whether there is a value: of a text that the index cuts, the text itself,
+            because the index is of members who have one.
+        is_nullable: some members have none.
+    """
 
     key: str
     column: ColumnElement[Any]
+    whole: ColumnElement[Any]
     kind: Kind
     is_nullable: bool
     is_descending: bool
@@ -73,14 +80,19 @@ def order_of(sort: str, fields: Mapping[str, Field]) -> Order:
     is_descending, key = sort.startswith("-"), sort.removeprefix("-")
     field = fields.get(key)
     if field is None:
-        return Order("created_at", User.id.expression, Kind.DATE, False, is_descending=True)
+        return _by_age(is_descending=True)
     if key == "created_at":
-        # Ids are made in this order, and have the index.
-        return Order(key, User.id.expression, Kind.DATE, False, is_descending)
+        return _by_age(is_descending=is_descending)
     column = beginning(field.sought) if field.is_cut else field.sought
     if field.kind is Kind.TEXT:
         column = type_coerce(column, FOLDED)
-    return Order(key, column, field.kind, key not in _ALWAYS_SET, is_descending)
+    return Order(key, column, field.sought, field.kind, key not in _ALWAYS_SET, is_descending)
+
+
+def _by_age(*, is_descending: bool) -> Order:
+    """Ids are made in this order, and have the index."""
+    identifier = User.id.expression
+    return Order("created_at", identifier, identifier, Kind.DATE, False, is_descending)
 
 
 def list_members(
@@ -142,8 +154,8 @@ def _statements(
         by_id = order.key == "created_at"
         keys = (User.id.expression,) if by_id else (order.column, User.id.expression)
         return [_sorted(base, keys, place, downward=downward)]
-    with_value = base.where(order.column.is_not(None))
-    without = base.where(order.column.is_(None))
+    with_value = base.where(order.whole.is_not(None))
+    without = base.where(order.whole.is_(None))
     parts = []
     if place is None or place.has_value or is_backward:
         keys = (order.column, User.id.expression)
