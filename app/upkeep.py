@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
+from app.segments import badge_reader, badges
 from app.users import conversions
 from app.users.models import Property
 from app.users.upkeep_models import Conversion
 from core.db import Role, unit_of_work
+from core.event_cursor import EventCursor
 from core.types import (
     ConversionId,
     ErasureId,
@@ -72,6 +74,15 @@ def _clear(merchant: MerchantId, property_id: PropertyId) -> None:
         return row is not None and conversions.clear_due(session, row, at=utc_now())
 
     _repeat(merchant, part)
+
+
+def follow_badges() -> None:
+    """Badges are gained and lost as far as events can be read now, for every merchant with some."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        of_badges = EventCursor.reader == badges.READER
+        merchants = session.scalars(select(EventCursor.merchant_id).where(of_badges)).all()
+    for merchant in merchants:
+        _repeat(merchant, lambda session: badge_reader.follow(session, at=utc_now()))
 
 
 def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:

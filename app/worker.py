@@ -38,6 +38,7 @@ celery.conf.beat_schedule = {
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
+    "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
     "partitions": {"task": "engine.partitions", "schedule": 86_400},
     "reconcile": {"task": "engine.reconcile", "schedule": 30, "options": {"expires": 30}},
     "reconcile-fully": {"task": "engine.reconcile_fully", "schedule": crontab(hour=3, minute=17)},
@@ -141,6 +142,12 @@ def sweep_people() -> None:
             log.warning("upkeep_failed", code=error.code, detail=str(error))
         except Exception:
             log.exception("upkeep_failed")
+
+
+@jobs.task("engine.badges")
+def follow_badges() -> None:
+    """Give and take badges as lists and segments say."""
+    upkeep.follow_badges()
 
 
 @jobs.task(conversions.TASK)
