@@ -225,7 +225,7 @@ _RIGHTS = {
     "approvals": ("SELECT", "INSERT"),
     "signatures": (),
     "wallets": (
-        "SELECT (id, merchant_id, kind, owner_id, address, data_key_id, created_at)",
+        "SELECT (id, merchant_id, kind, owner_id, address, data_key_id, created_at, destroyed_at)",
         "INSERT",
     ),
     "data_keys": (
@@ -239,7 +239,7 @@ _RIGHTS = {
 _SIGNER_RIGHTS = {
     "approvals": ("SELECT",),
     "signatures": ("SELECT", "INSERT"),
-    "wallets": ("SELECT", "UPDATE (data_key_id, salt, ciphertext)"),
+    "wallets": ("SELECT", "UPDATE (data_key_id, salt, ciphertext, destroyed_at)"),
     "data_keys": _ALL,
 }
 

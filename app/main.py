@@ -9,11 +9,16 @@ from app.accounts.errors import SignInRequiredError
 from app.assets import admin as assets_admin
 from app.assets import pages as assets_pages
 from app.campaigns import admin as campaigns_admin
-from app.campaigns import audience_admin, files, more_admin, run_admin
+from app.campaigns import audience_admin, files, more_admin, people_admin, run_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
+from app.privacy import admin as privacy_admin
+from app.segments import badges_admin, lists_admin
+from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
+from app.spaces import profile
 from app.users import admin as users_admin
+from app.users import list_admin, properties_admin, record_admin
 from app.verification import api as verification_api
 from app.verification import pages as verification_pages
 from app.web.application import new_application
@@ -23,6 +28,7 @@ _LARGER_BODIES = {
     "/admin/users/import": users_admin.IMPORT_BYTES + 1_000_000,
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
     "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
+    "/admin/users/badges/*": badges_admin.MEDIA_BYTES + 1_000_000,
     "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
 }
 
@@ -36,7 +42,16 @@ def create_app() -> FastAPI:
         operations_pages.router,
         accounts_admin.router,
         operations_admin.router,
+        properties_admin.router,
+        segments_properties_admin.router,
+        list_admin.router,
+        lists_admin.router,
+        badges_admin.router,
         users_admin.router,
+        people_admin.router,
+        badges_admin.record,
+        privacy_admin.router,
+        record_admin.router,
         assets_admin.router,
         campaigns_admin.router,
         run_admin.router,
@@ -44,6 +59,7 @@ def create_app() -> FastAPI:
         more_admin.router,
         spaces_pages.public,
         spaces_pages.router,
+        profile.router,
         assets_pages.router,
         verification_pages.router,
         verification_api.router,

@@ -3,9 +3,11 @@
 
 import app.accounts.models
 import app.campaigns.models
+import app.privacy.models
 import app.rewards.models
 import app.segments.models
 import app.users.models
+import app.users.upkeep_models
 import chain.models
 import core.event_cursor
 import core.events

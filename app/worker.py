@@ -13,14 +13,22 @@ from celery.signals import beat_init, setup_logging, worker_ready
 from sqlalchemy import text
 
 import app.models  # noqa: F401 - the mappers need every table
-from app import engine
+from app import engine, upkeep
 from app.campaigns import files
-from app.users import imports
+from app.privacy import copies
+from app.users import conversions, imports
 from core import jobs
 from core.db import Role, unit_of_work
 from core.errors import AppError
 from core.log import configure_logging
-from core.types import AudienceFileId, ImportId, MerchantId, utc_now
+from core.types import (
+    AudienceFileId,
+    ConversionId,
+    ImportId,
+    MerchantId,
+    SubjectExportId,
+    utc_now,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +37,8 @@ celery.conf.beat_schedule = {
     "step": {"task": "engine.step", "schedule": 0.5, "options": {"expires": 2}},
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
+    "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
+    "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
     "partitions": {"task": "engine.partitions", "schedule": 86_400},
     "reconcile": {"task": "engine.reconcile", "schedule": 30, "options": {"expires": 30}},
     "reconcile-fully": {"task": "engine.reconcile_fully", "schedule": crontab(hour=3, minute=17)},
@@ -120,6 +130,36 @@ def read_file(merchant: str, file_id: str) -> None:
     while more:
         with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
             more = files.run_part(session, AudienceFileId(UUID(file_id)), at=utc_now())
+
+
+@jobs.task("engine.people")
+def sweep_people() -> None:
+    """Do what is due with members: values converted and cleared, people forgotten or told."""
+    for work in upkeep.due_work(utc_now()):
+        try:
+            work()
+        except AppError as error:
+            log.warning("upkeep_failed", code=error.code, detail=str(error))
+        except Exception:
+            log.exception("upkeep_failed")
+
+
+@jobs.task("engine.badges")
+def follow_badges() -> None:
+    """Give and take badges as lists and segments say."""
+    upkeep.follow_badges()
+
+
+@jobs.task(conversions.TASK)
+def convert_property(merchant: str, conversion_id: str) -> None:
+    """Try or convert the values of a property to their end, a part a transaction."""
+    upkeep.convert(MerchantId(UUID(merchant)), ConversionId(UUID(conversion_id)))
+
+
+@jobs.task(copies.TASK)
+def make_copy(merchant: str, export_id: str) -> None:
+    """Write down everything that is known of a member."""
+    upkeep.make_copy(MerchantId(UUID(merchant)), SubjectExportId(UUID(export_id)))
 
 
 @jobs.task("engine.partitions")

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -215,19 +216,26 @@ def _take_on(session: Session, *, role: Role, merchant: types.MerchantId | None)
 
 
 @contextmanager
-def as_engine(session: Session) -> Iterator[None]:
-    """Inside the block the transaction bypasses the policies; its queries name the merchant.
+def beyond_policies(session: Session) -> Iterator[None]:
+    """Inside the block the transaction has the engine's role: every query names its merchant.
 
-    For what needs an index that a policy would keep from it.
+    For searches below a policy that could not use an index, because the operator they compare
+    with is not leakproof: numbers, tuples of a number and an id.
     """
     session.flush()
-    take = text("SELECT set_config('role', :role, true)")
-    before = session.scalars(text("SELECT current_setting('role')")).one()
-    session.execute(take, {"role": Role.ENGINE.value})
-    yield
-    session.flush()
-    # Not after an error: a failed statement takes nothing more, and the rollback restores the role.
-    session.execute(take, {"role": before})
+    _become(session, Role.ENGINE)
+    try:
+        yield
+    except DBAPIError:
+        raise  # the transaction is lost, and its role with it
+    except BaseException:
+        _become(session, Role.APP)
+        raise
+    _become(session, Role.APP)
+
+
+def _become(session: Session, role: Role) -> None:
+    session.execute(text("SELECT set_config('role', :role, true)"), {"role": role.value})
 
 
 def use_memory(session: Session, megabytes: int = 64) -> None:

@@ -2,6 +2,7 @@
 
 from core.errors import (
     AppError,
+    ConflictError,
     ForbiddenError,
     InvalidError,
     NotFoundError,
@@ -26,6 +27,14 @@ class WalletNotFoundError(NotFoundError):
 
     def __init__(self, address: str) -> None:
         super().__init__(f"This installation holds no key for {address}.")
+        self.address = address
+
+
+class WalletInUseError(ConflictError):
+    """The key may still be needed, so it is not destroyed."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"The wallet {address} has work that is not final. Its key stays.")
         self.address = address
 
 

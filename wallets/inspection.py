@@ -84,7 +84,8 @@ def _check_data_key(
 def _sample(
     session: Session, key_id: DataKeyId, share_percent: int
 ) -> tuple[int, Sequence[Wallet]]:
-    condition = Wallet.data_key_id == key_id
+    # What was destroyed on purpose is not damaged.
+    condition = (Wallet.data_key_id == key_id) & Wallet.destroyed_at.is_(None)
     count = session.scalar(select(func.count()).select_from(Wallet).where(condition)) or 0
     # Rounded up, so that a small share of a few is one.
     limit = -(-count * share_percent // 100)

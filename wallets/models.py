@@ -54,7 +54,8 @@ class Wallet(TenantMixin, Base):
     """An externally owned account whose independent random key this installation holds.
 
     `owner_id` is the member for `MEMBER` wallets and empty otherwise; the unique key makes
-    parallel first needs end in one wallet.
+    parallel first needs end in one wallet. A destroyed one has no key any more, sealed or not:
+    nobody can move what its address holds.
     """
 
     __tablename__ = "wallets"
@@ -71,6 +72,7 @@ class Wallet(TenantMixin, Base):
     salt: Mapped[bytes] = _only_for_the_signer(LargeBinary(16))
     ciphertext: Mapped[bytes] = _only_for_the_signer()
     created_at: Mapped[datetime]
+    destroyed_at: Mapped[datetime | None]
 
 
 class Approval(TenantMixin, Base):

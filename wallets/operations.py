@@ -1,4 +1,4 @@
-"""What the signer does for others: three operations, in JSON's types on both sides.
+"""What the signer does for others: four operations, in JSON's types on both sides.
 
 No operation returns a key, and none takes anything but what it lists.
 """
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.db import merchant_of
 from core.types import DataKeyId, utc_now
-from wallets import data_keys, sealing, signing
+from wallets import data_keys, destruction, sealing, signing
 from wallets.errors import SignerProtocolError
 from wallets.models import WalletKind
 from wallets.wire import from_fields
@@ -72,8 +72,13 @@ def _make_wallets(
     return sealing.make(shard, WalletKind(kind), wanted)
 
 
+def _destroy_wallets(session: Session, _caller: int, *, owners: list[str]) -> int:
+    return destruction.destroy(session, [UUID(owner) for owner in owners], at=utc_now())
+
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "sign": _sign,
     "generate_data_key": _generate_data_key,
     "make_wallets": _make_wallets,
+    "destroy_wallets": _destroy_wallets,
 }

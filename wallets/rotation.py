@@ -202,6 +202,12 @@ def _move(session: Session, key_id: DataKeyId, wallets: Sequence[Wallet]) -> int
     old_shard, new_shard = data_keys.shard_of(old), data_keys.shard_of(new)
     ids, salts, ciphertexts = [], [], []
     for wallet in wallets:
+        if wallet.destroyed_at is not None:
+            # There is nothing to seal, and the old data key is not needed for it.
+            ids.append(wallet.id)
+            salts.append("")
+            ciphertexts.append("")
+            continue
         try:
             secret = sealed.open_key(old_shard, wallet)
         except CiphertextError:

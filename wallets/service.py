@@ -114,6 +114,23 @@ def _made_ahead(
         yield made, {**columns, "owners": uuids(part)}
 
 
+def destroy_wallets(session: Session, owners: Sequence[UUID]) -> int:
+    """These members' wallets have no key any more, at once: a rollback of the caller is too late.
+
+    Whoever calls it has made sure that nothing of the wallets is queued or on its way, and has
+    committed why.
+
+    Returns:
+        How many keys were destroyed; none the second time.
+
+    Raises:
+        SignerUnavailableError: the signer does not answer.
+        WalletInUseError: one of them signed something.
+    """
+    arguments = {"owners": [owner.hex for owner in owners]}
+    return int(signer().ask(session, "destroy_wallets", arguments)())
+
+
 def sign_transactions(
     session: Session, address: ChecksumAddress, payloads: Sequence[TransactionPayload]
 ) -> list[SignedTransaction]:

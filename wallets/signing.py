@@ -64,7 +64,7 @@ def _find(session: Session, address: ChecksumAddress) -> tuple[Wallet, DataKey]:
     found = session.execute(
         select(Wallet, DataKey)
         .join(DataKey, Wallet.data_key_id == DataKey.id)
-        .where(Wallet.address == address)
+        .where(Wallet.address == address, Wallet.destroyed_at.is_(None))
         .options(undefer(Wallet.salt), undefer(Wallet.ciphertext), undefer(DataKey.wrapped))
         .execution_options(populate_existing=True)
     ).one_or_none()

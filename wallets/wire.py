@@ -20,6 +20,7 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 _LENGTH_BYTES = 4
 _KNOWN = (
     errors.WalletNotFoundError,
+    errors.WalletInUseError,
     errors.DataKeyNotFoundError,
     errors.SigningRefusedError,
     errors.CiphertextError,
@@ -83,7 +84,7 @@ def to_error(error: AppError) -> list[Any]:
             return [type(error).__name__, [error.kind, error.reason]]
         case errors.KekUnavailableError():
             return [type(error).__name__, [error.kek_id, error.reason]]
-        case errors.WalletNotFoundError():
+        case errors.WalletNotFoundError() | errors.WalletInUseError():
             return [type(error).__name__, [error.address]]
         case errors.CiphertextError():
             return [type(error).__name__, [error.subject]]

@@ -1,5 +1,6 @@
 """Organisations, merchants and the team."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import select
@@ -19,7 +20,7 @@ from app.accounts.models import (
     TeamRole,
 )
 from app.accounts.signin import Request
-from core.ids import new_id
+from core.ids import decode_id, new_id
 from core.mail import Mail, discard_after_commit, send_after_commit
 from core.settings import core_settings
 from core.types import MemberId, MerchantId, OrganisationId
@@ -140,3 +141,18 @@ def _team_mail(name: str, link_token: str, code: str) -> str:
         f"Or type this code there: {code}\n\n"
         "Both work once, for five minutes. If you did not ask for them, ignore this mail.\n"
     )
+
+
+def names_of(session: Session, actors: Iterable[str]) -> dict[str, str]:
+    """The addresses of the team members among these actors, by actor."""
+    prefix = "member:"
+    ids = {
+        actor: MemberId(decode_id("mem", actor.removeprefix(prefix)))
+        for actor in set(actors)
+        if actor.startswith(prefix)
+    }
+    found = session.execute(
+        select(TeamMember.id, TeamMember.email).where(TeamMember.id.in_(ids.values()))
+    )
+    emails = {member: email for member, email in found}
+    return {actor: emails[member] for actor, member in ids.items() if member in emails}

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import (
@@ -120,6 +120,16 @@ def end_all_of_member(session: Session, member: MemberId, *, at: datetime) -> No
         update(LoginSession)
         .where(LoginSession.member_id == member, LoginSession.ended_at.is_(None))
         .values(ended_at=at)
+    )
+
+
+def end_all_of_users(session: Session, users: Select[UserId], *, at: datetime) -> None:
+    """Every browser of these members of the brand is signed out."""
+    session.execute(
+        update(LoginSession)
+        .where(LoginSession.user_id.in_(users), LoginSession.ended_at.is_(None))
+        .values(ended_at=at)
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.campaigns.errors import NotPublishedError
 from app.campaigns.models import AirdropRun, Campaign
-from app.rewards.models import RewardLine
-from core.types import CampaignId
+from app.rewards.models import Grant, RewardLine
+from core.types import CampaignId, UserId
 from minting.models import DigitalAsset
 
 
@@ -67,3 +67,23 @@ def reward_of(session: Session, campaign_id: CampaignId) -> DigitalAsset | None:
 def list_by_title(session: Session, title: str) -> Sequence[Campaign]:
     """Campaigns of exactly this internal title."""
     return session.scalars(select(Campaign).where(Campaign.internal_title == title)).all()
+
+
+_MOST_RECEIVED = 200
+
+
+def received_by(
+    session: Session, user_ids: Sequence[UserId]
+) -> Sequence[tuple[Campaign, DigitalAsset, Grant]]:
+    """What campaigns gave to these members, newest first."""
+    rows = session.execute(
+        select(Campaign, DigitalAsset, Grant)
+        .select_from(Grant)
+        .join(RewardLine, RewardLine.id == Grant.reward_line_id)
+        .join(Campaign, Campaign.id == RewardLine.campaign_id)
+        .join(DigitalAsset, DigitalAsset.id == RewardLine.asset_id)
+        .where(Grant.user_id.in_(user_ids))
+        .order_by(Grant.id.desc())
+        .limit(_MOST_RECEIVED)
+    )
+    return [(campaign, asset, grant) for campaign, asset, grant in rows]

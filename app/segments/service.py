@@ -26,7 +26,7 @@ from app.segments.rules import PropertyCondition, Rule
 from app.users.fields import catalogue
 from app.users.models import User
 from core import jobs
-from core.db import as_engine, merchant_of, sql_ids, use_memory
+from core.db import beyond_policies, merchant_of, sql_ids, use_memory
 from core.ids import new_id
 from core.types import SegmentId, UserId
 
@@ -219,7 +219,7 @@ def preview(session: Session, rule: Rule, *, at: datetime) -> Preview:
         GoneError: it names what is not there any more.
     """
     ground = books.ground(session, books.open_book(session).rules, at=at)
-    with as_engine(session):
+    with beyond_policies(session):
         use_memory(session)
         try:
             with session.begin_nested():

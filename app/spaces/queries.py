@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from app.spaces.errors import CollectibleNotFoundError
+from app.users.queries import identities
 from core.types import TokenRowId, UserId
 from minting.models import MembershipPass, PassContract, Token
 
@@ -24,7 +25,7 @@ def list_collectibles(session: Session, user_id: UserId) -> Sequence[Token]:
     """The member's collectibles with their assets, newest first."""
     return session.scalars(
         select(Token)
-        .where(Token.user_id == user_id)
+        .where(Token.user_id.in_(identities(session, user_id)))
         .order_by(Token.id.desc())
         .options(joinedload(Token.asset))
     ).all()
@@ -38,7 +39,7 @@ def get_collectible(session: Session, user_id: UserId, token: TokenRowId) -> Tok
     """
     found = session.scalar(
         select(Token)
-        .where(Token.id == token, Token.user_id == user_id)
+        .where(Token.id == token, Token.user_id.in_(identities(session, user_id)))
         .options(joinedload(Token.asset))
     )
     if found is None:

@@ -81,13 +81,18 @@ def sign_in_with_link(
 
 def _enter(session: Session, merchant: Merchant, email: str, *, at: datetime) -> str:
     choose_merchant(session, merchant.id)
-    user = ensure_user(session, email, source="space", at=at)
+    user = member_behind(session, ensure_user(session, email, source="space", at=at))
     if user.state is not UserState.ACTIVE:
         raise MemberBlockedError
     user.email_verified_at = user.email_verified_at or at
     user.last_seen_at = at
     emit(session, "cohort.user.signed-in", at=at, user_id=user.id)
     return sessions.open_space_session(session, merchant.id, user.id, at=at)
+
+
+def member_behind(session: Session, user: User) -> User:
+    """The member this row is, or was merged into: either address opens the same space."""
+    return user if user.merged_into_id is None else session.get_one(User, user.merged_into_id)
 
 
 def greeting_name(user: User) -> str:

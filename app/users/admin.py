@@ -1,4 +1,4 @@
-"""Screens of members: list, record, and the import from file to report."""
+"""Screens of the import of members, from file to report."""
 
 from typing import Any
 from uuid import UUID
@@ -10,41 +10,22 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from app.accounts.deps import Analyst, Editor
 from app.uploads.errors import FileUnreadableError
-from app.users import imports, queries, service
+from app.users import imports, queries
 from app.users.errors import MappingInvalidError
-from app.users.models import ImportState, User, UserImport
+from app.users.models import ImportState, UserImport
 from app.users.survey import Forecast
 from app.users.table import Field, peek
 from app.web.deps import AtDep, FormDep, SessionDep
 from app.web.i18n import gettext as _
-from app.web.pagination import list_page
 from app.web.rendering import render, render_part
 from core.errors import InvalidError
 from core.ids import decode_id, encode_id
-from core.types import ImportId, UserId
+from core.types import ImportId
 
 router = APIRouter(prefix="/admin/users")
 IMPORT_BYTES = 64_000_000
 _SHOW = "users/import_show.html"
 _RUNNING = (ImportState.RUNNING, ImportState.INTERRUPTED)
-
-
-@router.get("")
-def list_users(
-    request: Request, session: SessionDep, _who: Analyst, q: str = "", cursor: str | None = None
-) -> Response:
-    """Members, newest first, searched by the beginning of what is known of them."""
-    page = list_page(session, queries.users(q), keys=[User.id], is_descending=True, cursor=cursor)
-    return render(
-        request,
-        "users/list.html",
-        page=page,
-        q=q,
-        passes=queries.passes_of(session, [user.id for user in page.items]),
-        total=queries.count_users(session) if not q else None,
-        imports=queries.list_imports(session, limit=5),
-        encode_id=encode_id,
-    )
 
 
 @router.get("/import")
@@ -102,23 +83,6 @@ def download_refused(session: SessionDep, _who: Editor, import_id: str) -> Respo
         iter(lines),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="refused-rows.csv"'},
-    )
-
-
-@router.get("/{user_id}")
-def show_user(request: Request, session: SessionDep, _who: Analyst, user_id: str) -> Response:
-    """A member's record: profile, pass, wallet, collectibles."""
-    user = service.get_user(session, UserId(decode_id("usr", user_id)))
-    return render(
-        request,
-        "users/show.html",
-        user=user,
-        user_id=user_id,
-        membership=queries.find_pass(session, user.id),
-        contract=queries.find_pass_contract(session),
-        tokens=queries.tokens_of(session, user.id),
-        events=queries.events_of(session, user.id),
-        encode_id=encode_id,
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Index,
     PrimaryKeyConstraint,
     Text,
+    TextClause,
     UniqueConstraint,
     text,
 )
@@ -17,7 +18,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.users.slots import MOST_SLOTS, Kind
 from core.db import Base, TenantMixin, VersionMixin
-from core.types import ConsentId, ImportId, ListId, PropertyId, UserId
+from core.types import (
+    ConsentId,
+    ImportId,
+    ListId,
+    PropertyId,
+    UserId,
+)
 
 
 class UserState(StrEnum):
@@ -25,6 +32,8 @@ class UserState(StrEnum):
 
     ACTIVE = "active"
     BLOCKED = "blocked"
+    MERGED = "merged"
+    """Another member goes on as this person; this row still holds its wallet and what is in it."""
     ERASED = "erased"
 
 
@@ -34,6 +43,23 @@ class MailStatus(StrEnum):
     OK = "ok"
     BOUNCED = "bounced"
     COMPLAINED = "complained"
+
+
+_SORTED = ("state", "source", "mail_status")
+_SORTED_IF_SET = (
+    "first_key",
+    "phone",
+    "lang",
+    "country",
+    "time_zone",
+    "last_seen_at",
+    "email_verified_at",
+)
+"""What lists are sorted by, with the id behind it, so that pages follow each other in an index."""
+
+
+def _is_set(name: str) -> TextClause:
+    return text(f"{name} IS NOT NULL")
 
 
 class User(TenantMixin, VersionMixin, Base):
@@ -56,6 +82,12 @@ class User(TenantMixin, VersionMixin, Base):
             "last_key",
             postgresql_where=text("last_key IS NOT NULL"),
         ),
+        Index("ix_users_merged", "merged_into_id", postgresql_where=_is_set("merged_into_id")),
+        *(
+            Index(f"ix_users_{name}", "merchant_id", name, "id", postgresql_where=_is_set(name))
+            for name in _SORTED_IF_SET
+        ),
+        *(Index(f"ix_users_{name}", "merchant_id", name, "id") for name in _SORTED),
     )
 
     id: Mapped[UserId] = mapped_column(primary_key=True)
@@ -78,6 +110,7 @@ class User(TenantMixin, VersionMixin, Base):
     last_seen_at: Mapped[datetime | None]
     email_verified_at: Mapped[datetime | None]
     last_import_id: Mapped[ImportId | None] = mapped_column(ForeignKey("imports.id"))
+    merged_into_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
 
     @property
     def display_name(self) -> str:

@@ -9,10 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.users import slots
-from app.users.errors import PropertyInvalidError, PropertyNotFoundError
+from app.users.errors import ConversionStateError, PropertyInvalidError, PropertyNotFoundError
 from app.users.fields import CORE, fold
 from app.users.models import Property
 from app.users.slots import MOST_SLOTS, Kind
+from app.users.upkeep_models import Conversion, ConversionState
 from core.db import merchant_of
 from core.ids import new_id
 from core.types import PropertyId
@@ -57,7 +58,7 @@ def create(
 
     Locks: the merchant's properties; the users table when its slot is new to the installation.
     """
-    _lock(session)
+    lock(session)
     name, taken = name.strip(), list_all(session)
     reference = reference_id or default_reference(name, {row.reference_id for row in taken})
     problems = _problems(name, reference, taken)
@@ -82,20 +83,51 @@ def create(
     return row
 
 
-def rename(session: Session, row: Property, *, name: str, reference_id: str) -> None:
-    """The property is called so from now on.
+def rename(
+    session: Session,
+    row: Property,
+    *,
+    name: str,
+    reference_id: str,
+    flags: Flags | None = None,
+) -> None:
+    """The property is called so from now on, and used so where `flags` say something.
 
     Raises:
         PropertyInvalidError: the name or the reference is taken or misspelt.
 
     Locks: the merchant's properties.
     """
-    _lock(session)
+    lock(session)
     others = [it for it in list_all(session) if it.id != row.id]
     problems = _problems(name.strip(), reference_id.strip(), others)
     if problems:
         raise PropertyInvalidError(problems)
     row.name, row.reference_id = name.strip(), reference_id.strip()
+    if flags is not None:
+        row.is_sensitive = flags.is_sensitive
+        row.is_user_visible = flags.is_user_visible
+        row.is_user_editable = flags.is_user_editable
+    session.flush()
+
+
+def delete(session: Session, row: Property, *, at: datetime) -> None:
+    """Nobody has the property from now on; its values are cleared in the background.
+
+    Whoever calls it has made sure that nothing uses the property.
+
+    Raises:
+        ConversionStateError: its type is being changed.
+
+    Locks: the merchant's properties.
+    """
+    lock(session)
+    running = select(Conversion).where(
+        Conversion.property_id == row.id, Conversion.state == ConversionState.RUNNING
+    )
+    if session.scalar(running) is not None:
+        raise ConversionStateError("Its type is being changed now. Wait until that has ended.")
+    row.deleted_at = at
     session.flush()
 
 
@@ -134,6 +166,10 @@ def free_slot(session: Session, kind: Kind) -> int:
     """
     used = set(session.scalars(select(Property.slot).where(Property.kind == kind)))
     used |= set(session.scalars(select(Property.retired_slot).where(Property.retired_kind == kind)))
+    coming = select(Conversion.slot).where(
+        Conversion.kind == kind, Conversion.state == ConversionState.RUNNING
+    )
+    used |= set(session.scalars(coming))
     slot = next((it for it in range(1, MOST_SLOTS + 1) if it not in used), None)
     if slot is None:
         raise PropertyInvalidError({"kind": "No room is left for properties of this kind."})
@@ -156,7 +192,20 @@ def _problems(name: str, reference: str, others: Sequence[Property]) -> dict[str
     return problems
 
 
-def _lock(session: Session) -> None:
-    """One change of the merchant's properties at a time."""
-    key = merchant_of(session).int & 0x7FFFFFFF
-    session.execute(select(func.pg_advisory_xact_lock(_PROPERTIES_LOCK, key)))
+def lock(session: Session) -> None:
+    """One change of the merchant's properties at a time, and no value is written meanwhile."""
+    session.execute(select(func.pg_advisory_xact_lock(_PROPERTIES_LOCK, _lock_key(session))))
+
+
+def hold(session: Session) -> None:
+    """Until this transaction ends, every property keeps its kind and its slot.
+
+    Whoever writes values calls it before asking which fields there are: between the two the values
+    could move elsewhere.
+    """
+    shared = func.pg_advisory_xact_lock_shared(_PROPERTIES_LOCK, _lock_key(session))
+    session.execute(select(shared))
+
+
+def _lock_key(session: Session) -> int:
+    return merchant_of(session).int & 0x7FFFFFFF

@@ -107,10 +107,10 @@ class TestReads:
         assert ada is not None
         assert get_user(session, ada.id) is ada
         assert set(queries.passes_of(session, [ada.id])) == {ada.id}
-        assert [event.type for event in queries.events_of(session, ada.id)] == [
+        assert [event.type for event in session.scalars(queries.events_of([ada.id]))] == [
             "cohort.user.created"
         ]
-        assert queries.tokens_of(session, ada.id) == []
+        assert queries.tokens_of(session, [ada.id]) == []
 
     def test_the_name_shown_is_the_address_where_no_name_is_known(self) -> None:
         unnamed = User(**new_row("x@example.com", "x@example.com", source="test"))

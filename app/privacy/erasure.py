@@ -1,0 +1,250 @@
+"""Members forgotten: after a week in which it can be taken back, everything personal is removed.
+
+Grants, passes, collectibles and events stay under an identifier that says nothing; the key of the
+wallet is destroyed once nothing of it is on its way. Removing comes first and is one transaction;
+the signer destroys in one of its own, so the sweep comes back until both are done.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Text, cast, delete, func, null, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Audience, LoginSession, LoginToken
+from app.campaigns.models import AudienceRow
+from app.privacy import copies
+from app.privacy.errors import ErasureStateError, ReasonMissingError
+from app.privacy.models import Erasure
+from app.rewards.models import Grant
+from app.segments.models import BadgeOwner
+from app.users import lists, slots
+from app.users.models import (
+    Consent,
+    ImportRefusal,
+    ListMember,
+    Property,
+    PropertyChange,
+    User,
+    UserList,
+    UserState,
+)
+from app.users.queries import identities
+from app.users.slots import Kind
+from app.users.upkeep_models import Conversion, ConversionState
+from core.db import merchant_of
+from core.events import emit
+from core.ids import new_id
+from core.types import ErasureId, UserId
+from minting.models import MembershipPass, PassState, Token, TokenState
+from wallets.service import destroy_wallets
+
+GRACE = timedelta(days=7)
+REASON_LENGTH = 500
+ERASED = "erased"
+"""Stands where an address was."""
+_MOVING_PASSES = (PassState.QUEUED, PassState.MINTING, PassState.REISSUING)
+_MOVING_TOKENS = (TokenState.QUEUED, TokenState.MINTING, TokenState.TRANSFERRING)
+
+
+def request(session: Session, user: User, *, reason: str, at: datetime) -> Erasure:
+    """The member is forgotten in a week, unless somebody takes it back.
+
+    Raises:
+        ReasonMissingError: nobody said why, or at too great a length.
+        ErasureStateError: it was asked for already, or there is nobody left to forget.
+    """
+    if not 1 <= len(reason.strip()) <= REASON_LENGTH or "\0" in reason:
+        raise ReasonMissingError
+    if user.state not in (UserState.ACTIVE, UserState.BLOCKED):
+        raise ErasureStateError("This member was erased or merged already.")
+    if find_open(session, user.id) is not None:
+        raise ErasureStateError("This member is about to be erased already.")
+    row = Erasure(
+        id=ErasureId(new_id()),
+        user_id=user.id,
+        reason=reason.strip(),
+        actor=session.info["actor"],
+        requested_at=at,
+        due_at=at + GRACE,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def find_open(session: Session, user_id: UserId) -> Erasure | None:
+    """What was asked for and is neither done nor taken back, or None."""
+    return session.scalar(
+        select(Erasure).where(
+            Erasure.user_id == user_id,
+            Erasure.cancelled_at.is_(None),
+            Erasure.erased_at.is_(None),
+        )
+    )
+
+
+def cancel(session: Session, user: User, *, at: datetime) -> None:
+    """The member stays.
+
+    Raises:
+        ErasureStateError: nobody asked, or it is done.
+    """
+    row = find_open(session, user.id)
+    if row is None:
+        raise ErasureStateError("There is nothing to take back: it is done, or nobody asked.")
+    row.cancelled_at = at
+    session.flush()
+
+
+def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
+    """Nothing personal of the member is in the database any more; a repeat changes nothing.
+
+    Locks: the erasure, then the member.
+    """
+    row = _claim(session, erasure_id)
+    if row is None or row.cancelled_at or row.erased_at or row.due_at > at:
+        return
+    ids = identities(session, row.user_id)
+    addresses = session.scalars(select(User.email_key).where(User.id.in_(ids))).all()
+    _leave_lists(session, ids, at=at)
+    for statement in _removals(ids):
+        session.execute(statement.execution_options(synchronize_session=False))
+    for address in addresses:
+        for statement in _removals_by_address(address):
+            session.execute(statement.execution_options(synchronize_session=False))
+    _clear_properties(session, ids)
+    for user_id in ids:
+        _blank(session, user_id)
+        emit(session, "cohort.user.deleted", at=at, user_id=user_id)
+    copies.forget(session, ids)
+    row.reason, row.erased_at = None, at
+    session.flush()
+    session.expire_all()
+
+
+def _claim(session: Session, erasure_id: ErasureId) -> Erasure | None:
+    return session.scalar(
+        select(Erasure)
+        .where(Erasure.id == erasure_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _leave_lists(session: Session, ids: Sequence[UserId], *, at: datetime) -> None:
+    of_them = select(User.id).where(User.id.in_(ids))
+    rows = session.scalars(
+        select(UserList)
+        .join(ListMember, ListMember.list_id == UserList.id)
+        .where(ListMember.user_id.in_(ids))
+        .distinct()
+    )
+    for row in rows.all():
+        lists.remove(session, row, of_them, reason="erased", at=at)
+
+
+def _removals(ids: Sequence[UserId]) -> list[Any]:
+    """What is found by who it is about."""
+    nothing = {"email": None, "email_key": None, "key": None, "text": None}
+    return [
+        delete(PropertyChange).where(PropertyChange.user_id.in_(ids)),
+        delete(BadgeOwner).where(BadgeOwner.user_id.in_(ids)),
+        delete(LoginSession).where(LoginSession.user_id.in_(ids)),
+        update(Consent).where(Consent.user_id.in_(ids)).values(proof=None, lang=None),
+        update(AudienceRow).where(AudienceRow.user_id.in_(ids)).values(nothing),
+        # The key a file knew the person by; who is served once is told by the member itself.
+        update(Grant).where(Grant.user_id.in_(ids)).values(recipient_key=cast(Grant.user_id, Text)),
+        update(Erasure).where(Erasure.user_id.in_(ids)).values(reason=None),
+    ]
+
+
+def _removals_by_address(address: str) -> list[Any]:
+    """What is found by the address alone: rows of files that nobody could be found for."""
+
+    def names(column: Any) -> Any:
+        return func.strpos(func.lower(cast(column, Text)), address) > 0
+
+    is_named = or_(AudienceRow.email_key == address, names(AudienceRow.text))
+    nothing = {"email": None, "email_key": None, "key": None, "text": ERASED}
+    is_of_member = (LoginToken.audience == Audience.SPACE) & (LoginToken.email_key == address)
+    return [
+        update(AudienceRow).where(AudienceRow.reason.is_not(None), is_named).values(nothing),
+        delete(ImportRefusal).where(names(ImportRefusal.cells)),
+        delete(LoginToken).where(is_of_member),
+    ]
+
+
+def _clear_properties(session: Session, ids: Sequence[UserId]) -> None:
+    """Every slot of the merchant, also those whose property is on its way out."""
+    places: set[tuple[Kind, int]] = set()
+    for row in session.scalars(select(Property)):
+        places.add((row.kind, row.slot))
+        if row.retired_kind is not None and row.retired_slot is not None:
+            places.add((row.retired_kind, row.retired_slot))
+    coming = select(Conversion).where(Conversion.state == ConversionState.RUNNING)
+    places |= {(it.kind, it.slot) for it in session.scalars(coming) if it.slot is not None}
+    names = sorted(
+        {slots.value_name(*it) for it in places} | {slots.sought_name(*it) for it in places}
+    )
+    if names:
+        nothing = ", ".join(f"{name} = NULL" for name in names)
+        statement = text(
+            f"UPDATE users SET {nothing} WHERE merchant_id = :merchant"  # noqa: S608 - checked names
+            " AND id = ANY(:ids)"
+        )
+        session.execute(statement, {"merchant": merchant_of(session), "ids": list(ids)})
+
+
+def _blank(session: Session, user_id: UserId) -> None:
+    """The row says nothing of a person; its key is free for whoever has the address."""
+    nothing = (
+        *("first_name", "last_name", "first_key", "last_key", "phone", "lang", "country"),
+        *("time_zone", "reference_id", "last_seen_at", "email_verified_at", "last_import_id"),
+    )
+    session.execute(
+        update(User)
+        .where(User.id == user_id)
+        .values(
+            email=ERASED,
+            email_key=f"{ERASED}:{secrets.token_hex(32)}",
+            name_key="",
+            state=UserState.ERASED,
+            version=User.version + 1,
+            **dict.fromkeys(nothing, null()),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def destroy_keys(session: Session, erasure_id: ErasureId, *, at: datetime) -> bool:
+    """The keys of the forgotten member's wallets are destroyed, if nothing of them is on its way.
+
+    Returns:
+        Whether they are; otherwise it is asked again later.
+
+    Raises:
+        SignerUnavailableError: the signer does not answer.
+        WalletInUseError: one of them signed something.
+    """
+    row = _claim(session, erasure_id)
+    if row is None or row.erased_at is None or row.keys_destroyed_at is not None:
+        return row is not None and row.keys_destroyed_at is not None
+    ids = identities(session, row.user_id)
+    if is_moving(session, ids):
+        return False
+    destroy_wallets(session, ids)
+    row.keys_destroyed_at = at
+    session.flush()
+    return True
+
+
+def is_moving(session: Session, ids: Sequence[UserId]) -> bool:
+    """Whether a pass or a collectible of these members is not yet final."""
+    passes = select(MembershipPass.id).where(
+        MembershipPass.user_id.in_(ids), MembershipPass.state.in_(_MOVING_PASSES)
+    )
+    tokens = select(Token.id).where(Token.user_id.in_(ids), Token.state.in_(_MOVING_TOKENS))
+    return any(session.scalar(it.limit(1)) is not None for it in (passes, tokens))

@@ -1,0 +1,148 @@
+"""Everything that is known of a member, in JSON's types: what the law lets a person ask for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts.models import LoginSession
+from app.campaigns.models import AudienceRow
+from app.campaigns.queries import received_by
+from app.segments.models import Badge, BadgeOwner
+from app.users import consents, fields, lists, queries, record
+from app.users.models import User
+from chain.models import Transaction
+from core.events import Event
+from core.ids import encode_id
+from core.types import UserId
+from minting.models import MembershipPass, Token
+
+
+def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, Any]:
+    """Sections by name: facts as an object, things as a list of objects."""
+    ids = queries.identities(session, user.id)
+    known = fields.catalogue(session)
+    return {
+        "madeAt": _moment(at),
+        "userId": encode_id("usr", user.id),
+        "profile": {
+            field.name: record.as_text(field, value)
+            for field, value in zip(
+                known.values(), record.read(session, user, known).values(), strict=True
+            )
+            if value is not None
+        },
+        "changes": [
+            {
+                "field": known[it.field].name if it.field in known else it.field,
+                "before": it.before,
+                "after": it.after,
+                "at": _moment(it.at),
+            }
+            for it in session.scalars(queries.changes_of(ids))
+        ],
+        "consents": [
+            {"purpose": it.purpose, "given": it.is_given, "at": _moment(it.at), "where": it.channel}
+            for it in consents.history(session, user.id)
+        ],
+        "lists": [
+            {"name": row.name, "since": _moment(it.added_at)}
+            for row, it in lists.lists_of(session, user.id)
+        ],
+        "segments": [
+            {"name": name, "since": _moment(since)}
+            for _, name, since in queries.segments_of(session, user.id)
+        ],
+        "badges": _badges(session, ids),
+        "wallets": _wallets(session, ids),
+        "collectibles": _collectibles(session, ids),
+        "campaigns": [
+            {
+                "campaign": campaign.title or campaign.internal_title,
+                "reward": asset.title,
+                "state": grant.state.value,
+                "at": _moment(grant.created_at),
+            }
+            for campaign, asset, grant in received_by(session, ids)
+        ],
+        "transactions": _transactions(session, ids),
+        "files": _files(session, ids),
+        "signIns": _sign_ins(session, ids),
+        "events": [
+            {"type": it.type, "at": _moment(it.occurred_at), "data": it.data}
+            for it in session.scalars(queries.events_of(ids).order_by(Event.occurred_at, Event.id))
+        ],
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
+
+
+def _badges(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(Badge, BadgeOwner)
+        .join(BadgeOwner, BadgeOwner.badge_id == Badge.id)
+        .where(BadgeOwner.user_id.in_(ids))
+        .order_by(Badge.id)
+    )
+    return [{"title": badge.title, "since": _moment(it.gained_at)} for badge, it in rows]
+
+
+def _wallets(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    return [
+        {
+            "address": wallet.address,
+            "since": _moment(wallet.created_at),
+            "pass": membership.number if membership else None,
+            "passState": membership.state.value if membership else None,
+        }
+        for membership, wallet in queries.passes_and_wallets(session, ids)
+    ]
+
+
+def _collectibles(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": it.asset.title,
+            "chain": it.asset.chain_id,
+            "contract": it.asset.address,
+            "token": None if it.token_id is None else str(it.token_id),
+            "state": it.state.value,
+            "since": _moment(it.owned_at or it.created_at),
+        }
+        for it in queries.tokens_of(session, ids)
+    ]
+
+
+def _transactions(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    """What put passes and collectibles on the chain; each serves many members at once."""
+    passes = select(MembershipPass.batch_id).where(MembershipPass.user_id.in_(ids))
+    tokens = select(Token.batch_id).where(Token.user_id.in_(ids))
+    rows = session.scalars(
+        select(Transaction)
+        .where(Transaction.batch_id.in_(passes.union(tokens)))
+        .order_by(Transaction.id)
+    )
+    return [
+        {
+            "hash": None if it.mined_hash is None else f"0x{it.mined_hash.hex()}",
+            "block": it.block_number,
+            "state": it.state.value,
+            "at": _moment(it.created_at),
+        }
+        for it in rows
+    ]
+
+
+def _files(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    """Rows of files of recipients that name the member."""
+    rows = session.scalars(select(AudienceRow).where(AudienceRow.user_id.in_(ids)))
+    return [{"email": it.email, "address": it.address, "key": it.key} for it in rows]
+
+
+def _sign_ins(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    rows = session.scalars(select(LoginSession).where(LoginSession.user_id.in_(ids)))
+    return [{"at": _moment(it.created_at), "lastSeenAt": _moment(it.seen_at)} for it in rows]

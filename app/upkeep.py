@@ -1,0 +1,132 @@
+"""What is due with members: found across merchants, done a part a transaction, as the engine.
+
+Level-triggered like `app.engine`: whatever a lost message or a kill left behind is found here.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from app.privacy import copies, erasure
+from app.privacy.models import Erasure, SubjectExport, SubjectExportState
+from app.segments import badge_reader, badges
+from app.users import conversions
+from app.users.models import Property
+from app.users.upkeep_models import Conversion
+from core.db import Role, unit_of_work
+from core.event_cursor import EventCursor
+from core.types import (
+    ConversionId,
+    ErasureId,
+    MerchantId,
+    PropertyId,
+    SubjectExportId,
+    utc_now,
+)
+
+Work = Callable[[], None]
+
+
+def due_work(at: datetime) -> Iterator[Work]:
+    """Everything that is due now, one piece of work each."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        found = [
+            *_conversions(session),
+            *_clearings(session, at),
+            *_erasures(session, at),
+            *_copies(session, at),
+        ]
+    yield from found
+
+
+def _conversions(session: Session) -> Iterator[Work]:
+    rows = session.execute(
+        select(Conversion.merchant_id, Conversion.id).where(
+            Conversion.state.in_(conversions.UNFINISHED)
+        )
+    )
+    for merchant, conversion_id in rows:
+        yield partial(convert, merchant, conversion_id)
+
+
+def convert(merchant: MerchantId, conversion_id: ConversionId) -> None:
+    """The change of type goes on until it waits for somebody, or has ended."""
+    _repeat(merchant, lambda session: conversions.run_part(session, conversion_id, at=utc_now()))
+
+
+def _clearings(session: Session, at: datetime) -> Iterator[Work]:
+    is_over = or_(Property.converted_at.is_(None), Property.converted_at <= at - conversions.KEPT)
+    rows = session.execute(
+        select(Property.merchant_id, Property.id).where(
+            or_(Property.deleted_at.is_not(None), Property.retired_slot.is_not(None) & is_over)
+        )
+    )
+    for merchant, property_id in rows:
+        yield partial(_clear, merchant, property_id)
+
+
+def _clear(merchant: MerchantId, property_id: PropertyId) -> None:
+    def part(session: Session) -> bool:
+        row = session.get(Property, property_id)
+        return row is not None and conversions.clear_due(session, row, at=utc_now())
+
+    _repeat(merchant, part)
+
+
+def follow_badges() -> None:
+    """Badges are gained and lost as far as events can be read now, for every merchant with some."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        of_badges = EventCursor.reader == badges.READER
+        merchants = session.scalars(select(EventCursor.merchant_id).where(of_badges)).all()
+    for merchant in merchants:
+        _repeat(merchant, lambda session: badge_reader.follow(session, at=utc_now()))
+
+
+def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:
+    more = True
+    while more:
+        with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
+            more = part(session)
+
+
+def _erasures(session: Session, at: datetime) -> Iterator[Work]:
+    """Due members are forgotten first; their keys are destroyed once nothing is on its way."""
+    is_due = Erasure.erased_at.is_(None) & (Erasure.due_at <= at)
+    rows = session.execute(
+        select(Erasure.merchant_id, Erasure.id)
+        .where(Erasure.cancelled_at.is_(None), Erasure.keys_destroyed_at.is_(None))
+        .where(or_(Erasure.erased_at.is_not(None), is_due))
+    )
+    for merchant, erasure_id in rows:
+        yield partial(_erase, merchant, erasure_id)
+
+
+def _erase(merchant: MerchantId, erasure_id: ErasureId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        erasure.erase(session, erasure_id, at=utc_now())
+    with unit_of_work(merchant=merchant) as session:
+        erasure.destroy_keys(session, erasure_id, at=utc_now())
+
+
+def _copies(session: Session, at: datetime) -> Iterator[Work]:
+    waiting = SubjectExport.state == SubjectExportState.QUEUED
+    is_old = SubjectExport.created_at <= at - copies.KEPT
+    rows = session.execute(
+        select(SubjectExport.merchant_id, SubjectExport.id, is_old).where(or_(waiting, is_old))
+    )
+    for merchant, export_id, is_over in rows:
+        yield partial(_expire_copy if is_over else make_copy, merchant, export_id)
+
+
+def make_copy(merchant: MerchantId, export_id: SubjectExportId) -> None:
+    """The copy of everything about a member is there."""
+    with unit_of_work(merchant=merchant) as session:
+        copies.make(session, export_id, at=utc_now())
+
+
+def _expire_copy(merchant: MerchantId, export_id: SubjectExportId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        copies.expire(session, export_id)

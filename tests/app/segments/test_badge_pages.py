@@ -1,0 +1,126 @@
+"""Badges on screen: from a name to a mark in the space of its owners."""
+
+import io
+
+import pytest
+from PIL import Image
+from sqlalchemy import select
+
+from app.accounts.models import Merchant, TeamRole
+from app.segments import badges
+from app.segments.models import Badge, BadgeState
+from app.users import lists, queries
+from app.users.models import User
+from core.db import unit_of_work
+from core.ids import encode_id
+from core.types import BadgeId, ListId
+from tests.app.conftest import Browse, browser_as
+from tests.app.web.client import HTML, ORIGIN, TestClient, submit, token_in
+from tests.conftest import NOW
+from tests.factories.brand import make_members, make_other_merchant
+
+BADGES = "/admin/users/badges"
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (400, 400), "#335577").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def best(merchant: Merchant) -> ListId:
+    """A list with nobody on it."""
+    with unit_of_work(merchant=merchant.id) as session:
+        return lists.create(session, "Best", at=NOW).id
+
+
+def make(admin: TestClient, merchant: Merchant) -> tuple[str, BadgeId]:
+    assert submit(admin, BADGES, internal_name="Pioneer").status_code == 303
+    with unit_of_work(merchant=merchant.id) as session:
+        row = session.scalars(select(Badge)).one()
+    return f"{BADGES}/{encode_id('bdg', row.id)}", row.id
+
+
+def send(admin: TestClient, path: str, **fields: str) -> "object":
+    data = {"csrf": token_in(admin.get("/admin", headers=HTML).text), **fields}
+    files = {"image": ("badge.png", picture(), "image/png")}
+    return admin.post(path, data=data, files=files, headers={"origin": ORIGIN, **HTML})
+
+
+class TestPages:
+    def test_lead_from_a_name_to_a_mark_in_the_space(
+        self, admin: TestClient, member: TestClient, merchant: Merchant, best: ListId
+    ) -> None:
+        path, badge_id = make(admin, merchant)
+        fields = {
+            "internal_name": "Pioneer",
+            "title-en": "Pioneer",
+            "description-en": "You were here first.",
+            "locked-en": "Come early.",
+            "language": "de",
+            "title-new": "Vorreiter",
+            "owners": encode_id("lst", best),
+        }
+        assert send(admin, path, act="publish", **fields).status_code == 303
+        with unit_of_work(merchant=merchant.id) as session:
+            row = badges.get(session, badge_id)
+            assert row.state is BadgeState.LIVE
+            assert row.title == {"en": "Pioneer", "de": "Vorreiter"}
+        home = member.get("/space/home", headers=HTML).text
+        assert "Come early." in home and "You were here first." not in home
+        with unit_of_work(merchant=merchant.id) as session:
+            everybody = queries.users().with_only_columns(User.id)
+            badges.give(session, row, [(it, NOW) for it in session.scalars(everybody)], at=NOW)
+        home = member.get("/space/home", headers=HTML).text
+        assert "You were here first." in home
+        assert "Pioneer" in admin.get(BADGES, headers=HTML).text
+        assert "ada@example.com" in admin.get(path, headers=HTML).text
+
+    def test_keep_what_was_typed_when_something_is_missing(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        path, _ = make(admin, merchant)
+        answer = submit(
+            admin, path, act="publish", internal_name="Pioneer", **{"title-en": "Pioneer"}
+        )
+        assert answer.status_code == 422
+        assert "Choose a picture." in answer.text and 'value="Pioneer"' in answer.text
+        later = submit(admin, path, internal_name="Pioneer", **{"title-en": "Later"})
+        assert later.status_code == 303
+        assert submit(admin, BADGES, internal_name="").status_code == 422
+
+    def test_duplicate_archive_and_delete(
+        self, admin: TestClient, merchant: Merchant, best: ListId
+    ) -> None:
+        path, _ = make(admin, merchant)
+        fields = {"internal_name": "P", "title-en": "P", "owners": encode_id("lst", best)}
+        send(admin, path, act="publish", **fields)
+        assert submit(admin, f"{path}/delete").status_code == 409
+        twin = submit(admin, f"{path}/duplicate").headers["location"]
+        assert "P (copy)" in admin.get(twin, headers=HTML).text
+        assert submit(admin, f"{path}/archive").status_code == 303
+        for gone in (path, twin):
+            assert submit(admin, f"{gone}/delete").status_code == 303
+        assert "No badges yet" in admin.get(BADGES, headers=HTML).text
+
+    def test_of_somebody_else_do_not_exist(self, admin: TestClient, merchant: Merchant) -> None:
+        with unit_of_work(merchant=make_other_merchant(merchant)) as session:
+            theirs = badges.create(session, "Theirs", at=NOW).id
+        path = f"{BADGES}/{encode_id('bdg', theirs)}"
+        assert admin.get(path, headers=HTML).status_code == 404
+        for act in ("", "/archive", "/duplicate", "/delete"):
+            assert submit(admin, f"{path}{act}").status_code == 404
+
+    def test_an_analyst_only_looks(
+        self, browse: Browse, admin: TestClient, merchant: Merchant
+    ) -> None:
+        path, _ = make(admin, merchant)
+        analyst = browser_as(browse, merchant, TeamRole.ANALYST)
+        with unit_of_work(merchant=merchant.id) as session:
+            [user] = make_members(session, "bob@example.com")
+        record = f"/admin/users/{encode_id('usr', user)}/badges"
+        for page in (BADGES, path, record):
+            assert analyst.get(page, headers=HTML).status_code == 200
+        for act in ("", "/archive", "/duplicate", "/delete"):
+            assert submit(analyst, f"{path}{act}").status_code == 403
