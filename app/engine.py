@@ -19,6 +19,9 @@ from sqlalchemy.orm import Session
 from app.campaigns import files, latecomers, runs
 from app.campaigns.models import AudienceFile
 from app.rewards.service import close_delivered
+from app.segments import keeping
+from app.segments.book import open_book
+from app.segments.models import Segment
 from app.users.models import ImportState, UserImport
 from chain import local, pipeline, recovery
 from chain.client import ChainClient
@@ -95,6 +98,35 @@ def due_workplaces(now: float) -> list[Workplace]:
 
 def _key(place: Workplace) -> tuple[MerchantId, int]:
     return place.merchant, place.chain.id
+
+
+def merchants_with_segments() -> list[MerchantId]:
+    """Merchants who have segments to keep."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        query = select(Segment.merchant_id).where(Segment.archived_at.is_(None)).distinct()
+        return list(session.scalars(query))
+
+
+def keep_segments(merchant: MerchantId) -> None:
+    """What happened and what time passed is in the merchant's segments."""
+    more = True
+    while more:
+        with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
+            more = keeping.keep(session, at=utc_now())
+
+
+def build_segments(merchant: MerchantId) -> None:
+    """No segment of the merchant waits to be built, but for those that others build now."""
+    more = True
+    while more:
+        with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
+            more = keeping.rebuild_next(session, at=utc_now()) is not None
+
+
+def prove_segments(merchant: MerchantId) -> None:
+    """Every segment of the merchant will be built again."""
+    with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
+        keeping.make_anew(session, sorted(open_book(session).rules))
 
 
 def running_imports() -> list[tuple[MerchantId, ImportId]]:

@@ -13,6 +13,7 @@ from app.campaigns import audience_admin, files, more_admin, people_admin, run_a
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.privacy import admin as privacy_admin
+from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
@@ -52,6 +53,7 @@ def create_app() -> FastAPI:
         badges_admin.record,
         privacy_admin.router,
         record_admin.router,
+        segments_admin.router,
         assets_admin.router,
         campaigns_admin.router,
         run_admin.router,

@@ -16,6 +16,7 @@ import app.models  # noqa: F401 - the mappers need every table
 from app import engine, upkeep
 from app.campaigns import files
 from app.privacy import copies
+from app.segments import service as segments
 from app.users import conversions, imports
 from core import jobs
 from core.db import Role, unit_of_work
@@ -39,6 +40,12 @@ celery.conf.beat_schedule = {
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
+    "keep-segments": {"task": "segments.keep", "schedule": 0.5, "options": {"expires": 2}},
+    "build-segments": {"task": "segments.sweep", "schedule": 15, "options": {"expires": 15}},
+    "prove-segments": {
+        "task": "segments.prove",
+        "schedule": crontab(hour=2, minute=41, day_of_week="sunday"),
+    },
     "partitions": {"task": "engine.partitions", "schedule": 86_400},
     "reconcile": {"task": "engine.reconcile", "schedule": 30, "options": {"expires": 30}},
     "reconcile-fully": {"task": "engine.reconcile_fully", "schedule": crontab(hour=3, minute=17)},
@@ -160,6 +167,39 @@ def convert_property(merchant: str, conversion_id: str) -> None:
 def make_copy(merchant: str, export_id: str) -> None:
     """Write down everything that is known of a member."""
     upkeep.make_copy(MerchantId(UUID(merchant)), SubjectExportId(UUID(export_id)))
+
+
+@jobs.task("segments.keep")
+def keep_segments() -> None:
+    """What happened and what time passed is in the segments."""
+    for merchant in engine.merchants_with_segments():
+        try:
+            engine.keep_segments(merchant)
+        except Exception:
+            log.exception("segments_not_kept", merchant=str(merchant))
+
+
+@jobs.task("segments.sweep")
+def sweep_segments() -> None:
+    """Build segments whose message was lost or whose worker was killed."""
+    for merchant in engine.merchants_with_segments():
+        try:
+            build_segments(str(merchant))
+        except Exception:
+            log.exception("segments_not_built", merchant=str(merchant))
+
+
+@jobs.task(segments.TASK)
+def build_segments(merchant: str) -> None:
+    """Build every segment of the merchant that waits for it, a transaction each."""
+    engine.build_segments(MerchantId(UUID(merchant)))
+
+
+@jobs.task("segments.prove")
+def prove_segments() -> None:
+    """Once a week everything is built again, and what differed is said."""
+    for merchant in engine.merchants_with_segments():
+        engine.prove_segments(merchant)
 
 
 @jobs.task("engine.partitions")

@@ -47,7 +47,8 @@ def meets(rule: Rule, ground: Ground, *, depth: int = 0) -> ColumnElement[bool]:
     if depth > rules.DEEPEST:
         raise GoneError("The rules of segments are inside each other too deep.")
     groups = [
-        and_(*(_condition(it, ground, depth) for it in group.conditions)) for group in rule.groups
+        and_(*(condition(it, ground, depth=depth) for it in group.conditions))
+        for group in rule.groups
     ]
     return or_(*groups)
 
@@ -60,23 +61,28 @@ def wanted(rule: Rule, ground: Ground) -> Select[UserId]:
     """
     groups = [
         select(User.id).where(
-            is_member(ground.merchant), *(_condition(it, ground, 0) for it in group.conditions)
+            is_member(ground.merchant), *(condition(it, ground, depth=0) for it in group.conditions)
         )
         for group in rule.groups
     ]
     return groups[0] if len(groups) == 1 else select(union(*groups).subquery().c.id)
 
 
-def _condition(condition: Condition, ground: Ground, depth: int) -> ColumnElement[bool]:
-    if isinstance(condition, PropertyCondition):
-        return of_property(condition, ground)
-    if isinstance(condition, SegmentCondition):
-        if condition.id not in ground.known:
+def condition(asked: Condition, ground: Ground, *, depth: int = 0) -> ColumnElement[bool]:
+    """True of whoever meets the condition; never NULL of a member.
+
+    Raises:
+        GoneError: it names a field or segment that is not there.
+    """
+    if isinstance(asked, PropertyCondition):
+        return of_property(asked, ground)
+    if isinstance(asked, SegmentCondition):
+        if asked.id not in ground.known:
             raise GoneError("A segment that the rule names is not there any more.")
-        inner = meets(ground.known[condition.id], ground, depth=depth + 1)
+        inner = meets(ground.known[asked.id], ground, depth=depth + 1)
     else:
-        inner = _MEMBERSHIPS[type(condition)](condition, ground)
-    is_wanted = condition.is_done if isinstance(condition, EventCondition) else condition.is_in
+        inner = _MEMBERSHIPS[type(asked)](asked, ground)
+    is_wanted = asked.is_done if isinstance(asked, EventCondition) else asked.is_in
     return inner if is_wanted else not_(inner)
 
 

@@ -50,6 +50,10 @@ def keep(session: Session, *, at: datetime) -> bool:
     if cursor is None:
         return False
     book = books.open_book(session)
+    if cursor.xid == 0:
+        # A reader that begins now needs nothing of what came before, if all is built after it.
+        event_cursor.skip(session, cursor)
+        make_anew(session, sorted(book.rules))
     clock = _clock(session, at)
     # Of two machines one may be behind: what was decided is never decided again for an earlier now.
     ground = books.ground(session, book.rules, at=max(at, clock.swept_at))

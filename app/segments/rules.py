@@ -182,6 +182,9 @@ class Filter(_Model):
         return self
 
 
+AGGREGATE_OPERATORS = (Op.LESS, Op.AT_MOST, Op.MORE, Op.AT_LEAST, Op.IS)
+
+
 class Function(StrEnum):
     """What many numbers become."""
 
