@@ -85,7 +85,8 @@ def count_members(
         service.check(session, rule)
         context["preview"] = service.preview(session, rule, at=at)
     except (InvalidError, GoneError) as error:
-        context["problem"] = str(error)
+        fields = getattr(error, "fields", {})
+        context["problem"] = " ".join([str(error), *list(fields.values())[:1]])
     return render(request, "segments/segment_count.html", block="count", **context)
 
 

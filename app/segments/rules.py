@@ -104,11 +104,12 @@ class PropertyCondition(_Model):
         wanted = {Op.BETWEEN: 2}.get(self.op, 0 if self.op in WITHOUT_VALUE else 1)
         count = len(self.value)
         if count < wanted or (count > wanted and self.op is not Op.ONE_OF):
-            raise ValueError(f"it needs {wanted} values, not {count}")
+            needed = ("This comparison takes no value.", "Enter a value.", "Enter two values.")
+            raise ValueError(needed[wanted])
         if self.op in BY_DAYS and not (self.value[0].isascii() and self.value[0].isdigit()):
-            raise ValueError("the number of days must be a whole number")
+            raise ValueError("Enter how many days, as a whole number.")
         if self.op in BY_DAYS and int(self.value[0][:9]) > LONGEST_DAYS:
-            raise ValueError(f"there are at most {LONGEST_DAYS:,} days")
+            raise ValueError(f"Enter at most {LONGEST_DAYS:,} days.")
         return self
 
     @property
@@ -176,7 +177,7 @@ class Filter(_Model):
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
         if self.op not in FILTER_OPERATORS:
-            raise ValueError("events cannot be asked this")
+            raise ValueError("Events cannot be compared like this.")
         if self.op in _OF_NUMBERS:
             number_of(self.value)
         return self
@@ -230,7 +231,7 @@ class EventCondition(_Model):
     @model_validator(mode="after")
     def _counts_something(self) -> Self:
         if self.count is Count.AT_LEAST and self.times == 0:
-            raise ValueError("at least 0 times is always true")
+            raise ValueError("At least 0 times is always true. Enter 1 or more.")
         return self
 
 

@@ -158,9 +158,28 @@ def parse(rule: dict[str, Any]) -> Rule:
     try:
         return rules.load(rule)
     except ValidationError as error:
-        raise RuleInvalidError(
-            {".".join(map(str, it["loc"])): it["msg"] for it in error.errors()}
-        ) from None
+        # A condition that cannot be read also makes its group too short; only the cause is said.
+        causes = [it for it in error.errors() if it["type"] != "too_short"] or error.errors()
+        fields = {".".join(map(str, it["loc"])): _sentence(it["type"], it["msg"]) for it in causes}
+        raise RuleInvalidError(fields) from None
+
+
+def _sentence(kind: str, message: str) -> str:
+    """What to do, in words for people."""
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    known = {
+        "uuid": "Choose one.",
+        "string_too_short": "Enter something here.",
+        "string_too_long": "Enter fewer characters.",
+        "int": "Enter a whole number.",
+        "date": "Enter a date such as 2026-03-31.",
+        "greater_than_equal": f"{message}.",
+        "less_than_equal": f"{message}.",
+        "too_short": "Add a condition.",
+        "too_long": "There are too many of them.",
+    }
+    return next((text for start, text in known.items() if kind.startswith(start)), f"{message}.")
 
 
 def check(session: Session, rule: Rule, *, segment: SegmentId | None = None) -> None:

@@ -107,7 +107,7 @@ class TestCount:
 
     def test_says_what_is_missing(self, admin: TestClient) -> None:
         answer = submit(admin, "/admin/segments/count", **RULE)
-        assert answer.status_code == 200 and "another look" in answer.text
+        assert answer.status_code == 200 and "Enter a value." in answer.text
 
 
 class TestEdit:
