@@ -136,6 +136,7 @@ def step(place: Workplace) -> None:
     if not turn.acquire(blocking=False):
         return
     try:
+        _in_unit(place.merchant, partial(runs.advance, at=utc_now(), is_offline=True))
         advance(place, client_for(place.chain), at=utc_now())
         _failing_since.pop(_key(place), None)
     except UnavailableError as error:

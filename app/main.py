@@ -9,9 +9,10 @@ from app.accounts.errors import SignInRequiredError
 from app.assets import admin as assets_admin
 from app.assets import pages as assets_pages
 from app.campaigns import admin as campaigns_admin
-from app.campaigns import audience_admin, files, more_admin, run_admin
+from app.campaigns import audience_admin, files, more_admin, perk_admin, run_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
+from app.perks import admin as perks_admin
 from app.spaces import pages as spaces_pages
 from app.users import admin as users_admin
 from app.verification import api as verification_api
@@ -38,6 +39,8 @@ def create_app() -> FastAPI:
         operations_admin.router,
         users_admin.router,
         assets_admin.router,
+        perks_admin.router,
+        perk_admin.router,
         campaigns_admin.router,
         run_admin.router,
         audience_admin.router,

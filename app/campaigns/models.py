@@ -140,8 +140,9 @@ class AudienceRow(TenantMixin, Base):
     """One row of the file: whom it names, or why it names nobody.
 
     `user_id` is the member behind the email or the address, once there is one. `text` is what the
-    file said, kept of rejected rows only. File and merchant are one foreign key: each takes longer
-    to check than the row takes to write.
+    file said, kept of rejected rows only. Without a `quantity` the reward line says how many, and
+    without a `reward` the row is for every line. File and merchant are one foreign key: each takes
+    longer to check than the row takes to write.
     """
 
     __tablename__ = "audience_rows"
@@ -168,6 +169,7 @@ class AudienceRow(TenantMixin, Base):
     email: Mapped[str | None]
     email_key: Mapped[str | None] = mapped_column(Text(collation="C"))
     address: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    quantity: Mapped[int | None]
     reward: Mapped[str | None]
     key: Mapped[str | None] = mapped_column(Text(collation="C"))
     user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
@@ -208,7 +210,8 @@ class AirdropRun(TenantMixin, Base):
 
     `paused_by` is the team member who paused it; a run that pauses by itself has a reason only.
     `looked_at` is when late joiners were last looked for; `refused_reason` is why some of them
-    receive nothing.
+    receive nothing. `recipient_count` is how many people and addresses it reaches, `reward_count`
+    how many rewards they were promised.
     """
 
     __tablename__ = "airdrop_runs"
@@ -224,6 +227,7 @@ class AirdropRun(TenantMixin, Base):
     looked_at: Mapped[datetime | None]
     refused_reason: Mapped[str | None]
     recipient_count: Mapped[int]
+    reward_count: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]

@@ -1,13 +1,17 @@
 """What forms of campaigns carry, as people type it."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from pydantic import BaseModel
 
 from app.campaigns.models import Campaign
 from app.campaigns.service import Delivery
+from app.rewards.lines import Choice
+from app.rewards.models import RewardLine
 from core.errors import InvalidError
-from core.types import Gas, Wei
+from core.ids import decode_id, encode_id
+from core.types import AssetId, Gas, PerkId, Wei
 
 _GWEI = 10**9
 _NATIVE = 10**18
@@ -58,6 +62,63 @@ class DeliveryForm(BaseModel):
             max_fee_per_gas=None if fee is None else Wei(fee),
             max_total=None if total is None else Wei(total),
         )
+
+
+class RewardsForm(BaseModel):
+    """What is given: of every reward on the page its id and amounts, and which are chosen."""
+
+    chosen: list[str] = []
+    reward: list[str] = []
+    each: list[str] = []
+    most: list[str] = []
+
+    @classmethod
+    def of(cls, lines: Sequence[RewardLine]) -> "RewardsForm":
+        """The form that would give a campaign what it has."""
+        ids = [public_id(line) for line in lines]
+        return cls(
+            chosen=ids,
+            reward=ids,
+            each=[str(line.per_recipient) for line in lines],
+            most=["" if line.quantity is None else str(line.quantity) for line in lines],
+        )
+
+    @property
+    def amounts(self) -> dict[str, tuple[str, str]]:
+        """By reward, how many each receives and the most of all, as typed."""
+        typed = zip(self.reward, self.each, self.most, strict=False)
+        return {reward: (each, most) for reward, each, most in typed}
+
+    def choices(self) -> list[Choice]:
+        """What was chosen.
+
+        Raises:
+            InvalidError: an amount is no number.
+            UnknownIdentifierError: what was chosen is no reward.
+        """
+        found = []
+        for reward in self.chosen:
+            each, most = self.amounts.get(reward, ("", ""))
+            numbers = [_number(text, 1) for text in (each, most)]
+            if _WRONG in numbers:
+                sentence = "Whole numbers only; empty for one each, and for no limit."
+                raise InvalidError("The rewards cannot be read.", fields={"rewards": sentence})
+            of_each, of_all = numbers
+            is_perk = reward.startswith("prk_")
+            found.append(
+                Choice(
+                    asset_id=None if is_perk else AssetId(decode_id("das", reward)),
+                    perk_id=PerkId(decode_id("prk", reward)) if is_perk else None,
+                    per_recipient=1 if of_each is None else of_each,
+                    quantity=of_all,
+                )
+            )
+        return found
+
+
+def public_id(line: RewardLine) -> str:
+    """The reward of a line, as pages name it."""
+    return encode_id("prk" if line.perk_id is not None else "das", line.reward_id)
 
 
 _WRONG = -1

@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -29,11 +30,11 @@ from app.campaigns.models import (
     RunState,
 )
 from app.campaigns.runs import OVER, prepare
-from app.rewards.service import find_line, set_line
+from app.rewards.lines import Choice, Reward, rewards_of, set_lines
 from core.errors import InvalidError
 from core.events import emit
 from core.ids import new_id
-from core.types import AssetId, CampaignId, Gas, RunId, Wei
+from core.types import CampaignId, Gas, RunId, Wei
 from minting.planner import GAS_CEILING
 
 LEAST_BATCH_GAS = Gas(3_000_000)
@@ -201,15 +202,16 @@ def choose_file(
     return file
 
 
-def choose_reward(session: Session, campaign: Campaign, asset_id: AssetId) -> None:
-    """The campaign gives this asset.
+def choose_rewards(session: Session, campaign: Campaign, choices: Sequence[Choice]) -> None:
+    """The campaign gives these, in this order.
 
     Raises:
-        RewardNotLiveError: the asset is not published.
+        LinesInvalidError: none or too many, one twice, or a quantity out of range.
+        RewardNotLiveError: one of them is not published.
         InvalidTransitionError: the campaign is no draft any more.
     """
     must_be_draft(campaign, "edited")
-    set_line(session, campaign.id, asset_id)
+    set_lines(session, campaign.id, choices)
     files.check_again(session, campaign)
 
 
@@ -224,8 +226,12 @@ def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
     if not campaign.title:
         fields["title_missing"] = "Write the title members will see."
     fields |= audiences.failing_rules(session, campaign)
-    if find_line(session, campaign.id) is None:
-        fields["reward_missing"] = "Choose the digital asset everybody receives."
+    given = rewards_of(session, campaign.id)
+    if not given:
+        fields["reward_missing"] = "Choose what everybody receives."
+    gone = [reward.title for reward in given if not reward.is_live]
+    if gone:
+        fields["reward_archived"] = f"Not live any more: {', '.join(gone)}. Choose something else."
     return fields
 
 
@@ -239,9 +245,10 @@ def publish(
     Raises:
         CampaignNotPublishableError: every failing rule at once.
         PreviewStaleError: older than a day, of another version, or the audience moved.
-        StockExhaustedError, SupplyExhaustedError: fewer rewards than members are left.
+        StockExhaustedError, SupplyExhaustedError, PerkExhaustedError: fewer rewards than recipients
+            need are left.
 
-    Locks: the campaign, the reward line, the asset, the pass contract.
+    Locks: the campaign, then of each reward line the line and its reward, then the pass contract.
     """
     session.refresh(campaign, with_for_update=True)
     found = session.scalar(select(AirdropRun).where(AirdropRun.campaign_id == campaign.id))
@@ -252,14 +259,15 @@ def publish(
     if fields:
         raise CampaignNotPublishableError(fields)
     _check_fresh(campaign, preview, audience_count(session, campaign), at=at)
-    if preview.report["asset_id"] != str(find_line_asset(session, campaign)):
-        raise PreviewStaleError("another reward was chosen since")
+    if preview.report["rewards"] != terms(rewards_of(session, campaign.id)):
+        raise PreviewStaleError("the rewards were changed since")
     run = AirdropRun(
         id=RunId(new_id()),
         campaign_id=campaign.id,
         preview_id=preview.id,
         state=RunState.PREPARING,
         recipient_count=0,
+        reward_count=0,
         created_at=at,
     )
     session.add(run)
@@ -268,7 +276,7 @@ def publish(
     file = files.find(session, campaign)
     if file is not None:
         audiences.welcome(session, file.id, at=at)
-    run.recipient_count = prepare(session, run, audiences.recipients(campaign), at=at)
+    prepare(session, run, at=at)
     emit(session, "cohort.campaign.published", at=at, recipients=run.recipient_count)
     return run
 
@@ -317,9 +325,10 @@ def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datet
     Raises:
         InvalidTransitionError: the airdrop is over.
         FileNotReadyError: the file is not read to its end, or is another campaign's.
-        StockExhaustedError, SupplyExhaustedError: fewer rewards than recipients are left.
+        StockExhaustedError, SupplyExhaustedError, PerkExhaustedError: fewer rewards than recipients
+            need are left.
 
-    Locks: the run, the reward line, the asset, the pass contract.
+    Locks: the run, then of each reward line the line and its reward, then the pass contract.
     """
     session.refresh(run, with_for_update=True)
     if run.state in OVER:
@@ -327,10 +336,10 @@ def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datet
     if file.state is not FileState.READY or file.campaign_id != run.campaign_id:
         raise FileNotReadyError
     audiences.welcome(session, file.id, at=at)
-    count = prepare(session, run, audiences.recipients_of(file.id), at=at)
-    run.recipient_count += count
+    before = run.recipient_count
+    prepare(session, run, file=file, at=at)
     files.discard(session, file)
-    return count
+    return run.recipient_count - before
 
 
 def _check_fresh(
@@ -346,10 +355,10 @@ def _check_fresh(
         )
 
 
-def find_line_asset(session: Session, campaign: Campaign) -> AssetId | None:
-    """The asset the campaign gives, or None before one is chosen."""
-    line = find_line(session, campaign.id)
-    return None if line is None else line.asset_id
+def terms(rewards: Sequence[Reward]) -> list[list[Any]]:
+    """What is given, as JSON that says whether it is the same as before."""
+    lines = [reward.line for reward in rewards]
+    return [[str(line.reward_id), line.per_recipient, line.quantity] for line in lines]
 
 
 def must_be_draft(campaign: Campaign, action: str) -> Campaign:

@@ -1,4 +1,4 @@
-"""What can go wrong with grants."""
+"""What can go wrong with grants and reward lines."""
 
 from core.errors import ConflictError, InvalidError
 
@@ -19,5 +19,12 @@ class RewardNotLiveError(InvalidError):
     """The reward is not published, so it cannot be given."""
 
     def __init__(self, title: str) -> None:
-        sentence = f"“{title}” is not live. Publish the digital asset first, then add it here."
-        super().__init__(sentence, fields={"asset": sentence})
+        sentence = f"“{title}” is not live. Publish it first, then add it here."
+        super().__init__(sentence, fields={"rewards": sentence})
+
+
+class LinesInvalidError(InvalidError):
+    """These rewards cannot be given together."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("The rewards cannot be saved yet.", fields={"rewards": sentence})

@@ -12,6 +12,7 @@ from app.accounts.door import Door
 from app.accounts.models import Audience
 from app.accounts.service import first_merchant
 from app.accounts.signin import CodeAnswer
+from app.perks.queries import list_held
 from app.spaces import queries, service
 from app.spaces.deps import MemberDep, shell_of
 from app.spaces.theme import brand_css
@@ -126,6 +127,7 @@ def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
         membership=queries.find_pass(session, who.user.id),
         contract=queries.find_pass_contract(session),
         tokens=queries.list_collectibles(session, who.user.id),
+        held=list_held(session, who.user.id),
         is_test=request.state.shell.is_test,
         encode_id=encode_id,
     )

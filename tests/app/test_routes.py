@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.accounts.models import Merchant
-from app.campaigns.service import choose_reward, publish
+from app.campaigns.service import publish
 from app.users import imports
 from app.web.access import declared_classes, undeclared_routes
 from core.db import unit_of_work
@@ -19,6 +19,7 @@ from tests.app.conftest import Browse
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
@@ -252,7 +253,7 @@ class TestPages:
             make_pass_contract(session)
             campaign = make_campaign(session)
             asset = make_asset(session)
-            choose_reward(session, campaign, asset.id)
+            give(session, campaign, asset.id)
             publish(session, campaign, make_preview(session, campaign), at=NOW)
         for path, part in (
             (f"users/imports/{encode_id('imp', row.id)}", 'id="import"'),

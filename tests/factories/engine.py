@@ -24,6 +24,7 @@ from minting.content import ContentStore
 from minting.media import Media, Rendition
 from minting.models import ContractState, DigitalAsset
 from tests.conftest import make_merchant, wait_until
+from tests.factories.brand import give
 from tests.factories.minting import CID
 
 
@@ -74,7 +75,7 @@ class Installation:
             campaign = campaigns.create_airdrop(session, "Everybody", at=utc_now())
             campaigns.describe(session, campaign, title="Welcome", description="")
             campaigns.choose_audience(session, campaign, AudienceKind.ALL)
-            campaigns.choose_reward(session, campaign, asset_id)
+            give(session, campaign, asset_id)
             campaigns.choose_delivery(session, campaign, campaigns.Delivery(late_joiners=False))
             campaign_id = campaign.id
         self.publish(campaign_id)

@@ -8,14 +8,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.rewards.models import Grant, GrantSource, RewardLine
-from app.rewards.service import grant_many
+from app.rewards.service import Recipients, Source, grant_many
 from chain.bindings import digital_asset as binding
 from core.ids import new_id
 from core.types import UserId
 from minting import airdrops, passes
-from minting.airdrops import Drop, Queue
+from minting.airdrops import Queue
 from minting.errors import SupplyExhaustedError
-from minting.models import DigitalAsset, MembershipPass, Plan, Token, TokenState
+from minting.models import DigitalAsset, Drop, MembershipPass, Plan, Token, TokenState
 from minting.passes import MAX_BATCH
 from tests.conftest import NOW
 from tests.factories.chain import make_chain
@@ -28,13 +28,18 @@ from tests.factories.minting import (
     make_members,
     make_pass_contract,
     plan_drop,
+    rounds,
+    wanted,
 )
+
+SOURCE = Source(GrantSource.AIRDROP, UUID(int=1))
 
 
 def plan(session: Session, asset: DigitalAsset) -> Plan:
     """The drop of the asset's first line that has no round yet."""
-    lines = select(RewardLine).where(RewardLine.asset_id == asset.id, RewardLine.round.is_(None))
-    line = session.scalars(lines.order_by(RewardLine.id)).first()
+    free = select(Drop.reward_line_id).where(Drop.asset_id == asset.id, Drop.round.is_(None))
+    lines = select(RewardLine).where(RewardLine.id.in_(free)).order_by(RewardLine.id)
+    line = session.scalars(lines).first()
     assert line is not None
     return plan_drop(session, line)
 
@@ -193,12 +198,11 @@ class TestPlanDrop:
         grant(session, first, members)
         grant(session, second, members)
         planned = plan_drop(session, first)
-        drop = Drop(second.id, asset.id, new_id(), second.round)
-        assert airdrops.plan_drop(session, drop, at=NOW) is None
+        assert airdrops.plan_drop(session, wanted(second), at=NOW) is None
         assert asset.next_round == 1
         finish(session, planned)
         assert plan_drop(session, second).batches
-        assert (first.round, second.round) == (0, 1)
+        assert (rounds(session, first), rounds(session, second)) == ([0], [1])
 
     def test_another_lines_tokens_are_left_alone(
         self, session: Session, members: list[UserId]
@@ -208,9 +212,10 @@ class TestPlanDrop:
         grant(session, first, members[:2])
         grant(session, second, members[:3])
         plan_drop(session, second)
-        states = session.execute(select(Token.drop_id, Token.state)).all()
-        assert [state for drop, state in states if drop == first.id] == [TokenState.QUEUED] * 2
-        assert [state for drop, state in states if drop == second.id] == [TokenState.MINTING] * 3
+        of_line = select(Drop.reward_line_id, Token.state).join(Drop, Drop.id == Token.drop_id)
+        states = session.execute(of_line).all()
+        assert [state for line, state in states if line == first.id] == [TokenState.QUEUED] * 2
+        assert [state for line, state in states if line == second.id] == [TokenState.MINTING] * 3
 
     def test_whoever_joins_late_is_planned_into_the_same_round(
         self, session: Session, members: list[UserId]
@@ -221,7 +226,7 @@ class TestPlanDrop:
         finish(session, plan_drop(session, line))
         grant(session, line, members, source_id=source)
         late = plan_drop(session, line)
-        assert (line.round, asset.next_round) == (0, 1)
+        assert (rounds(session, line), asset.next_round) == ([0], 1)
         assert sum(batch.recipient_count for batch in late.batches) == 7
         session.expire_all()
         assert {token.round for token in session.scalars(select(Token))} == {0}
@@ -291,11 +296,9 @@ class TestAddresses:
         found = values(column("address", Token.address.type), name="found")
         rows = found.data([(address,) for address in addresses])
         nobody = cast(null(), Token.user_id.type)
-        chosen = select(cast(rows.c.address, Text), nobody, rows.c.address)
+        chosen = select(cast(rows.c.address, Text), nobody, rows.c.address, literal(1))
         line = session.scalars(select(RewardLine)).one_or_none() or make_line(session, asset)
-        return grant_many(
-            session, line, chosen, source=GrantSource.AIRDROP, source_id=UUID(int=1), at=NOW
-        )
+        return grant_many(session, line, Recipients(chosen), source=SOURCE, at=NOW)
 
     def test_are_minted_to_beside_the_members(
         self, session: Session, members: list[UserId]
@@ -349,11 +352,9 @@ class TestAddresses:
         assert self.give(session, asset, self.FIRST, self.SECOND) == 1
         line = session.scalars(select(RewardLine)).one()
         other = select(
-            literal("another key"), cast(null(), Token.user_id.type), Grant.address
+            literal("another key"), cast(null(), Token.user_id.type), Grant.address, literal(1)
         ).where(Grant.reward_line_id == line.id)
-        again = grant_many(
-            session, line, other, source=GrantSource.AIRDROP, source_id=UUID(int=1), at=NOW
-        )
+        again = grant_many(session, line, Recipients(other), source=SOURCE, at=NOW)
         assert again == 0
 
     @pytest.mark.parametrize("is_both", [True, False])
@@ -367,8 +368,7 @@ class TestAddresses:
             literal("key"),
             cast(user, Token.user_id.type).label("member"),
             cast(address, Token.address.type).label("address"),
+            literal(1).label("quantity"),
         )
         with pytest.raises(IntegrityError, match="ck_grants_recipient"), session.begin_nested():
-            grant_many(
-                session, line, chosen, source=GrantSource.AIRDROP, source_id=new_id(), at=NOW
-            )
+            grant_many(session, line, Recipients(chosen), source=SOURCE, at=NOW)

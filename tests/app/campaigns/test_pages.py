@@ -13,6 +13,7 @@ from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
@@ -31,7 +32,7 @@ def draft(merchant: Merchant) -> str:
         make_pass_contract(session)
         make_members(session, "ada@example.com", "bob@example.com")
         campaign = make_campaign(session)
-        service.choose_reward(session, campaign, make_asset(session).id)
+        give(session, campaign, make_asset(session).id)
         return f"/admin/campaigns/{encode_id('cmp', campaign.id)}"
 
 
@@ -213,9 +214,9 @@ class TestRecipients:
     def test_they_are_a_file(self, admin: TestClient, page: str) -> None:
         answer = admin.get(f"{page}/recipients.csv", headers=HTML)
         lines = answer.text.splitlines()
-        assert lines[0] == "recipient,state,reason,token,transaction,delivered"
-        assert sorted(line.split(",")[:2] for line in lines[1:]) == [
-            ["ada@example.com", "queued"],
-            ["bob@example.com", "queued"],
+        assert lines[0] == "recipient,reward,number,state,reason,token,transaction,delivered"
+        assert sorted(line.split(",")[:4] for line in lines[1:]) == [
+            ["ada@example.com", "Mug", "1", "queued"],
+            ["bob@example.com", "Mug", "1", "queued"],
         ]
         assert len(admin.get(f"{page}/recipients.csv?q=bob").text.splitlines()) == 2
