@@ -168,13 +168,12 @@ class _Grants:
         first = self._insert(select(wanted), wanted, zero, refused, name="granted")
         if recipients.most == 1:
             return first
-        ordinal = func.generate_series(1, wanted.c.quantity - 1).table_valued(
-            "ordinal", joins_implicitly=True
-        )
-        refused = _refusal(wanted, ordinal.c.ordinal, max_per_user) if perk_id else None
+        series = func.generate_series(1, wanted.c.quantity - 1)
+        ordinal = series.table_valued("ordinal", joins_implicitly=True).render_derived().c.ordinal
+        refused = _refusal(wanted, ordinal, max_per_user) if perk_id else None
         is_new = wanted.c.key == first.c.recipient_key
         followed = select(wanted).join(first, is_new)
-        more = self._insert(followed, wanted, ordinal.c.ordinal, refused, name="more")
+        more = self._insert(followed, wanted, ordinal, refused, name="more")
         return union_all(select(first), select(more)).cte("all_granted")
 
     def _insert(

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Text, cast, column, literal, null, select, values
+from sqlalchemy import Text, cast, column, func, literal, null, select, values
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -243,6 +243,63 @@ class TestPlanDrop:
         assert airdrops.queue(session, line.id) == Queue(ready=0, without_pass=2)
 
 
+class TestSeveralOfEach:
+    def test_the_second_of_each_is_a_round_of_its_own_in_the_same_plan(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        line = make_line(session, asset)
+        assert grant(session, line, members, quantity=3) == 27
+        batches = plan_drop(session, line).batches
+        assert rounds(session, line) == [0, 1, 2]
+        assert [batch.recipient_count for batch in batches] == [9, 9, 9]
+        session.expire_all()
+        tokens = session.scalars(select(Token)).all()
+        assert {token.state for token in tokens} == {TokenState.MINTING}
+        assert len({token.token_id for token in tokens}) == 27
+        assert {(token.user_id, token.round) for token in tokens} == {
+            (user, number) for user in members for number in range(3)
+        }
+
+    def test_who_receives_fewer_is_left_out_of_the_later_rounds(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        line, source = make_line(session, make_asset(session)), new_id()
+        grant(session, line, members[:4], quantity=2, source_id=source)
+        grant(session, line, members[4:], source_id=source)
+        assert [it.recipient_count for it in plan_drop(session, line).batches] == [9, 4]
+
+    def test_who_has_some_already_gets_no_more_of_a_larger_quantity(
+        self,
+        session: Session,
+        members: list[UserId],
+    ) -> None:
+        line, source = make_line(session, make_asset(session)), new_id()
+        grant(session, line, members[:2], source_id=source)
+        assert grant(session, line, members[:3], quantity=2, source_id=source) == 2
+        counts = select(Grant.user_id, func.count()).group_by(Grant.user_id)
+        assert dict(session.execute(counts).all()) == {members[0]: 1, members[1]: 1, members[2]: 2}
+
+    def test_late_joiners_come_into_the_rounds_there_are(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset, source = make_asset(session), new_id()
+        line = make_line(session, asset)
+        grant(session, line, members[:2], quantity=2, source_id=source)
+        finish(session, plan_drop(session, line))
+        grant(session, line, members, quantity=2, source_id=source)
+        assert sum(batch.recipient_count for batch in plan_drop(session, line).batches) == 14
+        assert (rounds(session, line), asset.next_round) == ([0, 1], 2)
+
+    def test_an_edition_too_small_for_all_of_them_gives_none(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        line = make_line(session, make_asset(session, max_supply=17))
+        with pytest.raises(SupplyExhaustedError), session.begin_nested():
+            grant(session, line, members, quantity=2)
+        assert session.scalars(select(Token)).all() == []
+
+
 class TestOutsideTheBatches:
     @pytest.fixture
     def alone(self, session: Session, members: list[UserId]) -> list[UserId]:
@@ -344,6 +401,19 @@ class TestAddresses:
         assert places[0][1:] == (first.id, 1, 0)
         assert places[MAX_BATCH - 1][1:] == (first.id, 1, MAX_BATCH - 1)
         assert places[MAX_BATCH][1:] == (second.id, 2, 0)
+
+    def test_alone_they_take_no_round_because_the_contract_counts_none(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        self.give(session, asset, self.FIRST)
+        line = session.scalars(select(RewardLine)).one()
+        finish(session, plan_drop(session, line))
+        assert (rounds(session, line), asset.next_round) == ([None], 0)
+        other = make_line(session, asset)
+        grant(session, other, members)
+        plan_drop(session, other)
+        assert rounds(session, other) == [0]
 
     def test_have_it_once_whatever_key_names_them(self, session: Session) -> None:
         make_chain(session)

@@ -24,6 +24,8 @@ from tests.factories.minting import (
     wanted,
 )
 
+OTHER_CONTRACT = "0x" + "77" * 20
+
 
 @pytest.fixture
 def lane(session: Session) -> NonceLane:
@@ -137,3 +139,32 @@ def test_it_is_nobodys_but_the_drops(
     planned(session, line)
     assert withdrawal.withdraw(session, wanted_of(line)) == 7
     assert tokens(session) == asset.minted_count == 13
+
+
+def test_of_several_rounds_those_that_nobody_signed_for_come_back(
+    session: Session, asset: DigitalAsset, members: list[UserId], lane: NonceLane
+) -> None:
+    line = make_line(session, asset)
+    grant(session, line, members[:9], quantity=3)
+    plan = planned(session, line)
+    assert (rounds(session, line), len(plan.batches)) == ([0, 1, 2], 3)
+    execute(session, lane.id, plan.batches[0], Outcome.SUCCESS)
+    assert withdrawal.withdraw(session, wanted_of(line)) == 18
+    assert (rounds(session, line), asset.next_round) == ([0, None, None], 1)
+    settlement.settle(session, at=NOW)
+    assert (plan.state, tokens(session), asset.minted_count) == (PlanState.DONE, 9, 9)
+
+
+def test_another_collectible_of_the_same_run_keeps_its_numbers(
+    session: Session, line: RewardLine, asset: DigitalAsset, members: list[UserId]
+) -> None:
+    other = make_line(session, make_asset(session, title="Cup", address=OTHER_CONTRACT))
+    grant(session, other, members)
+    run = line.campaign_id
+    mine = airdrops.plan_drop(session, wanted(line, subject_id=run), at=NOW)
+    theirs = airdrops.plan_drop(session, wanted(other, subject_id=run), at=NOW)
+    assert mine is not None and theirs is not None
+    assert withdrawal.withdraw(session, wanted(line, subject_id=run)) == 7
+    assert {batch.state for batch in mine.batches} == {BatchState.CANCELLED}
+    assert {batch.state for batch in theirs.batches} == {BatchState.PLANNED}
+    assert (rounds(session, line), rounds(session, other)) == ([None], [0])
