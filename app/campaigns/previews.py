@@ -92,7 +92,10 @@ def _of_people(reach: Reach, wanted: Sequence[Need]) -> dict[str, Any]:
 def _of_chain(forecast: Forecast | None, reach: Reach, wanted: Sequence[Need]) -> dict[str, Any]:
     """JSON values; amounts in wei are text, as everywhere outside."""
     if forecast is None:
-        return {"is_on_chain": False, "transactions": 0, "gas": 0, "seconds": 0}
+        return {
+            **{"is_on_chain": False, "passes_to_issue": 0, "transactions": 0},
+            **{"gas": 0, "seconds": 0},
+        }
     transactions = forecast.pass_transactions + forecast.drop_transactions
     tokens = sum(need.needed for need in wanted if need.shares)
     return {

@@ -259,7 +259,7 @@ def publish(
     if fields:
         raise CampaignNotPublishableError(fields)
     _check_fresh(campaign, preview, audience_count(session, campaign), at=at)
-    if preview.report["rewards"] != terms(rewards_of(session, campaign.id)):
+    if preview.report.get("rewards") != terms(rewards_of(session, campaign.id)):
         raise PreviewStaleError("the rewards were changed since")
     run = AirdropRun(
         id=RunId(new_id()),

@@ -25,6 +25,7 @@ from tests.factories.brand import (
     make_members,
     make_other_merchant,
     make_pass_contract,
+    make_perk,
     make_preview,
 )
 
@@ -138,12 +139,13 @@ class TestForeignObjects:
                 "assets/das": make_asset(session).id,
                 "campaigns/cmp": make_campaign(session).id,
                 "users/imports/imp": row.id,
+                "perks/prk": make_perk(session).id,
             }
         yield found
         imports.file_path(row.id).unlink()
 
     @pytest.mark.parametrize(
-        "kind", ["users/usr", "assets/das", "campaigns/cmp", "users/imports/imp"]
+        "kind", ["users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"]
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
         folder, prefix = kind.rsplit("/", 1)
@@ -207,6 +209,7 @@ class TestPages:
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
+        *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -235,6 +238,7 @@ class TestPages:
                 f"users/{encode_id('usr', user)}",
                 f"users/imports/{encode_id('imp', row.id)}",
                 f"assets/{encode_id('das', make_asset(session).id)}",
+                f"perks/{encode_id('prk', make_perk(session).id)}",
             ]
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
