@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Analyst, Editor
 from app.assets import queries as asset_queries
-from app.campaigns import files, previews, progress, queries, service
+from app.campaigns import files, previews, progress, queries, schedule, service
 from app.campaigns.errors import PreviewStaleError
 from app.campaigns.models import Campaign, CampaignState
 from app.campaigns.paths import base_of, get_campaign, get_draft, to_step
@@ -184,13 +184,46 @@ def publish(
     """The airdrop runs; a stale preview comes back fresh instead."""
     campaign = get_campaign(session, campaign_id)
     try:
-        found = previews.find(session, campaign, _preview_id(preview))
-        if found is None:
-            raise PreviewStaleError("it was not found")
+        found = previews.get(session, campaign, _preview_id(preview))
         service.publish(session, campaign, found, at=at)
     except PreviewStaleError as error:
         return _review(request, session, campaign, at=at, error=error)
     return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
+
+
+@router.get("/{campaign_id}/confirm")
+def review_again(
+    request: Request, session: SessionDep, at: AtDep, _who: Editor, campaign_id: str
+) -> Response:
+    """A scheduled airdrop once more, with a fresh preview to start from."""
+    return _review(request, session, get_campaign(session, campaign_id), at=at)
+
+
+@router.post("/{campaign_id}/confirm")
+def confirm(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    _who: Editor,
+    campaign_id: str,
+    preview: Annotated[str, Form()] = "",
+) -> Response:
+    """The scheduled airdrop starts from this preview when it is time."""
+    campaign = get_campaign(session, campaign_id)
+    try:
+        found = previews.get(session, campaign, _preview_id(preview))
+        schedule.confirm(session, queries.get_run(session, campaign.id), found, at=at)
+    except PreviewStaleError as error:
+        return _review(request, session, campaign, at=at, error=error)
+    return RedirectResponse(base_of(campaign), status_code=303)
+
+
+@router.post("/{campaign_id}/unschedule")
+def unschedule(session: SessionDep, _who: Editor, campaign_id: str) -> Response:
+    """The scheduled airdrop is a draft again."""
+    campaign = get_campaign(session, campaign_id)
+    schedule.unschedule(session, queries.get_run(session, campaign.id))
+    return to_step(campaign, "review")
 
 
 def _preview_id(text: str) -> UUID:

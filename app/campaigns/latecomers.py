@@ -17,18 +17,15 @@ from app.campaigns.models import (
     CampaignState,
     RunState,
 )
-from app.perks.errors import PerkExhaustedError
-from app.rewards.errors import StockExhaustedError
+from app.rewards.errors import EXHAUSTED
 from app.rewards.models import Grant, GrantSource, RewardLine
 from app.rewards.service import members
 from app.users.models import User
 from core.ids import first_id_of
 from core.types import RunId, UserId
-from minting.errors import SupplyExhaustedError
 
 log = structlog.get_logger(__name__)
 
-_EXHAUSTED = (StockExhaustedError, SupplyExhaustedError, PerkExhaustedError)
 _PAUSE = timedelta(seconds=5)
 _RECENT = timedelta(hours=1)
 """Longer than any transaction that makes members; whoever was let in otherwise is found hourly."""
@@ -61,7 +58,7 @@ def look(session: Session, *, at: datetime) -> int:
     for _, run_id, run, given in _parts(session, due):
         try:
             count += _let_in(session, run, given, at=at)
-        except _EXHAUSTED as error:
+        except EXHAUSTED as error:
             reasons[run_id].append(str(error))
     for run in due:
         run.looked_at, run.refused_reason = at, " ".join(reasons[run.id]) or None

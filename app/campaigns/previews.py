@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.campaigns import audiences
 from app.campaigns.audiences import Reach
-from app.campaigns.errors import CampaignNotPublishableError
+from app.campaigns.errors import CampaignNotPublishableError, PreviewStaleError
+from app.campaigns.freshness import terms
 from app.campaigns.models import AirdropPreview, Campaign
 from app.campaigns.needs import Need, needs
-from app.campaigns.service import failing_rules, terms
+from app.campaigns.service import failing_rules
 from chain.models import NonceLane
 from chain.networks import client_for, get_chain
 from core.ids import new_id
@@ -121,6 +122,18 @@ def find(session: Session, campaign: Campaign, preview_id: UUID) -> AirdropPrevi
     """The campaign's preview with this id, or None."""
     preview = session.get(AirdropPreview, preview_id)
     return preview if preview is not None and preview.campaign_id == campaign.id else None
+
+
+def get(session: Session, campaign: Campaign, preview_id: UUID) -> AirdropPreview:
+    """The campaign's preview with this id.
+
+    Raises:
+        PreviewStaleError: there is none any more.
+    """
+    found = find(session, campaign, preview_id)
+    if found is None:
+        raise PreviewStaleError("it was not found")
+    return found
 
 
 def newest(session: Session, campaign: Campaign) -> AirdropPreview | None:

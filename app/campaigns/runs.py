@@ -29,6 +29,21 @@ OVER = (RunState.COMPLETED, RunState.CANCELLED)
 CANCELLED_BY_MEMBER = "cancelled by the team"
 
 
+def start(session: Session, run: AirdropRun, campaign: Campaign, *, at: datetime) -> None:
+    """The airdrop is published: its audience is frozen as grants.
+
+    Raises:
+        StockExhaustedError, SupplyExhaustedError, PerkExhaustedError: fewer rewards are left.
+    """
+    campaign.state, campaign.published_at = CampaignState.PUBLISHED, at
+    session.flush()
+    file = files.find(session, campaign)
+    if file is not None:
+        audiences.welcome(session, file.id, at=at)
+    prepare(session, run, at=at)
+    emit(session, "cohort.campaign.published", at=at, recipients=run.recipient_count)
+
+
 def prepare(
     session: Session, run: AirdropRun, *, file: AudienceFile | None = None, at: datetime
 ) -> None:
@@ -107,7 +122,7 @@ def advance(session: Session, *, at: datetime, is_offline: bool = False) -> None
     """
     runs = session.scalars(
         select(AirdropRun)
-        .where(AirdropRun.completed_at.is_(None), ~_gives_assets() if is_offline else true())
+        .where(is_on_its_way(), ~_gives_assets() if is_offline else true())
         .order_by(AirdropRun.id)  # the oldest is planned first
         .with_for_update(skip_locked=True)
     ).all()
@@ -120,6 +135,14 @@ def advance(session: Session, *, at: datetime, is_offline: bool = False) -> None
         passes.freeze_queue(session, at=at)
     for run in runs:
         _conclude(session, run, lines[run], standings[run.id], at=at)
+
+
+def is_on_its_way() -> ColumnElement[bool]:
+    """Started and not over."""
+    is_scheduled = exists().where(
+        Campaign.id == AirdropRun.campaign_id, Campaign.state == CampaignState.SCHEDULED
+    )
+    return AirdropRun.completed_at.is_(None) & ~is_scheduled
 
 
 def _gives_assets() -> ColumnElement[bool]:
@@ -221,7 +244,7 @@ def halt(session: Session, chain_id: int, *, reason: str) -> None:
     found = session.scalars(
         select(AirdropRun)
         .where(
-            AirdropRun.completed_at.is_(None),
+            is_on_its_way(),
             exists().where(
                 RewardLine.campaign_id == AirdropRun.campaign_id,
                 DigitalAsset.id == RewardLine.asset_id,

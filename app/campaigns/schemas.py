@@ -1,6 +1,7 @@
 """What forms of campaigns carry, as people type it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from pydantic import BaseModel
@@ -18,9 +19,10 @@ _NATIVE = 10**18
 
 
 class DeliveryForm(BaseModel):
-    """Late joiners and limits; amounts are typed in gwei and in the chain's native unit."""
+    """Start, late joiners and limits; amounts are typed in gwei and in the chain's native unit."""
 
     late_joiners: bool = False
+    starts_at: str = ""
     max_fee_per_gas: str = ""
     max_total: str = ""
     max_batch_gas: str = ""
@@ -30,6 +32,7 @@ class DeliveryForm(BaseModel):
         """The form that would give the campaign what it has."""
         return cls(
             late_joiners=campaign.late_joiners,
+            starts_at=campaign.starts_at.strftime(_MINUTE) if campaign.starts_at else "",
             max_fee_per_gas=_text(campaign.max_fee_per_gas, _GWEI),
             max_total=_text(campaign.max_total, _NATIVE),
             max_batch_gas=_text(campaign.max_batch_gas, 1),
@@ -43,7 +46,7 @@ class DeliveryForm(BaseModel):
         """What was chosen.
 
         Raises:
-            InvalidError: `fields` names what is no number.
+            InvalidError: `fields` names what is no number, or no time.
         """
         wanted = {
             "max_fee_per_gas": (self.max_fee_per_gas, _GWEI),
@@ -58,6 +61,7 @@ class DeliveryForm(BaseModel):
         fee, total, gas = (numbers[name] for name in wanted)
         return Delivery(
             late_joiners=self.late_joiners,
+            starts_at=_moment(self.starts_at),
             max_batch_gas=None if gas is None else Gas(gas),
             max_fee_per_gas=None if fee is None else Wei(fee),
             max_total=None if total is None else Wei(total),
@@ -121,6 +125,18 @@ def public_id(line: RewardLine) -> str:
     return encode_id("prk" if line.perk_id is not None else "das", line.reward_id)
 
 
+def _moment(text: str) -> datetime | None:
+    if not text.strip():
+        return None
+    try:
+        return datetime.strptime(text.strip(), _MINUTE).replace(tzinfo=UTC)
+    except ValueError:
+        sentence = "A date and a time, or empty to start at once."
+        raise InvalidError("The start cannot be read.", fields={"starts_at": sentence}) from None
+
+
+_MINUTE = "%Y-%m-%dT%H:%M"
+"""As a field of the browser sends it; UTC."""
 _WRONG = -1
 
 

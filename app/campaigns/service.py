@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,8 +16,8 @@ from app.campaigns.errors import (
     CampaignNotPublishableError,
     FileNotReadyError,
     InvalidTransitionError,
-    PreviewStaleError,
 )
+from app.campaigns.freshness import check_fresh
 from app.campaigns.models import (
     AirdropPreview,
     AirdropRun,
@@ -29,8 +29,8 @@ from app.campaigns.models import (
     FileState,
     RunState,
 )
-from app.campaigns.runs import OVER, prepare
-from app.rewards.lines import Choice, Reward, rewards_of, set_lines
+from app.campaigns.runs import OVER, prepare, start
+from app.rewards.lines import Choice, rewards_of, set_lines
 from core.errors import InvalidError
 from core.events import emit
 from core.ids import new_id
@@ -39,9 +39,6 @@ from minting.planner import GAS_CEILING
 
 LEAST_BATCH_GAS = Gas(3_000_000)
 """A whole pass batch is in one transaction, whatever the limit."""
-
-STALE_SHARE = 50
-"""A recipient count that moved by more than one in this many makes a preview stale (2 %)."""
 
 
 def create_airdrop(session: Session, internal_title: str, *, at: datetime) -> Campaign:
@@ -118,12 +115,14 @@ class Delivery:
 
     Args:
         late_joiners: whether who joins while it is published receives it, too.
+        starts_at: or None for at once.
         max_batch_gas: planned gas of one transaction.
         max_fee_per_gas: wei per gas.
         max_total: wei, over all its transactions.
     """
 
     late_joiners: bool = True
+    starts_at: datetime | None = None
     max_batch_gas: Gas | None = None
     max_fee_per_gas: Wei | None = None
     max_total: Wei | None = None
@@ -147,7 +146,7 @@ def choose_delivery(session: Session, campaign: Campaign, delivery: Delivery) ->
         fields["max_total"] = "More than 0, or empty."
     if fields:
         raise InvalidError("The limits cannot be used.", fields=fields)
-    campaign.late_joiners = delivery.late_joiners
+    campaign.late_joiners, campaign.starts_at = delivery.late_joiners, delivery.starts_at
     campaign.max_batch_gas = gas
     campaign.max_fee_per_gas, campaign.max_total = delivery.max_fee_per_gas, delivery.max_total
     session.flush()
@@ -215,11 +214,6 @@ def choose_rewards(session: Session, campaign: Campaign, choices: Sequence[Choic
     files.check_again(session, campaign)
 
 
-def audience_count(session: Session, campaign: Campaign) -> int:
-    """How many recipients the campaign would reach now."""
-    return audiences.reach(session, campaign).total
-
-
 def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
     """Everything that still forbids publishing: rule -> what to do."""
     fields = {}
@@ -238,7 +232,8 @@ def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
 def publish(
     session: Session, campaign: Campaign, preview: AirdropPreview, *, at: datetime
 ) -> AirdropRun:
-    """The airdrop is on its way: its audience is frozen as grants in this transaction.
+    """The airdrop is on its way: its audience is frozen as grants in this transaction, or when it
+    starts (`app.campaigns.schedule`).
 
     Publishing again returns the run that exists.
 
@@ -258,9 +253,7 @@ def publish(
     fields = failing_rules(session, campaign)
     if fields:
         raise CampaignNotPublishableError(fields)
-    _check_fresh(campaign, preview, audience_count(session, campaign), at=at)
-    if preview.report.get("rewards") != terms(rewards_of(session, campaign.id)):
-        raise PreviewStaleError("the rewards were changed since")
+    check_fresh(session, campaign, preview, at=at)
     run = AirdropRun(
         id=RunId(new_id()),
         campaign_id=campaign.id,
@@ -271,13 +264,11 @@ def publish(
         created_at=at,
     )
     session.add(run)
-    campaign.state, campaign.published_at = CampaignState.PUBLISHED, at
-    session.flush()
-    file = files.find(session, campaign)
-    if file is not None:
-        audiences.welcome(session, file.id, at=at)
-    prepare(session, run, at=at)
-    emit(session, "cohort.campaign.published", at=at, recipients=run.recipient_count)
+    if campaign.starts_at is not None and campaign.starts_at > at:
+        campaign.state = CampaignState.SCHEDULED
+        session.flush()
+    else:
+        start(session, run, campaign, at=at)
     return run
 
 
@@ -307,6 +298,12 @@ def check_extensible(session: Session, campaign: Campaign, run: AirdropRun) -> N
         AudienceNotFromFileError: it is not for whom a file names.
     """
     files.get(session, campaign)
+    _must_be_extensible(campaign, run)
+
+
+def _must_be_extensible(campaign: Campaign, run: AirdropRun) -> None:
+    if campaign.state is CampaignState.SCHEDULED:
+        raise InvalidTransitionError(campaign.state, "extended")
     if run.state in OVER:
         raise InvalidTransitionError(run.state, "extended")
 
@@ -331,8 +328,7 @@ def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datet
     Locks: the run, then of each reward line the line and its reward, then the pass contract.
     """
     session.refresh(run, with_for_update=True)
-    if run.state in OVER:
-        raise InvalidTransitionError(run.state, "extended")
+    _must_be_extensible(session.get_one(Campaign, run.campaign_id), run)
     if file.state is not FileState.READY or file.campaign_id != run.campaign_id:
         raise FileNotReadyError
     audiences.welcome(session, file.id, at=at)
@@ -340,25 +336,6 @@ def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datet
     prepare(session, run, file=file, at=at)
     files.discard(session, file)
     return run.recipient_count - before
-
-
-def _check_fresh(
-    campaign: Campaign, preview: AirdropPreview, recipients: int, *, at: datetime
-) -> None:
-    if preview.campaign_id != campaign.id or preview.campaign_version != campaign.version:
-        raise PreviewStaleError("the campaign was changed since")
-    if not preview.is_fresh(at):
-        raise PreviewStaleError("it is older than a day")
-    if abs(recipients - preview.recipient_count) * STALE_SHARE > preview.recipient_count:
-        raise PreviewStaleError(
-            f"it counted {preview.recipient_count} recipients, now there are {recipients}"
-        )
-
-
-def terms(rewards: Sequence[Reward]) -> list[list[Any]]:
-    """What is given, as JSON that says whether it is the same as before."""
-    lines = [reward.line for reward in rewards]
-    return [[str(line.reward_id), line.per_recipient, line.quantity] for line in lines]
 
 
 def must_be_draft(campaign: Campaign, action: str) -> Campaign:

@@ -1,6 +1,8 @@
 """What can go wrong with grants and reward lines."""
 
+from app.perks.errors import PerkExhaustedError
 from core.errors import ConflictError, InvalidError
+from minting.errors import SupplyExhaustedError
 
 
 class StockExhaustedError(ConflictError):
@@ -28,3 +30,7 @@ class LinesInvalidError(InvalidError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__("The rewards cannot be saved yet.", fields={"rewards": sentence})
+
+
+EXHAUSTED = (StockExhaustedError, SupplyExhaustedError, PerkExhaustedError)
+"""Fewer are left than are needed: of the line, of the edition, of the perk."""

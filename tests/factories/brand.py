@@ -6,7 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant, Mode
+from app.campaigns import audiences
 from app.campaigns import service as campaigns
+from app.campaigns.freshness import terms
 from app.campaigns.models import AirdropPreview, Campaign
 from app.perks.models import Perk, PerkState
 from app.rewards.lines import Choice, rewards_of
@@ -146,8 +148,8 @@ def make_preview(session: Session, campaign: Campaign, **changes: Any) -> Airdro
     values: dict[str, Any] = {
         "campaign_id": campaign.id,
         "campaign_version": campaign.version,
-        "recipient_count": campaigns.audience_count(session, campaign),
-        "report": {"rewards": campaigns.terms(rewards_of(session, campaign.id))},
+        "recipient_count": audiences.reach(session, campaign).total,
+        "report": {"rewards": terms(rewards_of(session, campaign.id))},
         "created_at": NOW,
     }
     preview = AirdropPreview(id=new_id(), **{**values, **changes})

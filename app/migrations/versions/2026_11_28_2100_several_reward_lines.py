@@ -1,4 +1,4 @@
-"""several reward lines and quantities, drops of their own, perks"""
+"""several reward lines and quantities, drops of their own, perks, airdrops that start later"""
 
 from alembic import op
 import sqlalchemy as sa
@@ -54,6 +54,8 @@ def upgrade() -> None:
     ):
         op.create_check_constraint(op.f(f'ck_reward_lines_{name}'), 'reward_lines', condition)
 
+    op.add_column('campaigns', sa.Column('starts_at', sa.DateTime(timezone=True), nullable=True))
+    op.add_column('airdrop_runs', sa.Column('checked_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('audience_rows', sa.Column('quantity', sa.Integer(), nullable=True))
     op.add_column(
         'airdrop_runs',
@@ -174,6 +176,8 @@ def _protect(table: str) -> None:
 def downgrade() -> None:
     """Back to one reward a campaign; what has more than that cannot go back."""
     op.drop_column('airdrop_runs', 'reward_count')
+    op.drop_column('airdrop_runs', 'checked_at')
+    op.drop_column('campaigns', 'starts_at')
     op.drop_column('audience_rows', 'quantity')
     for name in ('delivered', 'per_recipient', 'reward'):
         op.drop_constraint(op.f(f'ck_reward_lines_{name}'), 'reward_lines')

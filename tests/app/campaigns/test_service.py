@@ -157,7 +157,7 @@ class TestAudience:
         assert blocked is not None
         blocked.state = UserState.BLOCKED
         session.flush()
-        assert service.audience_count(session, ready) == 2
+        assert audiences.reach(session, ready).total == 2
         assert blocked.id not in session.scalars(audiences.members(ready)).all()
 
 
