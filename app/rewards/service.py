@@ -43,7 +43,7 @@ from wallets.addresses import ChecksumAddress
 
 PERK_NEEDS_USER = "perk_needs_user"
 PER_USER_LIMIT = "per_user_limit"
-_AT_ONCE = 50_000
+_AT_ONCE = 20_000
 """Perks handed over in one transaction: a pause waits for no more."""
 
 
