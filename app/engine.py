@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from app.campaigns import files, latecomers, runs
+from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
 from app.rewards.service import close_delivered
 from app.segments import keeping
@@ -168,6 +168,8 @@ def step(place: Workplace) -> None:
     if not turn.acquire(blocking=False):
         return
     try:
+        _in_unit(place.merchant, partial(schedule.start_due, at=utc_now()))
+        _in_unit(place.merchant, partial(runs.advance, at=utc_now(), is_offline=True))
         advance(place, client_for(place.chain), at=utc_now())
         _failing_since.pop(_key(place), None)
     except UnavailableError as error:

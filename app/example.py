@@ -25,6 +25,7 @@ from app.campaigns import service as campaigns
 from app.campaigns.models import AirdropRun, AudienceKind, Campaign, RunState
 from app.campaigns.progress import progress
 from app.campaigns.queries import find_run, list_by_title
+from app.rewards.lines import Choice
 from app.users import imports
 from app.users.models import ImportState, User, UserImport
 from app.verification import reader
@@ -277,7 +278,7 @@ def _draft_campaign(session: Session, asset: DigitalAsset, wanted: dict[str, Any
     campaign = campaigns.create_airdrop(session, wanted["internal_title"], at=at)
     campaigns.describe(session, campaign, title=wanted["title"], description=wanted["description"])
     campaigns.choose_audience(session, campaign, AudienceKind.ALL)
-    campaigns.choose_reward(session, campaign, asset.id)
+    campaigns.choose_rewards(session, campaign, [Choice(asset.id)])
     campaigns.choose_delivery(session, campaign, campaigns.Delivery(late_joiners=False))
     return campaign
 

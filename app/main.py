@@ -9,9 +9,17 @@ from app.accounts.errors import SignInRequiredError
 from app.assets import admin as assets_admin
 from app.assets import pages as assets_pages
 from app.campaigns import admin as campaigns_admin
-from app.campaigns import audience_admin, files, more_admin, people_admin, run_admin
+from app.campaigns import (
+    audience_admin,
+    files,
+    more_admin,
+    people_admin,
+    perk_admin,
+    run_admin,
+)
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
+from app.perks import admin as perks_admin
 from app.privacy import admin as privacy_admin
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
@@ -55,6 +63,8 @@ def create_app() -> FastAPI:
         record_admin.router,
         segments_admin.router,
         assets_admin.router,
+        perks_admin.router,
+        perk_admin.router,
         campaigns_admin.router,
         run_admin.router,
         audience_admin.router,

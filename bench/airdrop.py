@@ -27,6 +27,7 @@ from sqlalchemy import func, select
 from app.campaigns import previews
 from app.campaigns import service as campaigns
 from app.campaigns.models import AirdropRun, AudienceKind, RunState
+from app.rewards.lines import Choice
 from bench import installation
 from bench.node import GAS_CAP, Node
 from chain.bindings import roles
@@ -49,7 +50,7 @@ def product(merchant_id: str) -> dict[str, Any]:
         campaign = campaigns.create_airdrop(session, "Everybody", at=utc_now())
         campaigns.describe(session, campaign, title="Everybody", description="")
         campaigns.choose_audience(session, campaign, AudienceKind.ALL)
-        campaigns.choose_reward(session, campaign, asset.id)
+        campaigns.choose_rewards(session, campaign, [Choice(asset.id)])
         campaigns.choose_delivery(session, campaign, campaigns.Delivery(late_joiners=False))
         preview = previews.make(session, campaign, at=utc_now())
         campaign_id, preview_id, address = campaign.id, preview.id, asset.address
@@ -140,8 +141,8 @@ def _write_floor(
     [(campaign,)] = connection.execute("SELECT id FROM campaigns").fetchall()
     line, source = new_id(), new_id()
     connection.execute(
-        "INSERT INTO reward_lines (id, merchant_id, campaign_id, position, asset_id, round,"
-        " granted_count) VALUES (%s, %s, %s, 1, %s, 0, 0)",
+        "INSERT INTO reward_lines (id, merchant_id, campaign_id, position, asset_id, per_recipient,"
+        " granted_count, delivered_count, skipped_count) VALUES (%s, %s, %s, 1, %s, 1, 0, 0, 0)",
         (line, merchant, campaign, asset),
     )
     connection.execute(

@@ -1,15 +1,17 @@
 """Drops: queued tokens become calls over the pass registry.
 
-A drop is what one reward line gives. All of it is in one round of the asset's contract, taken when
-the first of it is planned; whoever joins later is planned into the same round. The contract numbers
-rounds and data contracts without gaps, so an asset has one unfinished plan at a time, and numbers
-that nothing was signed for go back (`minting.withdrawal`).
+A reward line has a drop for the first of each recipient, one for the second, and so on. All of a
+drop is in one round of the asset's contract, taken when the first of it is planned; whoever joins
+later is planned into the same round. The contract numbers rounds and data contracts without gaps,
+so an asset has one unfinished plan at a time, and numbers that nothing was signed for go back
+(`minting.withdrawal`).
 
 A token row is the recipient. Its pass decides its batch and its bit, and the contract refuses a
 bit that was set before, so no member gets a round twice whatever is repeated. Addresses, and passes
 outside the batches, are minted to by address, under a number that the contract refuses to repeat.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -23,17 +25,20 @@ from sqlalchemy import (
     literal,
     select,
 )
+from sqlalchemy.dialects.postgresql import insert as insert_new
 from sqlalchemy.orm import Session
 
 from chain.bindings import digital_asset as binding
 from chain.bindings.digital_asset import GROUP
 from core.db import change, sql_id
-from core.types import AssetId, Gas, GrantId, UserId, Wei
+from core.types import AssetId, DropId, Gas, GrantId, RewardLineId, UserId, Wei
 from minting import costs, planner, plans, recipients
 from minting.costs import Ground
 from minting.errors import RecipientsMovedError, SupplyExhaustedError
 from minting.models import (
+    Batch,
     DigitalAsset,
+    Drop,
     MembershipPass,
     PassState,
     Plan,
@@ -67,20 +72,23 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Drop:
+class Wanted:
     """What one reward line gives of an asset.
 
     Args:
-        id: of the reward line.
         subject_id: what the plans belong to, an airdrop run.
-        round: the round of the contract, once it is taken.
     """
 
-    id: UUID
+    reward_line_id: RewardLineId
     asset_id: AssetId
     subject_id: UUID
-    round: int | None
     limits: Limits = Limits()
+
+
+def drops_of(session: Session, reward_line_id: RewardLineId) -> Sequence[Drop]:
+    """The drops of the reward line, the first of each recipient first."""
+    query = select(Drop).where(Drop.reward_line_id == reward_line_id).order_by(Drop.ordinal)
+    return session.scalars(query).all()
 
 
 def unfinished_plan(session: Session, asset_id: AssetId) -> Plan | None:
@@ -109,15 +117,17 @@ def request_tokens(
     session: Session,
     asset_id: AssetId,
     *,
-    drop_id: UUID,
-    grants: Select[GrantId, UserId | None, ChecksumAddress | None],
+    reward_line_id: RewardLineId,
+    grants: Select[GrantId, UserId | None, ChecksumAddress | None, int],
+    most: int,
     at: datetime,
 ) -> int:
     """One queued token for each grant; they count against the supply from now on.
 
     Args:
-        grants: rows of grant, and member or address; it may end in a statement that makes the
-            grants.
+        grants: rows of grant, member or address, and the ordinal among the recipient's; it may end
+            in a statement that makes the grants.
+        most: how many of it any recipient receives at most.
 
     Returns:
         How many tokens are new.
@@ -128,11 +138,13 @@ def request_tokens(
     Locks: the asset.
     """
     asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
-    grant, user, address = grants.subquery().c
+    _make_drops(session, asset_id, reward_line_id, most)
+    grant, user, address, ordinal = grants.subquery().c
     state = literal(TokenState.QUEUED, type_=Token.state.type)
+    is_its_drop = (Drop.reward_line_id == reward_line_id) & (Drop.ordinal == ordinal)
     rows = select(
-        sql_id(), literal(asset_id), grant, user, address, literal(drop_id), state, literal(at)
-    )
+        sql_id(), literal(asset_id), grant, user, address, Drop.id, state, literal(at)
+    ).join(Drop, is_its_drop)
     columns = ["id", "asset_id", "grant_id", "user_id", "address", "drop_id", "state", "created_at"]
     count = change(session, insert(Token).from_select(columns, rows, include_defaults=False))
     left = None if asset.max_supply is None else asset.max_supply - asset.minted_count
@@ -142,16 +154,29 @@ def request_tokens(
     return count
 
 
+def _make_drops(
+    session: Session, asset_id: AssetId, reward_line_id: RewardLineId, most: int
+) -> None:
+    """There is a drop for the first of each recipient, and so on up to the last of anybody."""
+    ordinal = func.generate_series(0, most - 1).column_valued("ordinal")
+    rows = select(sql_id(), literal(reward_line_id), ordinal, literal(asset_id))
+    columns = ["id", "reward_line_id", "ordinal", "asset_id"]
+    statement = insert_new(Drop).from_select(columns, rows, include_defaults=False)
+    session.execute(statement.on_conflict_do_nothing())
+
+
 @dataclass(frozen=True)
 class Queue:
-    """How many tokens of a drop are in no plan yet, by whether their members' passes are active."""
+    """How many tokens of a reward line are in no plan yet, by whether their members' passes are
+    active."""
 
     ready: int
     without_pass: int
 
 
-def queue(session: Session, drop_id: UUID) -> Queue:
-    """How many recipients wait to be planned."""
+def queue(session: Session, reward_line_id: RewardLineId) -> Queue:
+    """How many tokens wait to be planned."""
+    drops = [drop.id for drop in drops_of(session, reward_line_id)]
     is_ready = MembershipPass.id.is_not(None) | Token.address.is_not(None)
     query = (
         select(func.count().filter(is_ready), func.count())
@@ -160,27 +185,20 @@ def queue(session: Session, drop_id: UUID) -> Queue:
             MembershipPass,
             (MembershipPass.user_id == Token.user_id) & (MembershipPass.state == PassState.ACTIVE),
         )
-        .where(*recipients.queued(drop_id))
+        .where(*recipients.queued(*drops))
     )
     ready, everybody = session.execute(query).one()
     return Queue(ready, everybody - ready)
 
 
-@dataclass(frozen=True)
-class PlannedDrop:
-    """A frozen plan and the round of the contract it drops into."""
-
-    plan: Plan
-    round: int
-
-
-def plan_drop(session: Session, drop: Drop, *, at: datetime) -> PlannedDrop | None:
-    """Every queued token of the drop whose member's pass is active is in a frozen batch.
+def plan_drop(session: Session, wanted: Wanted, *, at: datetime) -> Plan | None:
+    """Every queued token of the reward line whose member's pass is active is in a frozen batch.
 
     Members of pass batches are reached by what costs least (`minting.planner`); members whose pass
     was issued alone, and recipients who are no members, by their address. Places and addresses are
     read a batch at a time, and tokens bound by one statement each, so a million recipients never
-    are a million objects.
+    are a million objects. The drops of the line are one plan, so that the second of a recipient
+    waits until the first is in a block, and no longer.
 
     Returns:
         The plan, or None while an earlier one of the asset is still on its way.
@@ -192,55 +210,95 @@ def plan_drop(session: Session, drop: Drop, *, at: datetime) -> PlannedDrop | No
     too.
     """
     asset = session.get_one(
-        DigitalAsset, drop.asset_id, with_for_update=True, populate_existing=True
+        DigitalAsset, wanted.asset_id, with_for_update=True, populate_existing=True
     )
     assert asset.chain_id is not None and asset.address is not None  # live assets only
     if unfinished_plan(session, asset.id) is not None:
         return None
-    ground = ground_of(session, asset, drop.id)
-    round_number = _take_round(asset) if drop.round is None else drop.round
+    is_first = not _was_dropped(session, asset)
+    parts = []
+    for drop in drops_of(session, wanted.reward_line_id):
+        part = _plan_part(session, asset, drop, is_first=is_first, ceiling=wanted.limits.batch_gas)
+        is_first = is_first and not part.frozen
+        parts.append(part)
+    frozen = [batch for part in parts for batch in part.frozen]
+    target = Target(asset.chain_id, asset.address)
+    plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=wanted.subject_id, at=at)
+    plan.max_fee_per_gas, plan.max_total = wanted.limits.max_fee_per_gas, wanted.limits.max_total
+    first = 0
+    for part in parts:
+        _bind(session, asset, part, plan.batches[first : first + len(part.frozen)])
+        first += len(part.frozen)
+    session.flush()
+    return plan
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A drop's share of a plan: calls to pass batches, then mints to addresses."""
+
+    drop: Drop
+    calls: Sequence[DropCall]
+    mints: Sequence[bytes]
+    first_nonce: int
+    frozen: Sequence[FrozenBatch]
+
+
+def _plan_part(
+    session: Session, asset: DigitalAsset, drop: Drop, *, is_first: bool, ceiling: Gas
+) -> _Part:
+    """The drop's calls, with the next numbers of the contract.
+
+    Mints name no round, and the contract refuses a round that leaves one out; so only calls to pass
+    batches take one.
+    """
+    used = _used_groups(session, drop.id)
+    ground = Ground(is_first=is_first, has_words=bool(used), used_groups=used)
     planned = recipients.queued(drop.id)
     places, _ = pass_places(session, recipients.ready_members(planned))
-    calls = planner.plan_calls(places, ground, ceiling=drop.limits.batch_gas)
-    frozen = [_freeze_call(asset, round_number, call) for call in calls]
-    alone = recipients.addressed(planned)
-    mints = recipients.packed_addresses(session, alone)
+    calls = planner.plan_calls(places, ground, ceiling=ceiling)
+    if calls and drop.round is None:
+        drop.round = _take_round(asset)
+    frozen = [_freeze_call(asset, drop.round or 0, call) for call in calls]
+    mints = recipients.packed_addresses(session, recipients.addressed(planned))
     first_nonce = asset.next_data_nonce
     frozen += [_freeze_mint(asset, addresses) for addresses in mints]
-    target = Target(asset.chain_id, asset.address)
-    plan = plans.freeze(session, PlanKind.DROP, target, frozen, subject_id=drop.subject_id, at=at)
-    plan.max_fee_per_gas, plan.max_total = drop.limits.max_fee_per_gas, drop.limits.max_total
-    inside, outside = plan.batches[: len(calls)], plan.batches[len(calls) :]
-    recipients.bind_places(session, planned, round_number, list(zip(calls, inside, strict=True)))
-    recipients.bind_addressed(
-        session, alone, outside, round_number=round_number, first_nonce=first_nonce
-    )
-    if recipients.bound_addresses(session, outside) != mints:
+    return _Part(drop, calls, mints, first_nonce, frozen)
+
+
+def _bind(session: Session, asset: DigitalAsset, part: _Part, batches: Sequence[Batch]) -> None:
+    """The tokens of the drop are in its batches.
+
+    Raises:
+        RecipientsMovedError: other addresses than the calls have.
+    """
+    planned = recipients.queued(part.drop.id)
+    inside, outside = batches[: len(part.calls)], batches[len(part.calls) :]
+    if part.drop.round is not None:
+        placed = list(zip(part.calls, inside, strict=True))
+        recipients.bind_places(session, planned, part.drop.round, placed)
+    alone = recipients.addressed(planned)
+    recipients.bind_addressed(session, alone, outside, first_nonce=part.first_nonce)
+    if recipients.bound_addresses(session, outside) != part.mints:
         raise RecipientsMovedError(asset.title)
-    return PlannedDrop(plan, round_number)
 
 
-def ground_of(session: Session, asset: DigitalAsset, drop_id: UUID | None = None) -> Ground:
-    """What a new round of the asset finds on the chain, or what more of the drop finds.
+def ground_of(session: Session, asset: DigitalAsset) -> Ground:
+    """What a new round of the asset finds on the chain."""
+    return Ground(is_first=not _was_dropped(session, asset))
+
+
+def _was_dropped(session: Session, asset: DigitalAsset) -> bool:
+    is_drop = (Plan.kind == PlanKind.DROP) & (Plan.chain_id == asset.chain_id)
+    return bool(session.scalar(select(exists().where(is_drop, Plan.contract == asset.address))))
+
+
+def _used_groups(session: Session, drop_id: DropId) -> frozenset[int]:
+    """The fifteens of pass batches that the drop has been planned to.
 
     Whether anybody of a round is in a storage word is not kept; of a round that is planned again it
     is assumed, which costs nothing but a higher gas limit.
     """
-    used = _used_groups(session, drop_id)
-    is_dropped = session.scalar(
-        select(
-            exists().where(
-                Plan.kind == PlanKind.DROP,
-                Plan.chain_id == asset.chain_id,
-                Plan.contract == asset.address,
-            )
-        )
-    )
-    return Ground(is_first=not is_dropped, has_words=bool(used), used_groups=used)
-
-
-def _used_groups(session: Session, drop_id: UUID | None) -> frozenset[int]:
-    """The fifteens of pass batches that the drop has been planned to."""
     query = (
         select(func.div(Token.pass_number, GROUP * 2**16))
         .where(

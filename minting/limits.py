@@ -11,7 +11,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from chain.fees import Fees
-from chain.models import Attempt, Transaction
+from chain.models import Attempt, Outcome, Transaction
 from core.types import Gas, Wei
 from minting.models import Batch, Plan, PlanKind
 
@@ -55,6 +55,20 @@ def offer(session: Session, plan: Plan, gas: Gas, fees: Fees, *, base_fee: Wei) 
     cap = min(caps)
     max_fee = min(fees.max_fee_per_gas, cap)
     return Offer(Fees(max_fee, min(fees.max_priority_fee_per_gas, max_fee)), cap)
+
+
+def has_rival(session: Session, plan: Plan) -> bool:
+    """Whether another plan of the same subject, and so under its limit, has something on its way.
+
+    What that may cost at most leaves nothing for others, and what it does cost is known once it is
+    in a block; so plans of one limit take turns.
+    """
+    is_rival = (Plan.subject_id == plan.subject_id) & (Plan.id != plan.id)
+    is_open = Transaction.block_hash.is_(None) & Transaction.outcome.is_distinct_from(
+        Outcome.CANCELLED
+    )
+    query = select(Transaction.id).join(Batch, Batch.id == Transaction.batch_id).join(Plan)
+    return session.scalar(select(query.where(is_rival, is_open).exists())) or False
 
 
 def spent(session: Session, plan: Plan) -> Wei:

@@ -28,10 +28,12 @@ from core.db import Base, TenantMixin, VersionMixin
 from core.types import (
     AssetId,
     BatchId,
+    DropId,
     Gas,
     GrantId,
     PassId,
     PlanId,
+    RewardLineId,
     TokenRowId,
     UserId,
     WalletId,
@@ -280,6 +282,26 @@ class DigitalAsset(TenantMixin, VersionMixin, Base):
     published_at: Mapped[datetime | None]
 
 
+class Drop(TenantMixin, Base):
+    """The first, second, … of each recipient of a reward line: one round of the asset's contract.
+
+    A round serves a member once, so whoever receives three of something is in three drops. The
+    round is taken when the first of the drop is planned to a pass batch.
+    """
+
+    __tablename__ = "drops"
+    __table_args__ = (
+        UniqueConstraint("reward_line_id", "ordinal"),
+        UniqueConstraint("asset_id", "round"),
+    )
+
+    id: Mapped[DropId] = mapped_column(primary_key=True)
+    reward_line_id: Mapped[RewardLineId] = mapped_column(ForeignKey("reward_lines.id"))
+    ordinal: Mapped[int]
+    asset_id: Mapped[AssetId] = mapped_column(ForeignKey("digital_assets.id"))
+    round: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class TokenState(StrEnum):
     """Where a token is."""
 
@@ -295,10 +317,9 @@ class Token(TenantMixin, Base):
     """One collectible of one member, or of an address that is no member's wallet; the row is the
     recipient in the plan of its drop.
 
-    `drop_id` names what gives it, a reward line. All of a drop is in one round of the contract,
-    which is taken when the first of it is planned. The id on chain is `round << 32 | pass id`, kept
-    as its parts; for an address, or a pass outside the batches, which no bit can name, it is
-    `1 << 128 | nonce << 16 | index` of the mint.
+    The id on chain is `round << 32 | pass id`, kept as its parts; for an address, or a pass outside
+    the batches, which no bit can name, it is `1 << 128 | nonce << 16 | index` of the mint, and
+    there is no round.
     """
 
     __tablename__ = "tokens"
@@ -315,8 +336,7 @@ class Token(TenantMixin, Base):
         ),
         Index(
             "uq_tokens_address",
-            "asset_id",
-            "round",
+            "drop_id",
             "address",
             unique=True,
             postgresql_where=text("address IS NOT NULL"),
@@ -334,7 +354,7 @@ class Token(TenantMixin, Base):
     grant_id: Mapped[GrantId] = mapped_column(ForeignKey("grants.id"))
     user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
     address: Mapped[ChecksumAddress | None] = mapped_column(Address)
-    drop_id: Mapped[UUID] = mapped_column(PG_UUID(as_uuid=True))
+    drop_id: Mapped[DropId]
     round: Mapped[int | None] = mapped_column(BigInteger)
     pass_number: Mapped[int | None] = mapped_column(BigInteger)
     mint_nonce: Mapped[int | None]

@@ -5,7 +5,6 @@ Nothing here knows what a call costs; `minting.airdrops` decides that.
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -25,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
-from core.types import UserId
+from core.types import DropId, UserId
 from minting.models import (
     Batch,
     MembershipPass,
@@ -38,10 +37,11 @@ from minting.passes import MAX_BATCH
 from minting.planner import DropCall
 
 
-def queued(drop_id: UUID) -> tuple[Any, ...]:
-    """Which tokens of the drop are in no plan; those without a pass number are few, and indexed."""
+def queued(*drops: DropId) -> tuple[Any, ...]:
+    """Which tokens of these drops are in no plan; those without a pass number are few, and found by
+    an index."""
     return (
-        Token.drop_id == drop_id,
+        Token.drop_id.in_(drops),
         Token.pass_number.is_(None),
         Token.state == TokenState.QUEUED,
     )
@@ -121,7 +121,6 @@ def bind_addressed(
     alone: Subquery,
     batches: Sequence[Batch],
     *,
-    round_number: int,
     first_nonce: int,
 ) -> None:
     """The tokens of each mint are in its batch."""
@@ -134,7 +133,6 @@ def bind_addressed(
         .where(Token.id == alone.c.id, alone.c.mint == bound.c.mint)
         .values(
             state=TokenState.MINTING,
-            round=round_number,
             batch_id=bound.c.batch_id,
             pass_number=alone.c.pass_number,
             mint_nonce=alone.c.mint + first_nonce,

@@ -191,6 +191,8 @@ def _claim_all(
     claimed: list[tuple[Batch, Priced]] = []
     is_short = False
     for batch in due:
+        if _has_rival(session, batch.plan, [it.plan for it, _ in claimed]):
+            continue
         gas = gas_of[batch.id]
         offer = limits.offer(session, batch.plan, gas, now.fees, base_fee=now.base_fee)
         if isinstance(offer, str):
@@ -206,6 +208,14 @@ def _claim_all(
     if is_short:
         lanes.set_funded(session, lane_id, is_funded=False)
     return count
+
+
+def _has_rival(session: Session, plan: Plan, claimed: Sequence[Plan]) -> bool:
+    """Whether a plan under the same limit goes first, of those claimed now or before."""
+    if plan.max_total is None:
+        return False
+    is_claimed = any(it.subject_id == plan.subject_id for it in claimed)
+    return is_claimed or limits.has_rival(session, plan)
 
 
 def _intent(batch: Batch, gas: Gas, offer: Offer) -> Intent:

@@ -12,15 +12,15 @@ from sqlalchemy.orm import Session
 from chain.models import Outcome, Transaction
 from core.db import change
 from minting import recipients
-from minting.airdrops import Drop
-from minting.models import Batch, BatchState, DigitalAsset, Plan, PlanKind, Token
+from minting.airdrops import Wanted, drops_of
+from minting.models import Batch, BatchState, DigitalAsset, Drop, Plan, PlanKind, Token
 from minting.settlement import state_of
 
 _TAKEN_BACK = (BatchState.PLANNED, BatchState.HELD)
 
 
-def withdraw(session: Session, drop: Drop) -> int:
-    """Nobody more is served by the drop, but for those whose batch is signed already.
+def withdraw(session: Session, wanted: Wanted) -> int:
+    """Nobody more is served by the reward line, but for those whose batch is signed already.
 
     Rounds and data contracts are numbered without gaps on chain. Nothing of the asset is planned
     behind an unfinished plan, so the numbers that nobody signed for are the last and can be given
@@ -32,10 +32,12 @@ def withdraw(session: Session, drop: Drop) -> int:
     Locks: the asset, then the batches, then their plans.
     """
     asset = session.get_one(
-        DigitalAsset, drop.asset_id, with_for_update=True, populate_existing=True
+        DigitalAsset, wanted.asset_id, with_for_update=True, populate_existing=True
     )
-    unsigned = _unsigned(session, drop)
-    count = change(session, delete(Token).where(*recipients.queued(drop.id)))
+    drops = drops_of(session, wanted.reward_line_id)
+    unsigned = _unsigned(session, asset, wanted)
+    is_queued = recipients.queued(*(drop.id for drop in drops))
+    count = change(session, delete(Token).where(*is_queued))
     if unsigned:
         ids = [batch.id for batch in unsigned]
         count += change(session, delete(Token).where(Token.batch_id.in_(ids)))
@@ -43,26 +45,23 @@ def withdraw(session: Session, drop: Drop) -> int:
         nonces = [batch.data_nonce for batch in unsigned if batch.data_nonce is not None]
         asset.next_data_nonce = min([asset.next_data_nonce, *nonces])
     asset.minted_count -= count
+    for drop in reversed(drops):
+        _give_round_back(session, asset, drop)
     session.flush()
     return count
 
 
-def give_round_back(session: Session, drop: Drop) -> bool:
-    """The drop's round is the next one again, if nothing of it was or will be on the chain.
-
-    Locks: the asset.
-    """
-    asset = session.get_one(
-        DigitalAsset, drop.asset_id, with_for_update=True, populate_existing=True
-    )
-    if drop.round is None or drop.round != asset.next_round - 1 or _has_happened(session, drop):
-        return False
-    asset.next_round = drop.round
+def _give_round_back(session: Session, asset: DigitalAsset, drop: Drop) -> None:
+    """The drop's round is the next one again, if nothing of it was or will be on the chain."""
+    if drop.round is None or drop.round != asset.next_round - 1:
+        return
+    if session.scalar(select(exists().where(Token.drop_id == drop.id, Token.round.is_not(None)))):
+        return
+    asset.next_round, drop.round = drop.round, None
     session.flush()
-    return True
 
 
-def _unsigned(session: Session, drop: Drop) -> Sequence[Batch]:
+def _unsigned(session: Session, asset: DigitalAsset, wanted: Wanted) -> Sequence[Batch]:
     is_live = exists().where(
         Transaction.batch_id == Batch.id,
         Transaction.outcome.is_distinct_from(Outcome.CANCELLED),
@@ -73,7 +72,9 @@ def _unsigned(session: Session, drop: Drop) -> Sequence[Batch]:
         .join(Plan)
         .where(
             Plan.kind == PlanKind.DROP,
-            Plan.subject_id == drop.subject_id,
+            Plan.subject_id == wanted.subject_id,
+            Plan.chain_id == asset.chain_id,
+            Plan.contract == asset.address,
             Batch.state.in_(_TAKEN_BACK),
             ~is_live,
         )
@@ -91,19 +92,3 @@ def _cancel(session: Session, batches: Sequence[Batch]) -> None:
     for plan in {batch.plan for batch in batches}:
         session.refresh(plan, with_for_update=True)
         plan.state = state_of(session, plan)
-
-
-def _has_happened(session: Session, drop: Drop) -> bool:
-    """Whether any batch of the drop was not withdrawn."""
-    return bool(
-        session.scalar(
-            select(
-                exists().where(
-                    Plan.kind == PlanKind.DROP,
-                    Plan.subject_id == drop.subject_id,
-                    Batch.plan_id == Plan.id,
-                    Batch.state != BatchState.CANCELLED,
-                )
-            )
-        )
-    )

@@ -12,17 +12,18 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Analyst, Editor
 from app.assets import queries as asset_queries
-from app.campaigns import files, previews, progress, queries, service
+from app.campaigns import files, previews, progress, queries, schedule, service
 from app.campaigns.errors import PreviewStaleError
 from app.campaigns.models import Campaign, CampaignState
 from app.campaigns.paths import base_of, get_campaign, get_draft, to_step
-from app.campaigns.schemas import DeliveryForm
+from app.campaigns.schemas import DeliveryForm, RewardsForm
+from app.perks import service as perks
+from app.rewards.lines import lines_of, rewards_of
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render, render_part
 from core.errors import AppError, InvalidError
 from core.ids import decode_id, encode_id
-from core.types import AssetId
 from minting.models import ContractState, DigitalAsset
 
 router = APIRouter(prefix="/admin/campaigns")
@@ -81,7 +82,7 @@ def show_campaign(
         is_moving=not numbers.is_over,
         campaign=campaign,
         campaign_id=campaign_id,
-        asset=queries.reward_of(session, campaign.id),
+        rewards=rewards_of(session, campaign.id),
         run=run,
         file=files.find(session, campaign),
         progress=numbers,
@@ -127,16 +128,14 @@ def save_rewards(
     session: SessionDep,
     _who: Editor,
     campaign_id: str,
-    asset: Annotated[str, Form()] = "",
+    form: Annotated[RewardsForm, Form()],
 ) -> Response:
-    """The reward is saved, or the step says what is missing."""
+    """The rewards are saved, or come back as typed."""
     campaign = get_draft(session, campaign_id)
     try:
-        if not asset:
-            raise InvalidError("Nothing is chosen.", fields={"asset": "Choose a digital asset."})
-        service.choose_reward(session, campaign, AssetId(decode_id("das", asset)))
+        service.choose_rewards(session, campaign, form.choices())
     except InvalidError as error:
-        return _step(request, session, campaign, "rewards", error=error)
+        return _step(request, session, campaign, "rewards", error=error, given=form)
     return to_step(campaign, "delivery")
 
 
@@ -185,13 +184,46 @@ def publish(
     """The airdrop runs; a stale preview comes back fresh instead."""
     campaign = get_campaign(session, campaign_id)
     try:
-        found = previews.find(session, campaign, _preview_id(preview))
-        if found is None:
-            raise PreviewStaleError("it was not found")
+        found = previews.get(session, campaign, _preview_id(preview))
         service.publish(session, campaign, found, at=at)
     except PreviewStaleError as error:
         return _review(request, session, campaign, at=at, error=error)
     return RedirectResponse(f"/admin/campaigns/{campaign_id}", status_code=303)
+
+
+@router.get("/{campaign_id}/confirm")
+def review_again(
+    request: Request, session: SessionDep, at: AtDep, _who: Editor, campaign_id: str
+) -> Response:
+    """A scheduled airdrop once more, with a fresh preview to start from."""
+    return _review(request, session, get_campaign(session, campaign_id), at=at)
+
+
+@router.post("/{campaign_id}/confirm")
+def confirm(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    _who: Editor,
+    campaign_id: str,
+    preview: Annotated[str, Form()] = "",
+) -> Response:
+    """The scheduled airdrop starts from this preview when it is time."""
+    campaign = get_campaign(session, campaign_id)
+    try:
+        found = previews.get(session, campaign, _preview_id(preview))
+        schedule.confirm(session, queries.get_run(session, campaign.id), found, at=at)
+    except PreviewStaleError as error:
+        return _review(request, session, campaign, at=at, error=error)
+    return RedirectResponse(base_of(campaign), status_code=303)
+
+
+@router.post("/{campaign_id}/unschedule")
+def unschedule(session: SessionDep, _who: Editor, campaign_id: str) -> Response:
+    """The scheduled airdrop is a draft again."""
+    campaign = get_campaign(session, campaign_id)
+    schedule.unschedule(session, queries.get_run(session, campaign.id))
+    return to_step(campaign, "review")
 
 
 def _preview_id(text: str) -> UUID:
@@ -206,8 +238,8 @@ def _step(
     *,
     error: AppError | None = None,
     typed: Mapping[str, object] | None = None,
+    given: RewardsForm | None = None,
 ) -> Response:
-    chosen = queries.reward_of(session, campaign.id)
     live = asset_queries.assets().where(DigitalAsset.state == ContractState.LIVE)
     return render(
         request,
@@ -218,7 +250,8 @@ def _step(
         base=base_of(campaign),
         typed=typed or _as_typed(campaign),
         assets=session.scalars(live.order_by(DigitalAsset.id.desc())).all(),
-        chosen=chosen,
+        perks=perks.list_live(session),
+        given=given or RewardsForm.of(lines_of(session, campaign.id)),
         error=error,
         encode_id=encode_id,
     )
@@ -245,7 +278,7 @@ def _review(
         status_code=error.status if error else 200,
         campaign=campaign,
         base=base_of(campaign),
-        asset=queries.reward_of(session, campaign.id),
+        rewards=rewards_of(session, campaign.id),
         missing=missing,
         preview=preview,
         preview_id=encode_id("prv", preview.id) if preview else "",

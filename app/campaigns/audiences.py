@@ -1,20 +1,25 @@
 """Whom a campaign reaches: members, people who become members, and addresses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy import ColumnElement, Select, Subquery, case, false, func, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from app.campaigns import checks
+from app.campaigns.columns import Field, load_layout
 from app.campaigns.errors import CampaignNotPublishableError
 from app.campaigns.models import AudienceFile, AudienceKind, AudienceRow, Campaign, FileState
 from app.rewards import service as rewards
+from app.rewards.lines import names_of, rewards_of
+from app.rewards.models import RewardLine
+from app.rewards.service import Recipients
 from app.users.models import User, UserState
 from app.users.service import create_from
 from core.types import AudienceFileId, UserId
-from wallets.addresses import ChecksumAddress
 
 MISSING = "Choose who the airdrop is for."
 FILE_MISSING = "Choose the file that names the recipients."
@@ -43,6 +48,23 @@ class Reach:
         return self.known + self.newcomers + self.addresses
 
 
+@dataclass(frozen=True)
+class Given:
+    """A reward line, and what a file may call it."""
+
+    line: RewardLine
+    names: Sequence[str]
+
+
+def given_by(session: Session, campaign: Campaign) -> list[Given]:
+    """The campaign's reward lines in their order."""
+    found = rewards_of(session, campaign.id)
+    names = names_of(found)
+    return [
+        Given(it.line, [name for name, line in names.items() if line == it.line.id]) for it in found
+    ]
+
+
 def reach(session: Session, campaign: Campaign) -> Reach:
     """Whom the campaign would serve now.
 
@@ -57,18 +79,23 @@ def reach(session: Session, campaign: Campaign) -> Reach:
 
 def reach_of(session: Session, file: AudienceFile) -> Reach:
     """Whom the file names, in numbers; it has been checked."""
-    is_known = User.id.is_not(None)
-    is_active = User.state == UserState.ACTIVE
+    rows: Any = (
+        select(User.id, User.state, AudienceRow.email_key)
+        .select_from(AudienceRow)
+        .outerjoin(User, User.id == AudienceRow.user_id)
+        .where(AudienceRow.file_id == file.id, AudienceRow.reason.is_(None))
+    )
+    if checks.names_rewards(session, file.id):  # whoever is named for several counts once
+        rows = rows.ext(distinct_on(checks.sql_who()))
+    named = rows.subquery()
+    is_known, is_active = named.c.id.is_not(None), named.c.state == UserState.ACTIVE
     known, inactive, newcomers, addresses = session.execute(
         select(
             func.count().filter(is_active),
             func.count().filter(is_known & ~is_active),
-            func.count().filter(~is_known & AudienceRow.email_key.is_not(None)),
-            func.count().filter(~is_known & AudienceRow.email_key.is_(None)),
+            func.count().filter(~is_known & named.c.email_key.is_not(None)),
+            func.count().filter(~is_known & named.c.email_key.is_(None)),
         )
-        .select_from(AudienceRow)
-        .outerjoin(User, User.id == AudienceRow.user_id)
-        .where(AudienceRow.file_id == file.id, AudienceRow.reason.is_(None))
     ).one()
     return Reach(known, newcomers, addresses, inactive, file.rejected_count)
 
@@ -88,39 +115,86 @@ def members(campaign: Campaign) -> Select[UserId]:
     return active.where(User.id.in_(named))
 
 
-def recipients(campaign: Campaign) -> Select[str, UserId | None, ChecksumAddress | None]:
-    """The recipients as grants know them, once newcomers are members.
+def recipients(session: Session, campaign: Campaign, given: Given) -> Recipients:
+    """The recipients of a reward as grants know them, once newcomers are members.
 
     Raises:
         CampaignNotPublishableError: no audience is chosen.
     """
     if campaign.audience_kind is AudienceKind.ALL:
-        return rewards.members(members(campaign))
-    return recipients_of(_file_id(campaign))
+        return rewards.members(members(campaign), quantity=given.line.per_recipient)
+    file = session.get_one(AudienceFile, _file_id(campaign))
+    return recipients_of(session, file, given)
 
 
-def recipients_of(
-    file_id: AudienceFileId,
-) -> Select[str, UserId | None, ChecksumAddress | None]:
-    """The recipients of a file: each once, under the key of its row or else by who it is."""
+def recipients_of(session: Session, file: AudienceFile, given: Given) -> Recipients:
+    """The recipients of a reward that a file names: each once, under the key of its row or else by
+    who it is.
+    """
     who = checks.sql_who()
     address = case((AudienceRow.user_id.is_(None), AudienceRow.address))
-    return (
+    rows = (
         select(
             func.coalesce(literal("key:") + AudienceRow.key, who),
             AudienceRow.user_id,
             address,
+            _quantity(given),
         )
         .outerjoin(User, User.id == AudienceRow.user_id)
         .where(
-            AudienceRow.file_id == file_id,
-            AudienceRow.reason.is_(None),
+            *_rows_for(file.id, given),
             (User.state == UserState.ACTIVE)
             | (AudienceRow.user_id.is_(None) & AudienceRow.address.is_not(None)),
         )
         .ext(distinct_on(who))
         .order_by(who, AudienceRow.line)
     )
+    return Recipients(rows, _most(session, file, given))
+
+
+def _quantity(given: Given) -> ColumnElement[int]:
+    return func.coalesce(AudienceRow.quantity, given.line.per_recipient)
+
+
+def _rows_for(file_id: AudienceFileId, given: Given) -> tuple[ColumnElement[bool], ...]:
+    """Which rows of the file are for the reward: those that name it, and those that name none."""
+    is_for_it = AudienceRow.reward.is_(None) | AudienceRow.reward.in_(given.names)
+    return AudienceRow.file_id == file_id, AudienceRow.reason.is_(None), is_for_it
+
+
+def _most(session: Session, file: AudienceFile, given: Given) -> int:
+    if file.layout is None or Field.QUANTITY not in load_layout(file.layout).columns:
+        return given.line.per_recipient
+    most = select(func.max(_quantity(given))).where(*_rows_for(file.id, given))
+    return session.scalar(most) or given.line.per_recipient
+
+
+def wanted(session: Session, campaign: Campaign, given: Given) -> Subquery:
+    """Whom publishing now would give the reward: the member or NULL, whether somebody becomes one
+    by it, and how many.
+
+    Raises:
+        CampaignNotPublishableError: no audience is chosen.
+    """
+    if campaign.audience_kind is AudienceKind.ALL:
+        [user] = members(campaign).order_by(None).subquery().c
+        quantity = literal(given.line.per_recipient).label("quantity")
+        return select(user.label("user_id"), false().label("is_new"), quantity).subquery()
+    file_id = _file_id(campaign)
+    is_new = AudienceRow.user_id.is_(None) & AudienceRow.email_key.is_not(None)
+    rows: Any = (
+        select(AudienceRow.user_id, is_new.label("is_new"), _quantity(given).label("quantity"))
+        .outerjoin(User, User.id == AudienceRow.user_id)
+        .where(
+            *_rows_for(file_id, given),
+            (User.state == UserState.ACTIVE) | AudienceRow.user_id.is_(None),
+        )
+    )
+    if checks.names_rewards(session, file_id):
+        who = checks.sql_who()
+        rows = rows.ext(distinct_on(who)).order_by(who, AudienceRow.line)
+    found: Subquery = rows.subquery()
+    return found
 
 
 def welcome(session: Session, file_id: AudienceFileId, *, at: datetime) -> int:

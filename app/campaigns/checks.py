@@ -1,14 +1,17 @@
 """What makes a row of an audience file wrong beside others: one statement each, over all rows."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Subquery,
     Text,
+    case,
     cast,
     exists,
     func,
+    literal,
     select,
     text,
     type_coerce,
@@ -18,11 +21,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.campaigns.columns import Rejection
 from app.campaigns.models import AudienceFile, AudienceRow
-from app.rewards.models import RewardLine
+from app.rewards.lines import names_of, rewards_of
 from app.users.models import User
 from chain.models import ContractAddress
-from core.types import AudienceFileId
-from minting.models import DigitalAsset
+from core.types import AudienceFileId, RewardLineId
 
 _MEMORY = text("SET LOCAL work_mem = '64MB'")
 """A million rows are sorted in memory, or nearly."""
@@ -40,9 +42,17 @@ def check(session: Session, file: AudienceFile) -> dict[str, Any]:
     find_members(session, file.id)
     contracts = select(ContractAddress.address)
     _reject(session, file.id, AudienceRow.address.in_(contracts), Rejection.CONTRACT_OF_OURS)
-    _reject_rewards(session, file)
-    for key in (sql_who(), cast(AudienceRow.key, Text)):
-        doubled = _repetitions(file.id, key)
+    lines = names_of(rewards_of(session, file.campaign_id))
+    if lines:  # before any is chosen nobody can say
+        is_another = AudienceRow.reward.not_in(lines)
+        _reject(session, file.id, is_another, Rejection.UNKNOWN_REWARD)
+    is_for_several = names_rewards(session, file.id)
+    for doubled in (
+        _repeated_recipients(file.id, lines)
+        if is_for_several
+        else _repetitions(file.id, sql_who()),
+        _repetitions(file.id, cast(AudienceRow.key, Text)),
+    ):
         is_doubled = AudienceRow.line == doubled.c.line
         _reject(session, file.id, is_doubled, Rejection.DUPLICATE_ROW)
     rows = session.execute(
@@ -98,16 +108,29 @@ def _forget(session: Session, file_id: AudienceFileId) -> None:
     )
 
 
-def _reject_rewards(session: Session, file: AudienceFile) -> None:
-    """A row that names a reward names the campaign's; before one is chosen nobody can say."""
-    given = session.execute(
-        select(DigitalAsset.reference_id)
-        .join(RewardLine, RewardLine.asset_id == DigitalAsset.id)
-        .where(RewardLine.campaign_id == file.campaign_id)
-    ).first()
-    if given is not None:
-        is_another = AudienceRow.reward.is_not(None) & AudienceRow.reward.is_distinct_from(given[0])
-        _reject(session, file.id, is_another, Rejection.UNKNOWN_REWARD)
+def _repeated_recipients(file_id: AudienceFileId, lines: Mapping[str, RewardLineId]) -> Subquery:
+    """The lines of accepted rows of which an earlier one promised everything.
+
+    A row that names no reward is for all of them, so it covers those that do, and not the reverse.
+    """
+    who = sql_who()
+    spelled = [(name, cast(literal(str(line)), Text)) for name, line in lines.items()]
+    reward: Any = AudienceRow.reward
+    if spelled:
+        reward = case(dict(spelled), value=AudienceRow.reward, else_=AudienceRow.reward)
+    number = func.row_number().over(partition_by=(who, reward), order_by=AudienceRow.line)
+    for_all = func.min(case((AudienceRow.reward.is_(None), AudienceRow.line)))
+    numbered = (
+        select(
+            AudienceRow.line,
+            number.label("number"),
+            for_all.over(partition_by=who).label("for_all"),
+        )
+        .where(AudienceRow.file_id == file_id, AudienceRow.reason.is_(None))
+        .subquery()
+    )
+    is_covered = (numbered.c.number > 1) | (numbered.c.for_all < numbered.c.line)
+    return select(numbered.c.line).where(is_covered).subquery()
 
 
 def _repetitions(file_id: AudienceFileId, key: ColumnElement[Any]) -> Subquery:
@@ -128,6 +151,7 @@ def _reject(
         ", ",
         AudienceRow.email,
         sql_address(AudienceRow.address),
+        cast(AudienceRow.quantity, Text),
         AudienceRow.reward,
         AudienceRow.key,
     )

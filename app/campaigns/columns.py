@@ -13,7 +13,8 @@ from wallets.errors import AddressInvalidError
 
 KEY_LENGTH = 200
 TEXT_LENGTH = 1_000
-_SINGLE = ("", "1")
+_QUANTITIES: dict[str, int | None] = {"": None, **{str(n): n for n in range(1, 101)}}
+"""What a cell may say: nothing for as many as the campaign gives each."""
 
 
 class Field(StrEnum):
@@ -117,6 +118,7 @@ class Row(NamedTuple):
     email: str | None = None
     email_key: str | None = None
     address: bytes | None = None
+    quantity: int | None = None
     reward: str | None = None
     key: str | None = None
     reason: Rejection | None = None
@@ -149,14 +151,15 @@ class Judge:
         email_key, raw, reason = _recipient(email or address)
         if reason is not None:
             return self._rejected(record, reason)
-        if cells[self._quantity].strip() not in _SINGLE:
+        said = cells[self._quantity].strip()
+        if said not in _QUANTITIES:
             return self._rejected(record, Rejection.QUANTITY_INVALID)
         key = cells[self._key].strip() or None
         if key is not None and len(key) > KEY_LENGTH:
             return self._rejected(record, Rejection.KEY_TOO_LONG)
         reward = cells[self._reward].strip()[:KEY_LENGTH] or None
         typed = None if email_key is None else email or address
-        return Row(line, typed, email_key, raw, reward, key)
+        return Row(line, typed, email_key, raw, _QUANTITIES[said], reward, key)
 
     def _rejected(self, record: Record, reason: Rejection) -> Row:
         text = self._delimiter.join(record.cells)[:TEXT_LENGTH]

@@ -1,4 +1,4 @@
-"""Who an airdrop reaches, one row each: where it is, why, and in which transaction."""
+"""What an airdrop gives to whom, a row each: where it is, why, and in which transaction."""
 
 import csv
 import io
@@ -6,36 +6,48 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, exists, false, select
+from sqlalchemy import ColumnElement, Select, exists, false, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.campaigns.models import AirdropRun
+from app.rewards.lines import Reward, rewards_of
 from app.rewards.models import Grant, GrantSource, GrantState
 from app.uploads.export import safe_cell
 from app.users.models import User
 from app.users.queries import users
 from chain.models import Outcome, Transaction
 from core.db import unit_of_work
-from core.types import GrantId, MerchantId
+from core.types import GrantId, MerchantId, RewardLineId
 from minting.models import Batch, BatchState, Token
 from wallets.addresses import parse, to_checksum
 from wallets.errors import AddressInvalidError
 
 _ROWS_AT_ONCE = 2000
-COLUMNS = ("recipient", "state", "reason", "token", "transaction", "delivered")
+COLUMNS = (
+    *("recipient", "reward", "number", "state", "reason", "token", "transaction"),
+    "delivered",
+)
+KEYS = (Grant.reward_line_id, Grant.recipient_key, Grant.ordinal)
+"""The order of the rows, for pages."""
 
 
 class RecipientState(StrEnum):
-    """Where one recipient of an airdrop is."""
+    """Where a reward on its way to a recipient is."""
 
     QUEUED = "queued"
     GRANTING = "granting"
     SUBMITTED = "submitted"
     DELIVERED = "delivered"
     FAILED = "failed"
+    SKIPPED = "skipped"
     CANCELLED = "cancelled"
 
 
+_CLOSED = {
+    RecipientState.DELIVERED: GrantState.DELIVERED,
+    RecipientState.SKIPPED: GrantState.SKIPPED,
+    RecipientState.CANCELLED: GrantState.CANCELLED,
+}
 _BATCH_STATES = {
     RecipientState.GRANTING: (BatchState.PLANNED,),
     RecipientState.SUBMITTED: (BatchState.ASSIGNED, BatchState.FINAL),
@@ -46,15 +58,16 @@ _OPEN = (GrantState.PENDING, GrantState.DELIVERING)
 
 @dataclass(frozen=True)
 class Recipient:
-    """A member, or an address that is no member's wallet, and where the reward is.
+    """A member, or an address that is no member's wallet, and where one reward for them is.
 
     Args:
-        reason: of a failure or cancellation, for people to read.
+        reason: of a failure, a cancellation or why it was skipped, for people to read.
         transaction: the newest of its batch, if one is signed.
     """
 
     user: User | None
     grant: Grant
+    reward: Reward
     token: Token | None
     state: RecipientState
     reason: str | None
@@ -75,9 +88,13 @@ class Recipient:
 
 
 def recipients(
-    run: AirdropRun, *, state: RecipientState | None = None, search: str = ""
+    run: AirdropRun,
+    *,
+    state: RecipientState | None = None,
+    line: RewardLineId | None = None,
+    search: str = "",
 ) -> Select[Grant]:
-    """Grants of the run, all or those in a state; they are paged by recipient key.
+    """Grants of the run, all or those in a state or of a line; they are paged by `KEYS`.
 
     Args:
         search: as for members: the beginning of an address or name, a wallet, a pass number.
@@ -87,6 +104,8 @@ def recipients(
     )
     if state is not None:
         query = query.where(_is_in(state))
+    if line is not None:
+        query = query.where(Grant.reward_line_id == line)
     if search.strip():
         found = Grant.user_id.in_(users(search).with_only_columns(User.id))
         query = query.where(found | _is_at(search.strip()))
@@ -102,13 +121,12 @@ def _is_at(text: str) -> ColumnElement[bool]:
 
 
 def _is_in(state: RecipientState) -> ColumnElement[bool]:
-    if state is RecipientState.DELIVERED:
-        return Grant.state == GrantState.DELIVERED
-    if state is RecipientState.CANCELLED:
-        return Grant.state == GrantState.CANCELLED
+    if state in _CLOSED:
+        return Grant.state == _CLOSED[state]
     is_open = Grant.state.in_(_OPEN)
     if state is RecipientState.QUEUED:
-        return is_open & exists().where(Token.grant_id == Grant.id, Token.batch_id.is_(None))
+        is_planned = exists().where(Token.grant_id == Grant.id, Token.batch_id.is_not(None))
+        return is_open & ~is_planned
     in_batch = exists().where(
         Token.grant_id == Grant.id,
         Token.batch_id == Batch.id,
@@ -117,8 +135,9 @@ def _is_in(state: RecipientState) -> ColumnElement[bool]:
     return is_open & in_batch
 
 
-def details(session: Session, grants: Sequence[Grant]) -> list[Recipient]:
-    """These grants with everything a row shows, in the same order."""
+def details(session: Session, run: AirdropRun, grants: Sequence[Grant]) -> list[Recipient]:
+    """These grants of the run with everything a row shows, in the same order."""
+    rewards = {reward.line.id: reward for reward in rewards_of(session, run.campaign_id)}
     rows = session.execute(
         select(Grant.id, User, Token, Batch)
         .outerjoin(User, User.id == Grant.user_id)
@@ -139,7 +158,8 @@ def details(session: Session, grants: Sequence[Grant]) -> list[Recipient]:
     }
     return [
         Recipient(
-            *(user, grant, token, _state(grant, batch), _reason(grant, batch)),
+            *(user, grant, rewards[grant.reward_line_id], token),
+            *(_state(grant, batch), _reason(grant, batch)),
             newest.get(batch.id) if batch is not None else None,
         )
         for grant in grants
@@ -148,10 +168,9 @@ def details(session: Session, grants: Sequence[Grant]) -> list[Recipient]:
 
 
 def _state(grant: Grant, batch: Batch | None) -> RecipientState:
-    if grant.state is GrantState.DELIVERED:
-        return RecipientState.DELIVERED
     if grant.state not in _OPEN:
-        return RecipientState.CANCELLED
+        closed = {grant_state: state for state, grant_state in _CLOSED.items()}
+        return closed.get(grant.state, RecipientState.CANCELLED)
     if batch is None:
         return RecipientState.QUEUED
     return next(state for state, which in _BATCH_STATES.items() if batch.state in which)
@@ -161,31 +180,28 @@ def _reason(grant: Grant, batch: Batch | None) -> str | None:
     return grant.reason or (None if batch is None else batch.held_reason)
 
 
-def as_csv(
-    merchant: MerchantId, run: AirdropRun, *, state: RecipientState | None, search: str
-) -> Iterator[str]:
+def as_csv(merchant: MerchantId, run: AirdropRun, query: Select[Grant]) -> Iterator[str]:
     """The rows as a file, part by part: a million recipients never are in memory at once."""
     yield _lines([COLUMNS])
-    last = ""
+    rest = query
     while True:
         with unit_of_work(merchant=merchant) as session:
-            query = recipients(run, state=state, search=search)
-            grants = session.scalars(
-                query.where(Grant.recipient_key > last)
-                .order_by(Grant.recipient_key)
-                .limit(_ROWS_AT_ONCE)
-            ).all()
-            part = _lines([_cells(row) for row in details(session, grants)])
+            grants = session.scalars(rest.order_by(*KEYS).limit(_ROWS_AT_ONCE)).all()
+            part = _lines([_cells(row) for row in details(session, run, grants)])
         if not grants:
             return
         yield part
-        last = grants[-1].recipient_key
+        last = grants[-1]
+        place = (last.reward_line_id, last.recipient_key, last.ordinal)
+        rest = query.where(tuple_(*KEYS) > place)
 
 
 def _cells(row: Recipient) -> tuple[str, ...]:
     token = None if row.token is None else row.token.token_id
     return (
         safe_cell(row.name),
+        safe_cell(row.reward.title),
+        str(row.grant.ordinal + 1),
         row.state.value,
         safe_cell(row.reason or ""),
         str(token or ""),

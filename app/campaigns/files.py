@@ -38,13 +38,15 @@ _SAMPLE = 20
 # COPY does not go through a policy, so it fills a table of this transaction first.
 _STAGE = text(
     "CREATE TEMPORARY TABLE audience_part (line integer, email text,"
-    ' email_key text COLLATE "C", address bytea, reward text, key text, reason text, text text)'
+    ' email_key text COLLATE "C", address bytea, quantity integer,'
+    " reward text, key text, reason text, text text)"
 )
 _COPY = "COPY audience_part FROM STDIN"
 _LOAD = text(
     "INSERT INTO audience_rows"
-    " (file_id, line, email, email_key, address, reward, key, user_id, reason, text)"
-    " SELECT :file_id, part.line, part.email, part.email_key, part.address, part.reward, part.key,"
+    " (file_id, line, email, email_key, address, quantity, reward, key, user_id, reason, text)"
+    " SELECT :file_id, part.line, part.email, part.email_key, part.address, part.quantity,"
+    " part.reward, part.key,"
     " coalesce(users.id, wallets.owner_id), part.reason, part.text FROM audience_part part"
     " LEFT JOIN users ON users.email_key = part.email_key"
     " LEFT JOIN wallets ON wallets.address = part.address AND wallets.kind = 'member'"

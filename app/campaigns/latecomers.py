@@ -1,12 +1,15 @@
 """Late joiners: who comes into the audience while an airdrop is published receives it, too."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Select, Text, cast, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.campaigns import audiences, runs
+from app.campaigns.audiences import Given
 from app.campaigns.models import (
     AirdropRun,
     AudienceKind,
@@ -14,13 +17,12 @@ from app.campaigns.models import (
     CampaignState,
     RunState,
 )
-from app.rewards.errors import StockExhaustedError
-from app.rewards.models import Grant, GrantSource
+from app.rewards.errors import EXHAUSTED
+from app.rewards.models import Grant, GrantSource, RewardLine
 from app.rewards.service import members
 from app.users.models import User
 from core.ids import first_id_of
-from core.types import UserId
-from minting.errors import SupplyExhaustedError
+from core.types import RunId, UserId
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +35,10 @@ def look(session: Session, *, at: datetime) -> int:
     """Who has joined the audience of a published airdrop has a grant; a repeat changes nothing.
 
     Returns:
-        How many are new.
+        How many rewards are new.
 
-    Locks: the runs, skipping those another process has; the reward line and the asset, if anybody
-    is new.
+    Locks: the runs, skipping those another process has; then of each line of which anybody is new,
+    the line and its reward, in the order of the rewards.
     """
     due = session.scalars(
         select(AirdropRun)
@@ -51,34 +53,50 @@ def look(session: Session, *, at: datetime) -> int:
         .order_by(AirdropRun.id)
         .with_for_update(of=AirdropRun, skip_locked=True)
     ).all()
-    return sum(_let_in(session, run, at=at) for run in due)
+    reasons: dict[RunId, list[str]] = {run.id: [] for run in due}
+    count = 0
+    for _, run_id, run, given in _parts(session, due):
+        try:
+            count += _let_in(session, run, given, at=at)
+        except EXHAUSTED as error:
+            reasons[run_id].append(str(error))
+    for run in due:
+        run.looked_at, run.refused_reason = at, " ".join(reasons[run.id]) or None
+    return count
 
 
-def _let_in(session: Session, run: AirdropRun, *, at: datetime) -> int:
-    newcomers = _newcomers(session, run, at=at)
-    run.looked_at = at
+def _parts(
+    session: Session, due: Sequence[AirdropRun]
+) -> list[tuple[UUID, RunId, AirdropRun, Given]]:
+    """Every line of these runs, in the order in which rewards are locked."""
+    parts = [
+        (given.line.reward_id, run.id, run, given)
+        for run in due
+        for given in audiences.given_by(session, session.get_one(Campaign, run.campaign_id))
+    ]
+    return sorted(parts, key=lambda part: part[:2])
+
+
+def _let_in(session: Session, run: AirdropRun, given: Given, *, at: datetime) -> int:
+    newcomers = _newcomers(session, run, given.line, at=at)
     if not session.scalar(select(newcomers.exists())):
-        run.refused_reason = None
         return 0
-    try:
-        with session.begin_nested():
-            count = runs.grant(session, run, members(newcomers), at=at)
-    except (StockExhaustedError, SupplyExhaustedError) as error:
-        run.refused_reason = str(error)
-        return 0
-    run.recipient_count += count
-    run.refused_reason = None
+    chosen = members(newcomers, quantity=given.line.per_recipient)
+    with session.begin_nested():
+        count = runs.grant(session, run, given.line, chosen, at=at)
     log.info("late_joiners", run=str(run.id), count=count)
     return count
 
 
-def _newcomers(session: Session, run: AirdropRun, *, at: datetime) -> Select[UserId]:
-    """Members of the audience without a grant of the run: the recent, and once an hour all."""
+def _newcomers(
+    session: Session, run: AirdropRun, line: RewardLine, *, at: datetime
+) -> Select[UserId]:
+    """Members of the audience without a grant of the line: the recent, and once an hour all."""
     query = audiences.members(session.get_one(Campaign, run.campaign_id)).where(
         ~exists().where(
             Grant.source_type == GrantSource.AIRDROP,
             Grant.source_id == run.id,
-            Grant.reward_line_id == runs.line_of(session, run).id,
+            Grant.reward_line_id == line.id,
             Grant.recipient_key == cast(User.id, Text),
         )
     )

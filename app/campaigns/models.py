@@ -51,8 +51,9 @@ class AudienceKind(StrEnum):
 class Campaign(TenantMixin, VersionMixin, Base):
     """Audience and reward lines, with the texts people see.
 
-    Of an airdrop: whether members who join while it is published receive it too, the planned gas of
-    one transaction, and its limits in wei per gas and wei in all; empty for the installation's.
+    Of an airdrop: whether members who join while it is published receive it too, when it starts if
+    not at once, the planned gas of one transaction, and its limits in wei per gas and wei in all;
+    empty for the installation's.
     """
 
     __tablename__ = "campaigns"
@@ -71,6 +72,7 @@ class Campaign(TenantMixin, VersionMixin, Base):
     audience_kind: Mapped[AudienceKind | None]
     audience_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))
     late_joiners: Mapped[bool] = mapped_column(default=True)
+    starts_at: Mapped[datetime | None]
     max_batch_gas: Mapped[Gas | None]
     max_fee_per_gas: Mapped[Wei | None]
     max_total: Mapped[Wei | None]
@@ -140,8 +142,9 @@ class AudienceRow(TenantMixin, Base):
     """One row of the file: whom it names, or why it names nobody.
 
     `user_id` is the member behind the email or the address, once there is one. `text` is what the
-    file said, kept of rejected rows only. File and merchant are one foreign key: each takes longer
-    to check than the row takes to write.
+    file said, kept of rejected rows only. Without a `quantity` the reward line says how many, and
+    without a `reward` the row is for every line. File and merchant are one foreign key: each takes
+    longer to check than the row takes to write.
     """
 
     __tablename__ = "audience_rows"
@@ -168,6 +171,7 @@ class AudienceRow(TenantMixin, Base):
     email: Mapped[str | None]
     email_key: Mapped[str | None] = mapped_column(Text(collation="C"))
     address: Mapped[ChecksumAddress | None] = mapped_column(Address)
+    quantity: Mapped[int | None]
     reward: Mapped[str | None]
     key: Mapped[str | None] = mapped_column(Text(collation="C"))
     user_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
@@ -207,8 +211,10 @@ class AirdropRun(TenantMixin, Base):
     """One execution of an airdrop campaign over the audience frozen at publish.
 
     `paused_by` is the team member who paused it; a run that pauses by itself has a reason only.
-    `looked_at` is when late joiners were last looked for; `refused_reason` is why some of them
-    receive nothing.
+    `checked_at` is when the preview of one that starts later was repeated, `looked_at` when late
+    joiners were last looked for; `refused_reason` is why some of them receive nothing.
+    `recipient_count` is how many people and addresses it reaches, `reward_count` how many rewards
+    they were promised.
     """
 
     __tablename__ = "airdrop_runs"
@@ -221,9 +227,11 @@ class AirdropRun(TenantMixin, Base):
     pause_reason: Mapped[str | None]
     paused_by: Mapped[str | None]
     cancelled_by: Mapped[str | None]
+    checked_at: Mapped[datetime | None]
     looked_at: Mapped[datetime | None]
     refused_reason: Mapped[str | None]
     recipient_count: Mapped[int]
+    reward_count: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.campaigns.models import AirdropRun, RunState
-from app.campaigns.runs import OVER, line_of, plans_of
+from app.campaigns.runs import OVER, plans_of
+from app.rewards.lines import lines_of
 from app.rewards.models import Grant, GrantState
 from chain.models import Outcome, Transaction
 from core.types import Gas, Wei
@@ -21,14 +22,20 @@ class Progress:
     """Where a run is, in numbers people watch.
 
     Args:
-        delivered: members whose collectible is final on chain.
+        total, delivered, failed, cancelled: rewards; a collectible is delivered once it is final on
+            chain, and `on_chain` counts these.
+        skipped: what was not promised, for a reason of the recipient's.
+        waiting_for_pass: collectibles of members whose pass is not issued yet.
         gas: gas of the drop's transactions so far; `fee` what they cost in wei.
         seconds: since it was published, until it was over.
     """
 
     state: RunState
+    recipients: int
     total: int
     delivered: int
+    on_chain: int
+    skipped: int
     failed: int
     cancelled: int
     waiting_for_pass: int
@@ -46,13 +53,13 @@ class Progress:
         return self.state in OVER
 
     @property
-    def gas_a_recipient(self) -> int | None:
-        """Gas of one delivered member, rounded down."""
-        return self.gas // self.delivered if self.delivered else None
+    def gas_a_token(self) -> int | None:
+        """Gas of one delivered collectible, rounded down."""
+        return self.gas // self.on_chain if self.on_chain else None
 
     @property
     def rate(self) -> float | None:
-        """Members served a second, or None before the first."""
+        """Rewards delivered a second, or None before the first."""
         return self.delivered / self.seconds if self.seconds and self.delivered else None
 
     @property
@@ -64,15 +71,19 @@ class Progress:
 
 def progress(session: Session, run: AirdropRun, *, at: datetime) -> Progress:
     """The numbers of a run as they are now."""
-    line = line_of(session, run)
+    lines = lines_of(session, run.campaign_id)
     ended = run.completed_at or at
-    delivered = settlement.closed_recipients(session, run.id)
+    on_chain = settlement.closed_recipients(session, run.id)
+    queues = [airdrops.queue(session, line.id) for line in lines if line.asset_id is not None]
     return Progress(
         state=run.state,
-        total=run.recipient_count,
-        delivered=delivered,
+        recipients=run.recipient_count,
+        total=run.reward_count,
+        delivered=on_chain + sum(line.delivered_count for line in lines),
+        on_chain=on_chain,
+        skipped=sum(line.skipped_count for line in lines),
         cancelled=_cancelled(session, run),
-        waiting_for_pass=airdrops.queue(session, line.id).without_pass,
+        waiting_for_pass=sum(queue.without_pass for queue in queues),
         seconds=(ended - run.created_at).total_seconds(),
         pause_reason=run.pause_reason,
         paused_by=run.paused_by,

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
 from app.campaigns.errors import NotPublishedError
-from app.campaigns.models import AirdropRun, Campaign
+from app.campaigns.models import AirdropRun, Campaign, CampaignState
+from app.rewards.lines import Reward, rewards_of_many
 from app.rewards.models import Grant, RewardLine
-from core.types import CampaignId, UserId
+from core.types import CampaignId, PerkId, UserId
 from minting.models import DigitalAsset
 
 
@@ -22,20 +23,16 @@ def campaigns() -> Select[Campaign]:
 class Details:
     """What a list shows beside a campaign, when it has it."""
 
-    asset: DigitalAsset | None
+    rewards: Sequence[Reward]
     run: AirdropRun | None
 
 
 def details_of(session: Session, campaign_ids: Sequence[CampaignId]) -> dict[CampaignId, Details]:
-    """Reward and run of these campaigns, by campaign."""
-    rows = session.execute(
-        select(Campaign.id, DigitalAsset, AirdropRun)
-        .outerjoin(RewardLine, RewardLine.campaign_id == Campaign.id)
-        .outerjoin(DigitalAsset, DigitalAsset.id == RewardLine.asset_id)
-        .outerjoin(AirdropRun, AirdropRun.campaign_id == Campaign.id)
-        .where(Campaign.id.in_(campaign_ids))
-    )
-    return {campaign_id: Details(asset, run) for campaign_id, asset, run in rows}
+    """Rewards and run of these campaigns, by campaign."""
+    rewards = rewards_of_many(session, campaign_ids)
+    found = session.scalars(select(AirdropRun).where(AirdropRun.campaign_id.in_(campaign_ids)))
+    runs = {run.campaign_id: run for run in found}
+    return {it: Details(rewards.get(it, ()), runs.get(it)) for it in campaign_ids}
 
 
 def find_run(session: Session, campaign_id: CampaignId) -> AirdropRun | None:
@@ -55,13 +52,11 @@ def get_run(session: Session, campaign_id: CampaignId) -> AirdropRun:
     return run
 
 
-def reward_of(session: Session, campaign_id: CampaignId) -> DigitalAsset | None:
-    """The digital asset the campaign gives, or None before one is chosen."""
-    return session.scalar(
-        select(DigitalAsset)
-        .join(RewardLine, RewardLine.asset_id == DigitalAsset.id)
-        .where(RewardLine.campaign_id == campaign_id)
-    )
+def gives_perk(session: Session, perk_id: PerkId) -> bool:
+    """Whether a campaign that is scheduled or live gives the perk."""
+    is_live = Campaign.state.in_((CampaignState.SCHEDULED, CampaignState.PUBLISHED))
+    given = (RewardLine.perk_id == perk_id) & (RewardLine.campaign_id == Campaign.id)
+    return bool(session.scalar(select(exists().where(given, is_live))))
 
 
 def list_by_title(session: Session, title: str) -> Sequence[Campaign]:

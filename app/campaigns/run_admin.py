@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -11,13 +12,14 @@ from app.accounts.deps import Analyst, Editor
 from app.campaigns import deliveries, queries, runs, service
 from app.campaigns.deliveries import RecipientState
 from app.campaigns.models import AirdropRun, Campaign
+from app.rewards.lines import rewards_of
 from app.rewards.models import Grant
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render
 from core.db import merchant_of
 from core.ids import decode_id, encode_id
-from core.types import CampaignId
+from core.types import CampaignId, RewardLineId
 
 router = APIRouter(prefix="/admin/campaigns")
 
@@ -77,26 +79,24 @@ def list_recipients(
     campaign_id: str,
     cursor: str | None = None,
     state: str = "",
+    line: str = "",
     q: str = "",
 ) -> Response:
-    """Everybody the airdrop reaches, by state or found by a search."""
+    """Everybody the airdrop reaches, by state or reward or found by a search."""
     campaign, run = _published(session, campaign_id)
-    page = list_page(
-        session,
-        deliveries.recipients(run, state=_state(state), search=q),
-        keys=[Grant.recipient_key],
-        cursor=cursor,
-    )
+    query = _recipients(run, state, line, q)
+    page = list_page(session, query, keys=deliveries.KEYS, cursor=cursor)
     return render(
         request,
         "campaigns/recipients.html",
         campaign=campaign,
         campaign_id=campaign_id,
-        asset=queries.reward_of(session, campaign.id),
+        rewards=rewards_of(session, campaign.id),
         page=page,
-        rows=deliveries.details(session, page.items),
+        rows=deliveries.details(session, run, page.items),
         states=list(RecipientState),
         state=state,
+        line=line,
         q=q,
         encode_id=encode_id,
     )
@@ -104,12 +104,17 @@ def list_recipients(
 
 @router.get("/{campaign_id}/recipients.csv")
 def download_recipients(
-    session: SessionDep, _who: Analyst, campaign_id: str, state: str = "", q: str = ""
+    session: SessionDep,
+    _who: Analyst,
+    campaign_id: str,
+    state: str = "",
+    line: str = "",
+    q: str = "",
 ) -> Response:
     """The same rows as a file."""
     _, run = _published(session, campaign_id)
     return StreamingResponse(
-        deliveries.as_csv(merchant_of(session), run, state=_state(state), search=q),
+        deliveries.as_csv(merchant_of(session), run, _recipients(run, state, line, q)),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="recipients.csv"'},
     )
@@ -120,8 +125,13 @@ def _published(session: Session, text: str) -> tuple[Campaign, AirdropRun]:
     return campaign, queries.get_run(session, campaign.id)
 
 
-def _state(text: str) -> RecipientState | None:
-    return RecipientState(text) if text in set(RecipientState) else None
+def _recipients(run: AirdropRun, state: str, line: str, search: str) -> Select[Grant]:
+    return deliveries.recipients(
+        run,
+        state=RecipientState(state) if state in set(RecipientState) else None,
+        line=RewardLineId(decode_id("rwl", line)) if line else None,
+        search=search,
+    )
 
 
 def _back(campaign_id: str) -> Response:

@@ -1,22 +1,28 @@
 """What forms of campaigns carry, as people type it."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from pydantic import BaseModel
 
 from app.campaigns.models import Campaign
 from app.campaigns.service import Delivery
+from app.rewards.lines import Choice
+from app.rewards.models import RewardLine
 from core.errors import InvalidError
-from core.types import Gas, Wei
+from core.ids import decode_id, encode_id
+from core.types import AssetId, Gas, PerkId, Wei
 
 _GWEI = 10**9
 _NATIVE = 10**18
 
 
 class DeliveryForm(BaseModel):
-    """Late joiners and limits; amounts are typed in gwei and in the chain's native unit."""
+    """Start, late joiners and limits; amounts are typed in gwei and in the chain's native unit."""
 
     late_joiners: bool = False
+    starts_at: str = ""
     max_fee_per_gas: str = ""
     max_total: str = ""
     max_batch_gas: str = ""
@@ -26,6 +32,7 @@ class DeliveryForm(BaseModel):
         """The form that would give the campaign what it has."""
         return cls(
             late_joiners=campaign.late_joiners,
+            starts_at=campaign.starts_at.strftime(_MINUTE) if campaign.starts_at else "",
             max_fee_per_gas=_text(campaign.max_fee_per_gas, _GWEI),
             max_total=_text(campaign.max_total, _NATIVE),
             max_batch_gas=_text(campaign.max_batch_gas, 1),
@@ -39,7 +46,7 @@ class DeliveryForm(BaseModel):
         """What was chosen.
 
         Raises:
-            InvalidError: `fields` names what is no number.
+            InvalidError: `fields` names what is no number, or no time.
         """
         wanted = {
             "max_fee_per_gas": (self.max_fee_per_gas, _GWEI),
@@ -54,12 +61,82 @@ class DeliveryForm(BaseModel):
         fee, total, gas = (numbers[name] for name in wanted)
         return Delivery(
             late_joiners=self.late_joiners,
+            starts_at=_moment(self.starts_at),
             max_batch_gas=None if gas is None else Gas(gas),
             max_fee_per_gas=None if fee is None else Wei(fee),
             max_total=None if total is None else Wei(total),
         )
 
 
+class RewardsForm(BaseModel):
+    """What is given: of every reward on the page its id and amounts, and which are chosen."""
+
+    chosen: list[str] = []
+    reward: list[str] = []
+    each: list[str] = []
+    most: list[str] = []
+
+    @classmethod
+    def of(cls, lines: Sequence[RewardLine]) -> "RewardsForm":
+        """The form that would give a campaign what it has."""
+        ids = [public_id(line) for line in lines]
+        return cls(
+            chosen=ids,
+            reward=ids,
+            each=[str(line.per_recipient) for line in lines],
+            most=["" if line.quantity is None else str(line.quantity) for line in lines],
+        )
+
+    @property
+    def amounts(self) -> dict[str, tuple[str, str]]:
+        """By reward, how many each receives and the most of all, as typed."""
+        typed = zip(self.reward, self.each, self.most, strict=False)
+        return {reward: (each, most) for reward, each, most in typed}
+
+    def choices(self) -> list[Choice]:
+        """What was chosen.
+
+        Raises:
+            InvalidError: an amount is no number.
+            UnknownIdentifierError: what was chosen is no reward.
+        """
+        found = []
+        for reward in self.chosen:
+            each, most = self.amounts.get(reward, ("", ""))
+            numbers = [_number(text, 1) for text in (each, most)]
+            if _WRONG in numbers:
+                sentence = "Whole numbers only; empty for one each, and for no limit."
+                raise InvalidError("The rewards cannot be read.", fields={"rewards": sentence})
+            of_each, of_all = numbers
+            is_perk = reward.startswith("prk_")
+            found.append(
+                Choice(
+                    asset_id=None if is_perk else AssetId(decode_id("das", reward)),
+                    perk_id=PerkId(decode_id("prk", reward)) if is_perk else None,
+                    per_recipient=1 if of_each is None else of_each,
+                    quantity=of_all,
+                )
+            )
+        return found
+
+
+def public_id(line: RewardLine) -> str:
+    """The reward of a line, as pages name it."""
+    return encode_id("prk" if line.perk_id is not None else "das", line.reward_id)
+
+
+def _moment(text: str) -> datetime | None:
+    if not text.strip():
+        return None
+    try:
+        return datetime.strptime(text.strip(), _MINUTE).replace(tzinfo=UTC)
+    except ValueError:
+        sentence = "A date and a time, or empty to start at once."
+        raise InvalidError("The start cannot be read.", fields={"starts_at": sentence}) from None
+
+
+_MINUTE = "%Y-%m-%dT%H:%M"
+"""As a field of the browser sends it; UTC."""
 _WRONG = -1
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
@@ -15,8 +16,8 @@ from app.campaigns.errors import (
     CampaignNotPublishableError,
     FileNotReadyError,
     InvalidTransitionError,
-    PreviewStaleError,
 )
+from app.campaigns.freshness import check_fresh
 from app.campaigns.models import (
     AirdropPreview,
     AirdropRun,
@@ -28,19 +29,16 @@ from app.campaigns.models import (
     FileState,
     RunState,
 )
-from app.campaigns.runs import OVER, prepare
-from app.rewards.service import find_line, set_line
+from app.campaigns.runs import OVER, prepare, start
+from app.rewards.lines import Choice, rewards_of, set_lines
 from core.errors import InvalidError
 from core.events import emit
 from core.ids import new_id
-from core.types import AssetId, CampaignId, Gas, RunId, Wei
+from core.types import CampaignId, Gas, RunId, Wei
 from minting.planner import GAS_CEILING
 
 LEAST_BATCH_GAS = Gas(3_000_000)
 """A whole pass batch is in one transaction, whatever the limit."""
-
-STALE_SHARE = 50
-"""A recipient count that moved by more than one in this many makes a preview stale (2 %)."""
 
 
 def create_airdrop(session: Session, internal_title: str, *, at: datetime) -> Campaign:
@@ -117,12 +115,14 @@ class Delivery:
 
     Args:
         late_joiners: whether who joins while it is published receives it, too.
+        starts_at: or None for at once.
         max_batch_gas: planned gas of one transaction.
         max_fee_per_gas: wei per gas.
         max_total: wei, over all its transactions.
     """
 
     late_joiners: bool = True
+    starts_at: datetime | None = None
     max_batch_gas: Gas | None = None
     max_fee_per_gas: Wei | None = None
     max_total: Wei | None = None
@@ -146,7 +146,7 @@ def choose_delivery(session: Session, campaign: Campaign, delivery: Delivery) ->
         fields["max_total"] = "More than 0, or empty."
     if fields:
         raise InvalidError("The limits cannot be used.", fields=fields)
-    campaign.late_joiners = delivery.late_joiners
+    campaign.late_joiners, campaign.starts_at = delivery.late_joiners, delivery.starts_at
     campaign.max_batch_gas = gas
     campaign.max_fee_per_gas, campaign.max_total = delivery.max_fee_per_gas, delivery.max_total
     session.flush()
@@ -201,21 +201,17 @@ def choose_file(
     return file
 
 
-def choose_reward(session: Session, campaign: Campaign, asset_id: AssetId) -> None:
-    """The campaign gives this asset.
+def choose_rewards(session: Session, campaign: Campaign, choices: Sequence[Choice]) -> None:
+    """The campaign gives these, in this order.
 
     Raises:
-        RewardNotLiveError: the asset is not published.
+        LinesInvalidError: none or too many, one twice, or a quantity out of range.
+        RewardNotLiveError: one of them is not published.
         InvalidTransitionError: the campaign is no draft any more.
     """
     must_be_draft(campaign, "edited")
-    set_line(session, campaign.id, asset_id)
+    set_lines(session, campaign.id, choices)
     files.check_again(session, campaign)
-
-
-def audience_count(session: Session, campaign: Campaign) -> int:
-    """How many recipients the campaign would reach now."""
-    return audiences.reach(session, campaign).total
 
 
 def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
@@ -224,24 +220,30 @@ def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
     if not campaign.title:
         fields["title_missing"] = "Write the title members will see."
     fields |= audiences.failing_rules(session, campaign)
-    if find_line(session, campaign.id) is None:
-        fields["reward_missing"] = "Choose the digital asset everybody receives."
+    given = rewards_of(session, campaign.id)
+    if not given:
+        fields["reward_missing"] = "Choose what everybody receives."
+    gone = [reward.title for reward in given if not reward.is_live]
+    if gone:
+        fields["reward_archived"] = f"Not live any more: {', '.join(gone)}. Choose something else."
     return fields
 
 
 def publish(
     session: Session, campaign: Campaign, preview: AirdropPreview, *, at: datetime
 ) -> AirdropRun:
-    """The airdrop is on its way: its audience is frozen as grants in this transaction.
+    """The airdrop is on its way: its audience is frozen as grants in this transaction, or when it
+    starts (`app.campaigns.schedule`).
 
     Publishing again returns the run that exists.
 
     Raises:
         CampaignNotPublishableError: every failing rule at once.
         PreviewStaleError: older than a day, of another version, or the audience moved.
-        StockExhaustedError, SupplyExhaustedError: fewer rewards than members are left.
+        StockExhaustedError, SupplyExhaustedError, PerkExhaustedError: fewer rewards than recipients
+            need are left.
 
-    Locks: the campaign, the reward line, the asset, the pass contract.
+    Locks: the campaign, then of each reward line the line and its reward, then the pass contract.
     """
     session.refresh(campaign, with_for_update=True)
     found = session.scalar(select(AirdropRun).where(AirdropRun.campaign_id == campaign.id))
@@ -251,25 +253,22 @@ def publish(
     fields = failing_rules(session, campaign)
     if fields:
         raise CampaignNotPublishableError(fields)
-    _check_fresh(campaign, preview, audience_count(session, campaign), at=at)
-    if preview.report["asset_id"] != str(find_line_asset(session, campaign)):
-        raise PreviewStaleError("another reward was chosen since")
+    check_fresh(session, campaign, preview, at=at)
     run = AirdropRun(
         id=RunId(new_id()),
         campaign_id=campaign.id,
         preview_id=preview.id,
         state=RunState.PREPARING,
         recipient_count=0,
+        reward_count=0,
         created_at=at,
     )
     session.add(run)
-    campaign.state, campaign.published_at = CampaignState.PUBLISHED, at
-    session.flush()
-    file = files.find(session, campaign)
-    if file is not None:
-        audiences.welcome(session, file.id, at=at)
-    run.recipient_count = prepare(session, run, audiences.recipients(campaign), at=at)
-    emit(session, "cohort.campaign.published", at=at, recipients=run.recipient_count)
+    if campaign.starts_at is not None and campaign.starts_at > at:
+        campaign.state = CampaignState.SCHEDULED
+        session.flush()
+    else:
+        start(session, run, campaign, at=at)
     return run
 
 
@@ -299,6 +298,12 @@ def check_extensible(session: Session, campaign: Campaign, run: AirdropRun) -> N
         AudienceNotFromFileError: it is not for whom a file names.
     """
     files.get(session, campaign)
+    _must_be_extensible(campaign, run)
+
+
+def _must_be_extensible(campaign: Campaign, run: AirdropRun) -> None:
+    if campaign.state is CampaignState.SCHEDULED:
+        raise InvalidTransitionError(campaign.state, "extended")
     if run.state in OVER:
         raise InvalidTransitionError(run.state, "extended")
 
@@ -317,39 +322,20 @@ def add_rows(session: Session, run: AirdropRun, file: AudienceFile, *, at: datet
     Raises:
         InvalidTransitionError: the airdrop is over.
         FileNotReadyError: the file is not read to its end, or is another campaign's.
-        StockExhaustedError, SupplyExhaustedError: fewer rewards than recipients are left.
+        StockExhaustedError, SupplyExhaustedError, PerkExhaustedError: fewer rewards than recipients
+            need are left.
 
-    Locks: the run, the reward line, the asset, the pass contract.
+    Locks: the run, then of each reward line the line and its reward, then the pass contract.
     """
     session.refresh(run, with_for_update=True)
-    if run.state in OVER:
-        raise InvalidTransitionError(run.state, "extended")
+    _must_be_extensible(session.get_one(Campaign, run.campaign_id), run)
     if file.state is not FileState.READY or file.campaign_id != run.campaign_id:
         raise FileNotReadyError
     audiences.welcome(session, file.id, at=at)
-    count = prepare(session, run, audiences.recipients_of(file.id), at=at)
-    run.recipient_count += count
+    before = run.recipient_count
+    prepare(session, run, file=file, at=at)
     files.discard(session, file)
-    return count
-
-
-def _check_fresh(
-    campaign: Campaign, preview: AirdropPreview, recipients: int, *, at: datetime
-) -> None:
-    if preview.campaign_id != campaign.id or preview.campaign_version != campaign.version:
-        raise PreviewStaleError("the campaign was changed since")
-    if not preview.is_fresh(at):
-        raise PreviewStaleError("it is older than a day")
-    if abs(recipients - preview.recipient_count) * STALE_SHARE > preview.recipient_count:
-        raise PreviewStaleError(
-            f"it counted {preview.recipient_count} recipients, now there are {recipients}"
-        )
-
-
-def find_line_asset(session: Session, campaign: Campaign) -> AssetId | None:
-    """The asset the campaign gives, or None before one is chosen."""
-    line = find_line(session, campaign.id)
-    return None if line is None else line.asset_id
+    return run.recipient_count - before
 
 
 def must_be_draft(campaign: Campaign, action: str) -> Campaign:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from app.campaigns.models import AirdropRun, Campaign, RunState
 from app.campaigns.progress import Progress as Numbers
 from app.campaigns.progress import progress
+from app.campaigns.runs import is_on_its_way
 from app.web.formats import duration, native, number
 from core.db import Role, unit_of_work
 from core.types import MerchantId, RunId, utc_now
@@ -51,12 +52,12 @@ def follow(console: Console, *, is_once: bool) -> int:
 
 
 def _numbers(known: set[RunId]) -> list[tuple[RunId, str, Numbers]]:
-    """Every run that is unfinished, or is shown already, across merchants."""
+    """Every run that has started and is not over, or is shown already, across merchants."""
     with unit_of_work(role=Role.ENGINE) as session:
         rows: list[tuple[MerchantId, RunId]] = list(
             session.execute(
                 select(AirdropRun.merchant_id, AirdropRun.id)
-                .where(AirdropRun.completed_at.is_(None) | AirdropRun.id.in_(known))
+                .where(is_on_its_way() | AirdropRun.id.in_(known))
                 .order_by(AirdropRun.id)
             )
         )

@@ -1,6 +1,8 @@
-"""What can go wrong with grants."""
+"""What can go wrong with grants and reward lines."""
 
+from app.perks.errors import PerkExhaustedError
 from core.errors import ConflictError, InvalidError
+from minting.errors import SupplyExhaustedError
 
 
 class StockExhaustedError(ConflictError):
@@ -19,5 +21,16 @@ class RewardNotLiveError(InvalidError):
     """The reward is not published, so it cannot be given."""
 
     def __init__(self, title: str) -> None:
-        sentence = f"“{title}” is not live. Publish the digital asset first, then add it here."
-        super().__init__(sentence, fields={"asset": sentence})
+        sentence = f"“{title}” is not live. Publish it first, then add it here."
+        super().__init__(sentence, fields={"rewards": sentence})
+
+
+class LinesInvalidError(InvalidError):
+    """These rewards cannot be given together."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("The rewards cannot be saved yet.", fields={"rewards": sentence})
+
+
+EXHAUSTED = (StockExhaustedError, SupplyExhaustedError, PerkExhaustedError)
+"""Fewer are left than are needed: of the line, of the edition, of the perk."""

@@ -1,6 +1,7 @@
 """Grants: each source gives each recipient each reward line once, whatever is repeated."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,26 +11,28 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    case,
     cast,
     exists,
     func,
     literal,
     null,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.rewards.errors import RewardNotLiveError, StockExhaustedError
+from app.perks import service as perks
+from app.perks.models import PerkQuota
+from app.rewards.errors import StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
 from core.db import change, sql_id
 from core.events import emit_each
-from core.ids import new_id
-from core.types import AssetId, BatchId, CampaignId, RewardLineId, UserId
-from minting import airdrops, assets, settlement
+from core.types import BatchId, PerkId, UserId
+from minting import airdrops, settlement
 from minting.models import (
-    ContractState,
     PlanKind,
     Token,
     TokenState,
@@ -38,35 +41,38 @@ from minting.models import (
 from minting.plans import Target
 from wallets.addresses import ChecksumAddress
 
+PERK_NEEDS_USER = "perk_needs_user"
+PER_USER_LIMIT = "per_user_limit"
+_AT_ONCE = 20_000
+"""Perks handed over in one transaction: a pause waits for no more."""
 
-def set_line(session: Session, campaign_id: CampaignId, asset_id: AssetId) -> RewardLine:
-    """The campaign's one reward line gives this asset.
 
-    Raises:
-        AssetNotFoundError: this merchant has none with the id.
-        RewardNotLiveError: the asset is not published.
+@dataclass(frozen=True)
+class Recipients:
+    """Whom a line goes to.
+
+    Args:
+        rows: the key each is known by in the source, the member or the address, and how many each
+            receives; nobody twice.
+        most: how many anybody receives at most.
     """
-    asset = assets.get(session, asset_id)
-    if asset.state is not ContractState.LIVE:
-        raise RewardNotLiveError(asset.title)
-    line = find_line(session, campaign_id)
-    if line is None:
-        line = RewardLine(id=RewardLineId(new_id()), campaign_id=campaign_id, asset_id=asset_id)
-        session.add(line)
-    line.asset_id = asset_id
-    session.flush()
-    return line
+
+    rows: Select[str, UserId | None, ChecksumAddress | None, int]
+    most: int = 1
 
 
-def find_line(session: Session, campaign_id: CampaignId) -> RewardLine | None:
-    """The campaign's reward line, or None before one is chosen."""
-    return session.scalar(select(RewardLine).where(RewardLine.campaign_id == campaign_id))
+@dataclass(frozen=True)
+class Source:
+    """What gives the reward."""
+
+    type: GrantSource
+    id: UUID
 
 
-def members(users: Select[UserId]) -> Select[str, UserId | None, ChecksumAddress | None]:
-    """These members as recipients, each known by its id."""
+def members(users: Select[UserId], *, quantity: int = 1) -> Recipients:
+    """So many for each of these members, who are known by their ids."""
     [user] = users.subquery().c
-    return select(cast(user, Text), user, null_address())
+    return Recipients(select(cast(user, Text), user, null_address(), literal(quantity)), quantity)
 
 
 def null_address() -> ColumnElement[ChecksumAddress | None]:
@@ -75,75 +81,151 @@ def null_address() -> ColumnElement[ChecksumAddress | None]:
 
 
 def grant_many(
-    session: Session,
-    line: RewardLine,
-    recipients: Select[str, UserId | None, ChecksumAddress | None],
-    *,
-    source: GrantSource,
-    source_id: UUID,
-    at: datetime,
+    session: Session, line: RewardLine, recipients: Recipients, *, source: Source, at: datetime
 ) -> int:
     """Each of these recipients has the line's reward from this source; repeats change nothing.
 
-    Who has it from the source already gets nothing more, under whatever key. Grants and tokens are
-    made by one statement: a million of them never leave the database.
-
-    Args:
-        recipients: the key each is known by in the source, and the member or the address; nobody
-            twice.
+    Who has it from the source already gets nothing more, under whatever key and of whatever
+    quantity. Grants and tokens are made by one statement: a million of them never leave the
+    database. A perk is skipped where the recipient is no member, or would have too many.
 
     Returns:
-        How many grants are new.
+        How many grants are new, without those that are skipped.
 
     Raises:
         StockExhaustedError: the line has fewer left; roll back.
-        SupplyExhaustedError: the edition has fewer left; roll back.
+        SupplyExhaustedError, PerkExhaustedError: the reward has fewer left; roll back.
 
-    Locks: the reward line, then the asset.
+    Locks: the reward line, then the asset or the perk.
     """
     session.refresh(line, with_for_update=True)
-    granted = _granted(line, recipients, source=source, source_id=source_id, at=at)
-    count = airdrops.request_tokens(
-        session,
-        line.asset_id,
-        drop_id=line.id,
-        grants=select(granted.c.id, granted.c.user_id, granted.c.address),
-        at=at,
-    )
+    grants = _Grants(line, source, at)
+    if line.perk_id is not None:
+        count = _promise(session, line, line.perk_id, recipients, grants)
+    else:
+        assert line.asset_id is not None  # one of both
+        granted = grants.of(recipients)
+        count = airdrops.request_tokens(
+            session,
+            line.asset_id,
+            reward_line_id=line.id,
+            grants=select(granted.c.id, granted.c.user_id, granted.c.address, granted.c.ordinal),
+            most=recipients.most,
+            at=at,
+        )
     _take_stock(line, count)
     session.flush()
     return count
 
 
-def _granted(
+def _promise(
+    session: Session,
     line: RewardLine,
-    recipients: Select[str, UserId | None, ChecksumAddress | None],
-    *,
-    source: GrantSource,
-    source_id: UUID,
-    at: datetime,
-) -> CTE:
-    """A statement that makes the grants that do not exist yet, and returns them."""
-    key, user, address = recipients.subquery().c
-    facts: dict[InstrumentedAttribute[Any], Any] = {
-        Grant.id: sql_id(),
-        Grant.source_type: literal(source, type_=Grant.source_type.type),
-        Grant.source_id: literal(source_id),
-        Grant.reward_line_id: literal(line.id),
-        Grant.recipient_key: key,
-        Grant.ordinal: literal(0),
-        Grant.user_id: user,
-        Grant.address: address,
-        Grant.state: literal(GrantState.PENDING, type_=Grant.state.type),
-        Grant.created_at: literal(at),
-    }
-    return (
-        insert(Grant)
-        .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
-        .on_conflict_do_nothing()
-        .returning(Grant.id, Grant.user_id, Grant.address)
-        .cte("granted")
-    )
+    perk_id: PerkId,
+    recipients: Recipients,
+    grants: "_Grants",
+) -> int:
+    perk = perks.lock(session, perk_id)
+    granted = grants.of(recipients, perk_id=perk_id, max_per_user=perk.max_per_user)
+    is_promised = granted.c.state == GrantState.PENDING
+    promised = select(granted.c.user_id).where(is_promised).cte("promised")
+    counts = select(func.count().filter(is_promised), func.count().filter(~is_promised))
+    noted = perks.promise(perk, promised)
+    count, skipped = session.execute(counts.select_from(granted).add_cte(noted)).one()
+    perks.take_stock(perk, count)
+    line.skipped_count += skipped
+    return count
+
+
+class _Grants:
+    """Statements that make the grants of a line that do not exist yet."""
+
+    def __init__(self, line: RewardLine, source: Source, at: datetime) -> None:
+        self._line, self._source, self._at = line, source, at
+
+    def of(
+        self,
+        recipients: Recipients,
+        *,
+        perk_id: PerkId | None = None,
+        max_per_user: int | None = None,
+    ) -> CTE:
+        """The grants for these recipients, and what they are.
+
+        Whether a recipient is new shows by the first of theirs; the others follow those.
+        """
+        key, user, address, quantity = recipients.rows.subquery().c
+        facts = [key.label("key"), user.label("user_id"), address.label("address")]
+        rows: Select[Any] = select(*facts, quantity.label("quantity"))
+        if perk_id is None:
+            wanted = rows.add_columns(literal(0).label("held")).cte("wanted")
+        else:
+            is_theirs = (PerkQuota.user_id == user) & (PerkQuota.perk_id == perk_id)
+            held = func.coalesce(PerkQuota.granted_count, 0).label("held")
+            wanted = rows.add_columns(held).outerjoin(PerkQuota, is_theirs).cte("wanted")
+        zero: ColumnElement[int] = literal(0)
+        refused = _refusal(wanted, zero, max_per_user) if perk_id is not None else None
+        first = self._insert(select(wanted), wanted, zero, refused, name="granted")
+        if recipients.most == 1:
+            return first
+        series = func.generate_series(1, wanted.c.quantity - 1)
+        ordinal = series.table_valued("ordinal", joins_implicitly=True).render_derived().c.ordinal
+        refused = _refusal(wanted, ordinal, max_per_user) if perk_id else None
+        is_new = wanted.c.key == first.c.recipient_key
+        followed = select(wanted).join(first, is_new)
+        more = self._insert(followed, wanted, ordinal, refused, name="more")
+        return union_all(select(first), select(more)).cte("all_granted")
+
+    def _insert(
+        self,
+        rows: Select[Any],
+        wanted: CTE,
+        ordinal: ColumnElement[int],
+        refused: ColumnElement[str | None] | None,
+        *,
+        name: str,
+    ) -> CTE:
+        pending = literal(GrantState.PENDING, type_=Grant.state.type)
+        skipped = literal(GrantState.SKIPPED, type_=Grant.state.type)
+        facts: dict[InstrumentedAttribute[Any], Any] = {
+            Grant.id: sql_id(),
+            Grant.source_type: literal(self._source.type, type_=Grant.source_type.type),
+            Grant.source_id: literal(self._source.id),
+            Grant.reward_line_id: literal(self._line.id),
+            Grant.recipient_key: wanted.c.key,
+            Grant.ordinal: ordinal,
+            Grant.user_id: wanted.c.user_id,
+            Grant.address: wanted.c.address,
+            Grant.state: pending
+            if refused is None
+            else case((refused.is_(None), pending), else_=skipped),
+            Grant.created_at: literal(self._at),
+        }
+        if refused is not None:
+            facts[Grant.reason] = refused
+        columns = (Grant.id, Grant.user_id, Grant.address, Grant.ordinal, Grant.state)
+        return (
+            insert(Grant)
+            .from_select(
+                [it.key for it in facts],
+                rows.with_only_columns(*facts.values()),
+                include_defaults=False,
+            )
+            .on_conflict_do_nothing()
+            .returning(*columns, Grant.recipient_key)
+            .cte(name)
+        )
+
+
+def _refusal(
+    wanted: CTE, ordinal: ColumnElement[int], max_per_user: int | None
+) -> ColumnElement[str | None]:
+    """Why the recipient does not receive this one of a perk, or NULL."""
+    reasons: list[tuple[ColumnElement[bool], ColumnElement[str]]]
+    reasons = [(wanted.c.user_id.is_(None), literal(PERK_NEEDS_USER))]
+    if max_per_user is not None:
+        reasons.append((wanted.c.held + ordinal >= max_per_user, literal(PER_USER_LIMIT)))
+    return case(*reasons)
 
 
 def _take_stock(line: RewardLine, count: int) -> None:
@@ -153,16 +235,50 @@ def _take_stock(line: RewardLine, count: int) -> None:
     line.granted_count += count
 
 
-def cancel_withdrawn(session: Session, line: RewardLine, *, reason: str) -> int:
-    """Open grants of the line whose token was withdrawn are cancelled, and their stock is free.
+def hand_over(session: Session, line: RewardLine, *, at: datetime) -> int:
+    """The next promised perks of the line are in their members' hands.
 
     Returns:
-        How many there were.
+        How many: fewer than were promised if they are many.
 
     Locks: the reward line.
     """
     session.refresh(line, with_for_update=True)
-    open_grants = (
+    if line.perk_id is None or line.granted_count == line.delivered_count:
+        return 0
+    is_due = (Grant.reward_line_id == line.id) & (Grant.state == GrantState.PENDING)
+    due = select(Grant.id).where(is_due).limit(_AT_ONCE).subquery()
+    closed = (
+        update(Grant)
+        .where(Grant.id == due.c.id)
+        .values(state=GrantState.DELIVERED, delivered_at=at)
+        .returning(Grant.id, Grant.user_id)
+        .cte("closed")
+    )
+    held = perks.hand_over(line.perk_id, select(closed.c.id, closed.c.user_id), at=at)
+    data = func.jsonb_build_object(
+        *("perkId", cast(literal(str(line.perk_id)), Text)),
+        *("holdingId", held.c.id),
+        *("campaignId", cast(literal(str(line.campaign_id)), Text)),
+    )
+    count = emit_each(session, "cohort.perk.received", select(held.c.user_id, data), at=at)
+    line.delivered_count += count
+    session.flush()
+    return count
+
+
+def cancel_open(session: Session, line: RewardLine, *, reason: str) -> int:
+    """Open grants of the line that nothing is on its way for are cancelled; their stock is free.
+
+    Of an asset, these are the grants whose token was withdrawn.
+
+    Returns:
+        How many there were.
+
+    Locks: the reward line, then the perk.
+    """
+    session.refresh(line, with_for_update=True)
+    cancelled = (
         update(Grant)
         .where(
             Grant.reward_line_id == line.id,
@@ -172,7 +288,11 @@ def cancel_withdrawn(session: Session, line: RewardLine, *, reason: str) -> int:
         .values(state=GrantState.CANCELLED, reason=reason)
         .execution_options(synchronize_session=False)
     )
-    count = change(session, open_grants)
+    if line.perk_id is None:
+        count = change(session, cancelled)
+    else:
+        released = cancelled.returning(Grant.user_id).cte("released")
+        count = perks.take_back(session, perks.get(session, line.perk_id), released)
     line.granted_count -= count
     session.flush()
     return count

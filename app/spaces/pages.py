@@ -12,6 +12,7 @@ from app.accounts.door import Door
 from app.accounts.models import Audience
 from app.accounts.service import first_merchant
 from app.accounts.signin import CodeAnswer
+from app.perks.queries import list_held
 from app.segments import badges
 from app.spaces import queries, service
 from app.spaces.deps import MemberDep, shell_of
@@ -128,6 +129,7 @@ def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
         contract=queries.find_pass_contract(session),
         badges=badges.shown_to(session, who.user),
         tokens=queries.list_collectibles(session, who.user.id),
+        held=list_held(session, who.user.id),
         is_test=request.state.shell.is_test,
         encode_id=encode_id,
     )

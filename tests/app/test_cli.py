@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from app.campaigns.service import choose_reward, publish
+from app.campaigns.service import publish
 from app.postgres import EmbeddedPostgres
 from chain.client import ChainClient
 from chain.models import LaneState, NonceLane
@@ -17,6 +17,7 @@ from core.db import unit_of_work
 from core.ids import new_id
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
@@ -66,7 +67,7 @@ class TestAirdrops:
             make_pass_contract(session)
             make_members(session, "ada@example.com", "bob@example.com")
             campaign = make_campaign(session)
-            choose_reward(session, campaign, make_asset(session).id)
+            give(session, campaign, make_asset(session).id)
             publish(session, campaign, make_preview(session, campaign), at=NOW)
         done = call("airdrops", "--once", COLUMNS="200")
         assert done.returncode == 0, done.stderr

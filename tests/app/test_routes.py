@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.accounts.models import Merchant
-from app.campaigns.service import choose_reward, publish
+from app.campaigns.service import publish
 from app.users import imports
 from app.web.access import declared_classes, undeclared_routes
 from core.db import unit_of_work
@@ -19,11 +19,13 @@ from tests.app.conftest import Browse
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
     make_other_merchant,
     make_pass_contract,
+    make_perk,
     make_preview,
 )
 
@@ -137,12 +139,13 @@ class TestForeignObjects:
                 "assets/das": make_asset(session).id,
                 "campaigns/cmp": make_campaign(session).id,
                 "users/imports/imp": row.id,
+                "perks/prk": make_perk(session).id,
             }
         yield found
         imports.file_path(row.id).unlink()
 
     @pytest.mark.parametrize(
-        "kind", ["users/usr", "assets/das", "campaigns/cmp", "users/imports/imp"]
+        "kind", ["users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"]
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
         folder, prefix = kind.rsplit("/", 1)
@@ -206,6 +209,7 @@ class TestPages:
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
+        *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -234,6 +238,7 @@ class TestPages:
                 f"users/{encode_id('usr', user)}",
                 f"users/imports/{encode_id('imp', row.id)}",
                 f"assets/{encode_id('das', make_asset(session).id)}",
+                f"perks/{encode_id('prk', make_perk(session).id)}",
             ]
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
@@ -252,7 +257,7 @@ class TestPages:
             make_pass_contract(session)
             campaign = make_campaign(session)
             asset = make_asset(session)
-            choose_reward(session, campaign, asset.id)
+            give(session, campaign, asset.id)
             publish(session, campaign, make_preview(session, campaign), at=NOW)
         for path, part in (
             (f"users/imports/{encode_id('imp', row.id)}", 'id="import"'),

@@ -104,6 +104,7 @@ def shoot_admin(page: Page, site: Site) -> str:
     camera.take("asset", asset)
     verify = first_link(page, "a[href*='/verify/t/']")
     camera.take("asset-new", "/admin/assets/new")
+    shoot_perks(page, camera)
     camera.take("campaigns", "/admin/campaigns")
     campaign = first_link(page, "td.cell-main a")
     camera.take("campaign", campaign)
@@ -113,6 +114,21 @@ def shoot_admin(page: Page, site: Site) -> str:
     camera.take("integrity", "/admin/operations/integrity")
     camera.take("not-found", "/admin/users/usr_00000000000000000000000000")
     return verify
+
+
+def shoot_perks(page: Page, camera: Camera) -> None:
+    """The screens of perks; one is live from here on."""
+    camera.take("perks-empty", "/admin/perks")
+    camera.take("perk-new", "/admin/perks/new")
+    page.get_by_label("Title", exact=True).fill("A coffee on us")
+    page.get_by_label("Subtitle").fill("At any of our places")
+    page.get_by_label("Description").fill("Show this page before you order. One a visit.")
+    page.get_by_label("Total quantity").fill("5,000")
+    page.get_by_label("Most for one member").fill("2")
+    page.get_by_role("button", name="Save as draft").click()
+    page.get_by_role("button", name="Publish").click()
+    camera.take("perk")
+    camera.take("perks", "/admin/perks")
 
 
 def shoot_flow(page: Page, camera: Camera) -> None:
@@ -125,7 +141,9 @@ def shoot_flow(page: Page, camera: Camera) -> None:
     page.get_by_role("button", name="Save and continue").click()
     camera.take("campaign-audience")
     page.get_by_role("button", name="Save and continue").click()
-    page.locator("input[name=asset]").first.check()
+    for box in page.locator("input[name=chosen]").all():
+        box.check()
+    page.get_by_label("How many of “First Tide” each receives").fill("2")
     camera.take("campaign-rewards")
     page.get_by_role("button", name="Save and continue").click()
     camera.take("campaign-delivery")

@@ -120,7 +120,7 @@ def airdrop(owner: Visitor, report: str, asset: str) -> str:
     owner.see("4 members now")
     owner.look()
     owner.press("Save and continue")
-    owner.page.get_by_role("radio", name=TITLE).check()
+    owner.page.get_by_role("checkbox", name=TITLE).check()
     owner.look()
     owner.press("Save and continue")
     owner.page.get_by_label("Highest gas price, in gwei").fill("cheap")

@@ -6,15 +6,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant, Mode
+from app.campaigns import audiences
 from app.campaigns import service as campaigns
+from app.campaigns.freshness import terms
 from app.campaigns.models import AirdropPreview, Campaign
+from app.perks.models import Perk, PerkState
+from app.rewards.lines import Choice, rewards_of
 from app.rewards.models import RewardLine
 from app.users.models import User
 from app.users.service import create_users, new_row
 from chain.models import Chain
 from core.db import unit_of_work
 from core.ids import new_id
-from core.types import AssetId, CampaignId, MerchantId, RewardLineId, UserId
+from core.types import AssetId, CampaignId, MerchantId, PerkId, RewardLineId, UserId
 from minting.models import ContractState, DigitalAsset, PassContract, Transferability
 from tests.conftest import NOW
 from tests.factories.chain import CHAIN_ID, make_chain
@@ -104,6 +108,33 @@ def make_campaign(session: Session, title: str = "Thanks") -> Campaign:
     return campaign
 
 
+def make_perk(session: Session, title: str = "Coffee", **changes: Any) -> Perk:
+    """A live perk without limits."""
+    values: dict[str, Any] = {
+        "internal_name": f"{title}, internally",
+        "title": title,
+        "subtitle": "",
+        "description": "",
+        "state": PerkState.LIVE,
+        "created_at": NOW,
+    }
+    perk = Perk(id=PerkId(new_id()), **{**values, **changes})
+    session.add(perk)
+    session.flush()
+    return perk
+
+
+def give(session: Session, campaign: Campaign, *rewards: AssetId | Perk | Choice) -> None:
+    """The draft gives these, one of each to everybody where nothing else is said."""
+    campaigns.choose_rewards(session, campaign, [_choice(reward) for reward in rewards])
+
+
+def _choice(reward: AssetId | Perk | Choice) -> Choice:
+    if isinstance(reward, Choice):
+        return reward
+    return Choice(perk_id=reward.id) if isinstance(reward, Perk) else Choice(reward)
+
+
 def make_line(session: Session, campaign: CampaignId, asset: AssetId, **changes: Any) -> RewardLine:
     """What the campaign gives."""
     line = RewardLine(id=RewardLineId(new_id()), campaign_id=campaign, asset_id=asset, **changes)
@@ -117,8 +148,8 @@ def make_preview(session: Session, campaign: Campaign, **changes: Any) -> Airdro
     values: dict[str, Any] = {
         "campaign_id": campaign.id,
         "campaign_version": campaign.version,
-        "recipient_count": campaigns.audience_count(session, campaign),
-        "report": {"asset_id": str(campaigns.find_line_asset(session, campaign))},
+        "recipient_count": audiences.reach(session, campaign).total,
+        "report": {"rewards": terms(rewards_of(session, campaign.id))},
         "created_at": NOW,
     }
     preview = AirdropPreview(id=new_id(), **{**values, **changes})

@@ -11,6 +11,8 @@ from app.campaigns import previews
 from app.campaigns import service as campaigns
 from app.campaigns.models import AirdropRun, AudienceKind
 from app.engine import Workplace, step, workplaces
+from app.perks.models import Perk
+from app.rewards.lines import Choice
 from chain import local
 from chain.bindings.erc721 import decode_address, encode_owner_of
 from chain.client import ChainClient
@@ -24,6 +26,7 @@ from minting.content import ContentStore
 from minting.media import Media, Rendition
 from minting.models import ContractState, DigitalAsset
 from tests.conftest import make_merchant, wait_until
+from tests.factories.brand import give
 from tests.factories.minting import CID
 
 
@@ -68,13 +71,13 @@ class Installation:
         )
         return asset_id
 
-    def airdrop(self, asset_id: AssetId) -> CampaignId:
+    def airdrop(self, *rewards: AssetId | Perk | Choice) -> CampaignId:
         """A campaign for everybody, published from a fresh preview."""
         with unit_of_work(merchant=self.merchant) as session:
             campaign = campaigns.create_airdrop(session, "Everybody", at=utc_now())
             campaigns.describe(session, campaign, title="Welcome", description="")
             campaigns.choose_audience(session, campaign, AudienceKind.ALL)
-            campaigns.choose_reward(session, campaign, asset_id)
+            give(session, campaign, *rewards)
             campaigns.choose_delivery(session, campaign, campaigns.Delivery(late_joiners=False))
             campaign_id = campaign.id
         self.publish(campaign_id)

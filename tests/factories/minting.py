@@ -9,15 +9,16 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.campaigns import service as campaigns
+from app.rewards.lines import Choice, set_lines
 from app.rewards.models import GrantSource, RewardLine
-from app.rewards.service import grant_many, members, set_line
+from app.rewards.service import Source, grant_many, members
 from app.users.models import User
 from app.users.service import create_users, new_row
 from chain.models import Outcome, Transaction, TransactionState
 from core.ids import new_id
 from core.types import AssetId, LaneId, UserId
 from minting import airdrops, passes, plans
-from minting.airdrops import Drop
+from minting.airdrops import Wanted
 from minting.models import (
     Batch,
     BatchState,
@@ -101,26 +102,40 @@ def make_asset(session: Session, **changes: Any) -> DigitalAsset:
 def make_line(session: Session, asset: DigitalAsset) -> RewardLine:
     """A campaign's reward line that gives the asset."""
     campaign = campaigns.create_airdrop(session, "Drop", at=NOW)
-    return set_line(session, campaign.id, asset.id)
+    [line] = set_lines(session, campaign.id, [Choice(asset.id)])
+    return line
 
 
 def grant(
-    session: Session, line: RewardLine, users: Sequence[UserId], *, source_id: UUID | None = None
+    session: Session,
+    line: RewardLine,
+    users: Sequence[UserId],
+    *,
+    source_id: UUID | None = None,
+    quantity: int = 1,
 ) -> int:
-    """How many of these members newly have the line's reward."""
-    source = source_id or new_id()
-    chosen = members(select(User.id).where(User.id.in_(users)))
-    return grant_many(session, line, chosen, source=GrantSource.AIRDROP, source_id=source, at=NOW)
+    """How many rewards of the line these members newly have."""
+    source = Source(GrantSource.AIRDROP, source_id or new_id())
+    chosen = members(select(User.id).where(User.id.in_(users)), quantity=quantity)
+    return grant_many(session, line, chosen, source=source, at=NOW)
+
+
+def wanted(line: RewardLine, *, subject_id: UUID | None = None) -> Wanted:
+    """What the line gives, to be planned for this run."""
+    assert line.asset_id is not None
+    return Wanted(line.id, line.asset_id, subject_id or new_id())
 
 
 def plan_drop(session: Session, line: RewardLine, *, subject_id: UUID | None = None) -> Plan:
     """Everybody of the line whose pass is active is planned."""
-    drop = Drop(line.id, line.asset_id, subject_id or new_id(), line.round)
-    planned = airdrops.plan_drop(session, drop, at=NOW)
-    assert planned is not None
-    line.round = planned.round
-    session.flush()
-    return planned.plan
+    plan = airdrops.plan_drop(session, wanted(line, subject_id=subject_id), at=NOW)
+    assert plan is not None
+    return plan
+
+
+def rounds(session: Session, line: RewardLine) -> list[int | None]:
+    """The rounds of the line's drops."""
+    return [drop.round for drop in airdrops.drops_of(session, line.id)]
 
 
 def finish(session: Session, plan: Plan) -> None:

@@ -10,10 +10,8 @@ from sqlalchemy.orm import Session
 from chain import pipeline
 from chain.models import Discrepancy, LaneReconciliation, NonceLane, Reconciliation, Rule
 from core.db import unit_of_work
-from core.ids import new_id
 from core.types import MerchantId, UserId
 from minting import airdrops, passes, reconciliation, sending, settlement
-from minting.airdrops import Drop
 from minting.models import (
     Batch,
     DigitalAsset,
@@ -27,7 +25,15 @@ from tests.chain.fake_ledger import Event
 from tests.chain.fakes import FakeChain
 from tests.conftest import NOW
 from tests.factories.chain import CHAIN_ID, make_lane
-from tests.factories.minting import CID, grant, make_asset, make_line, make_members, make_plan
+from tests.factories.minting import (
+    CID,
+    grant,
+    make_asset,
+    make_line,
+    make_members,
+    make_plan,
+    wanted,
+)
 
 MINUTE = timedelta(minutes=1)
 _ROUNDS = 60
@@ -126,10 +132,7 @@ class World:
             asset = session.scalars(select(DigitalAsset)).one()
             line = make_line(session, asset)
             grant(session, line, users)
-            drop = Drop(line.id, asset.id, new_id(), line.round)
-            planned = airdrops.plan_drop(session, drop, at=self.at)
-            assert planned is not None
-            line.round = planned.round
+            assert airdrops.plan_drop(session, wanted(line), at=self.at) is not None
             self._script(session)
 
     def _script(self, session: Session) -> None:

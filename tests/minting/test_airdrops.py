@@ -3,19 +3,19 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Text, cast, column, literal, null, select, values
+from sqlalchemy import Text, cast, column, func, literal, null, select, values
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.rewards.models import Grant, GrantSource, RewardLine
-from app.rewards.service import grant_many
+from app.rewards.service import Recipients, Source, grant_many
 from chain.bindings import digital_asset as binding
 from core.ids import new_id
 from core.types import UserId
 from minting import airdrops, passes
-from minting.airdrops import Drop, Queue
+from minting.airdrops import Queue
 from minting.errors import SupplyExhaustedError
-from minting.models import DigitalAsset, MembershipPass, Plan, Token, TokenState
+from minting.models import DigitalAsset, Drop, MembershipPass, Plan, Token, TokenState
 from minting.passes import MAX_BATCH
 from tests.conftest import NOW
 from tests.factories.chain import make_chain
@@ -28,13 +28,18 @@ from tests.factories.minting import (
     make_members,
     make_pass_contract,
     plan_drop,
+    rounds,
+    wanted,
 )
+
+SOURCE = Source(GrantSource.AIRDROP, UUID(int=1))
 
 
 def plan(session: Session, asset: DigitalAsset) -> Plan:
     """The drop of the asset's first line that has no round yet."""
-    lines = select(RewardLine).where(RewardLine.asset_id == asset.id, RewardLine.round.is_(None))
-    line = session.scalars(lines.order_by(RewardLine.id)).first()
+    free = select(Drop.reward_line_id).where(Drop.asset_id == asset.id, Drop.round.is_(None))
+    lines = select(RewardLine).where(RewardLine.id.in_(free)).order_by(RewardLine.id)
+    line = session.scalars(lines).first()
     assert line is not None
     return plan_drop(session, line)
 
@@ -193,12 +198,11 @@ class TestPlanDrop:
         grant(session, first, members)
         grant(session, second, members)
         planned = plan_drop(session, first)
-        drop = Drop(second.id, asset.id, new_id(), second.round)
-        assert airdrops.plan_drop(session, drop, at=NOW) is None
+        assert airdrops.plan_drop(session, wanted(second), at=NOW) is None
         assert asset.next_round == 1
         finish(session, planned)
         assert plan_drop(session, second).batches
-        assert (first.round, second.round) == (0, 1)
+        assert (rounds(session, first), rounds(session, second)) == ([0], [1])
 
     def test_another_lines_tokens_are_left_alone(
         self, session: Session, members: list[UserId]
@@ -208,9 +212,10 @@ class TestPlanDrop:
         grant(session, first, members[:2])
         grant(session, second, members[:3])
         plan_drop(session, second)
-        states = session.execute(select(Token.drop_id, Token.state)).all()
-        assert [state for drop, state in states if drop == first.id] == [TokenState.QUEUED] * 2
-        assert [state for drop, state in states if drop == second.id] == [TokenState.MINTING] * 3
+        of_line = select(Drop.reward_line_id, Token.state).join(Drop, Drop.id == Token.drop_id)
+        states = session.execute(of_line).all()
+        assert [state for line, state in states if line == first.id] == [TokenState.QUEUED] * 2
+        assert [state for line, state in states if line == second.id] == [TokenState.MINTING] * 3
 
     def test_whoever_joins_late_is_planned_into_the_same_round(
         self, session: Session, members: list[UserId]
@@ -221,7 +226,7 @@ class TestPlanDrop:
         finish(session, plan_drop(session, line))
         grant(session, line, members, source_id=source)
         late = plan_drop(session, line)
-        assert (line.round, asset.next_round) == (0, 1)
+        assert (rounds(session, line), asset.next_round) == ([0], 1)
         assert sum(batch.recipient_count for batch in late.batches) == 7
         session.expire_all()
         assert {token.round for token in session.scalars(select(Token))} == {0}
@@ -236,6 +241,63 @@ class TestPlanDrop:
         [batch] = plan_drop(session, line).batches
         assert batch.recipient_count == 9
         assert airdrops.queue(session, line.id) == Queue(ready=0, without_pass=2)
+
+
+class TestSeveralOfEach:
+    def test_the_second_of_each_is_a_round_of_its_own_in_the_same_plan(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        line = make_line(session, asset)
+        assert grant(session, line, members, quantity=3) == 27
+        batches = plan_drop(session, line).batches
+        assert rounds(session, line) == [0, 1, 2]
+        assert [batch.recipient_count for batch in batches] == [9, 9, 9]
+        session.expire_all()
+        tokens = session.scalars(select(Token)).all()
+        assert {token.state for token in tokens} == {TokenState.MINTING}
+        assert len({token.token_id for token in tokens}) == 27
+        assert {(token.user_id, token.round) for token in tokens} == {
+            (user, number) for user in members for number in range(3)
+        }
+
+    def test_who_receives_fewer_is_left_out_of_the_later_rounds(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        line, source = make_line(session, make_asset(session)), new_id()
+        grant(session, line, members[:4], quantity=2, source_id=source)
+        grant(session, line, members[4:], source_id=source)
+        assert [it.recipient_count for it in plan_drop(session, line).batches] == [9, 4]
+
+    def test_who_has_some_already_gets_no_more_of_a_larger_quantity(
+        self,
+        session: Session,
+        members: list[UserId],
+    ) -> None:
+        line, source = make_line(session, make_asset(session)), new_id()
+        grant(session, line, members[:2], source_id=source)
+        assert grant(session, line, members[:3], quantity=2, source_id=source) == 2
+        counts = select(Grant.user_id, func.count()).group_by(Grant.user_id)
+        assert dict(session.execute(counts).all()) == {members[0]: 1, members[1]: 1, members[2]: 2}
+
+    def test_late_joiners_come_into_the_rounds_there_are(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset, source = make_asset(session), new_id()
+        line = make_line(session, asset)
+        grant(session, line, members[:2], quantity=2, source_id=source)
+        finish(session, plan_drop(session, line))
+        grant(session, line, members, quantity=2, source_id=source)
+        assert sum(batch.recipient_count for batch in plan_drop(session, line).batches) == 14
+        assert (rounds(session, line), asset.next_round) == ([0, 1], 2)
+
+    def test_an_edition_too_small_for_all_of_them_gives_none(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        line = make_line(session, make_asset(session, max_supply=17))
+        with pytest.raises(SupplyExhaustedError), session.begin_nested():
+            grant(session, line, members, quantity=2)
+        assert session.scalars(select(Token)).all() == []
 
 
 class TestOutsideTheBatches:
@@ -291,11 +353,9 @@ class TestAddresses:
         found = values(column("address", Token.address.type), name="found")
         rows = found.data([(address,) for address in addresses])
         nobody = cast(null(), Token.user_id.type)
-        chosen = select(cast(rows.c.address, Text), nobody, rows.c.address)
+        chosen = select(cast(rows.c.address, Text), nobody, rows.c.address, literal(1))
         line = session.scalars(select(RewardLine)).one_or_none() or make_line(session, asset)
-        return grant_many(
-            session, line, chosen, source=GrantSource.AIRDROP, source_id=UUID(int=1), at=NOW
-        )
+        return grant_many(session, line, Recipients(chosen), source=SOURCE, at=NOW)
 
     def test_are_minted_to_beside_the_members(
         self, session: Session, members: list[UserId]
@@ -342,6 +402,19 @@ class TestAddresses:
         assert places[MAX_BATCH - 1][1:] == (first.id, 1, MAX_BATCH - 1)
         assert places[MAX_BATCH][1:] == (second.id, 2, 0)
 
+    def test_alone_they_take_no_round_because_the_contract_counts_none(
+        self, session: Session, members: list[UserId]
+    ) -> None:
+        asset = make_asset(session)
+        self.give(session, asset, self.FIRST)
+        line = session.scalars(select(RewardLine)).one()
+        finish(session, plan_drop(session, line))
+        assert (rounds(session, line), asset.next_round) == ([None], 0)
+        other = make_line(session, asset)
+        grant(session, other, members)
+        plan_drop(session, other)
+        assert rounds(session, other) == [0]
+
     def test_have_it_once_whatever_key_names_them(self, session: Session) -> None:
         make_chain(session)
         asset = make_asset(session)
@@ -349,11 +422,9 @@ class TestAddresses:
         assert self.give(session, asset, self.FIRST, self.SECOND) == 1
         line = session.scalars(select(RewardLine)).one()
         other = select(
-            literal("another key"), cast(null(), Token.user_id.type), Grant.address
+            literal("another key"), cast(null(), Token.user_id.type), Grant.address, literal(1)
         ).where(Grant.reward_line_id == line.id)
-        again = grant_many(
-            session, line, other, source=GrantSource.AIRDROP, source_id=UUID(int=1), at=NOW
-        )
+        again = grant_many(session, line, Recipients(other), source=SOURCE, at=NOW)
         assert again == 0
 
     @pytest.mark.parametrize("is_both", [True, False])
@@ -367,8 +438,7 @@ class TestAddresses:
             literal("key"),
             cast(user, Token.user_id.type).label("member"),
             cast(address, Token.address.type).label("address"),
+            literal(1).label("quantity"),
         )
         with pytest.raises(IntegrityError, match="ck_grants_recipient"), session.begin_nested():
-            grant_many(
-                session, line, chosen, source=GrantSource.AIRDROP, source_id=new_id(), at=NOW
-            )
+            grant_many(session, line, Recipients(chosen), source=SOURCE, at=NOW)

@@ -11,6 +11,8 @@ from app.campaigns.previews import newest
 from app.campaigns.progress import progress
 from app.campaigns.queries import find_run
 from app.engine import reconcile, step
+from app.perks.models import Holding
+from app.rewards.lines import Choice
 from app.rewards.models import Grant, GrantState
 from chain import discrepancies, local
 from chain.client import ChainClient
@@ -37,6 +39,7 @@ from minting.models import (
     Token,
     TokenState,
 )
+from tests.factories.brand import make_perk
 from tests.factories.engine import Installation, make_installation
 from tests.factories.minting import make_members
 
@@ -164,6 +167,38 @@ class TestMainJob:
             holder = member_pass.address
             assert installation.owner_of(registry.address, member_pass.token_id) == holder
             assert installation.owner_of(asset.address, token.token_id) == holder
+
+
+class TestSeveralRewards:
+    def test_every_member_owns_all_of_them_and_the_next_airdrop_goes_on(
+        self, installation: Installation, store: ContentStore
+    ) -> None:
+        issue_passes(installation, 6)
+        issue_passes(installation, 1)
+        first = installation.publish_asset(store)
+        second = installation.publish_asset(store, title="Second Tide")
+        with unit_of_work(merchant=installation.merchant) as session:
+            perk = make_perk(session)
+        chosen = (Choice(first, per_recipient=3), second, perk)
+        campaign = installation.airdrop(*chosen)
+        deliver(installation, campaign)
+        assert_forecast_held(installation, campaign)
+        deliver(installation, installation.airdrop(first))
+        with unit_of_work(merchant=installation.merchant) as session:
+            rows = session.execute(
+                select(DigitalAsset.address, Token, MembershipPass.address)
+                .join(Token, Token.asset_id == DigitalAsset.id)
+                .join(MembershipPass, MembershipPass.user_id == Token.user_id)
+            ).all()
+            assert len(session.scalars(select(Holding)).all()) == 7
+            run = find_run(session, campaign)
+            assert run is not None
+            numbers = progress(session, run, at=utc_now())
+        assert (numbers.recipients, numbers.delivered, numbers.on_chain) == (7, 35, 28)
+        assert len(rows) == 35
+        assert len({(contract, token.token_id) for contract, token, _ in rows}) == 35
+        for contract, token, holder in rows:
+            assert installation.owner_of(contract, token.token_id) == holder
 
 
 class TestBeforeThePassIsLive:

@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session
 
 from app.users.models import User
 from chain.errors import ChainUnavailableError
+from chain.models import NonceLane
 from core.types import UserId
 from minting import costs
-from minting.forecast import Forecast, Wanted, forecast_drop
+from minting.forecast import Audience, Forecast, Share, forecast_drops
 from minting.models import DigitalAsset
 from minting.passes import MAX_BATCH
 from minting.planner import plan_calls
@@ -35,7 +36,20 @@ def asset(session: Session) -> DigitalAsset:
 def forecast(session: Session, asset: DigitalAsset, users: list[UserId] | None = None) -> Forecast:
     audience = EVERYBODY if users is None else EVERYBODY.where(User.id.in_(users))
     lane = make_lane(session)
-    return forecast_drop(session, FakeChain(), lane, asset, Wanted(audience))
+    return forecast_for(session, FakeChain(), lane, asset, Audience(audience))
+
+
+def forecast_for(
+    session: Session,
+    node: FakeChain,
+    lane: NonceLane,
+    asset: DigitalAsset,
+    audience: Audience,
+    *,
+    copies: int = 1,
+) -> Forecast:
+    """One share for everybody who receives anything."""
+    return forecast_drops(session, node, lane, audience, [Share(asset, audience, copies)])
 
 
 class TestMembersWithPasses:
@@ -113,7 +127,7 @@ class TestMoney:
         fake = FakeChain()
         fake.is_down = True
         with pytest.raises(ChainUnavailableError):
-            forecast_drop(session, fake, make_lane(session), asset, Wanted(EVERYBODY))
+            forecast_for(session, fake, make_lane(session), asset, Audience(EVERYBODY))
 
 
 class TestBeyondMembers:
@@ -121,9 +135,9 @@ class TestBeyondMembers:
         self, session: Session, asset: DigitalAsset
     ) -> None:
         lane, node = make_lane(session), FakeChain()
-        foretold = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, newcomers=40))
+        foretold = forecast_for(session, node, lane, asset, Audience(EVERYBODY, newcomers=40))
         make_members(session, 40)
-        found = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY))
+        found = forecast_for(session, node, lane, asset, Audience(EVERYBODY))
         assert (foretold.passes_to_issue, foretold.is_exact) == (40, False)
         assert foretold == found
 
@@ -131,10 +145,35 @@ class TestBeyondMembers:
         self, session: Session, asset: DigitalAsset
     ) -> None:
         lane, node = make_lane(session), FakeChain()
-        found = forecast_drop(
-            session, node, lane, asset, Wanted(EVERYBODY, addresses=MAX_BATCH + 1)
+        found = forecast_for(
+            session, node, lane, asset, Audience(EVERYBODY, addresses=MAX_BATCH + 1)
         )
         assert (found.passes_to_issue, found.drop_transactions, found.is_exact) == (0, 2, True)
-        one = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=1))
-        full = forecast_drop(session, node, lane, asset, Wanted(EVERYBODY, addresses=MAX_BATCH))
+        one = forecast_for(session, node, lane, asset, Audience(EVERYBODY, addresses=1))
+        full = forecast_for(session, node, lane, asset, Audience(EVERYBODY, addresses=MAX_BATCH))
         assert found.drop_gas == full.drop_gas + one.drop_gas
+
+
+class TestSeveral:
+    def test_each_copy_is_a_round_and_only_the_first_is_the_contracts_first(
+        self, session: Session, asset: DigitalAsset
+    ) -> None:
+        make_members(session, 40)
+        activate_passes(session)
+        lane, node = make_lane(session), FakeChain()
+        part = costs.PassPlaces(0, 40, tuple(range(40)))
+        [first] = plan_calls([part], costs.Ground(is_first=True))
+        [later] = plan_calls([part], costs.Ground())
+        found = forecast_for(session, node, lane, asset, Audience(EVERYBODY), copies=3)
+        assert found.drop_transactions == 3
+        assert found.drop_gas == first.gas + 2 * later.gas
+
+    def test_passes_are_issued_once_for_all_shares(
+        self, session: Session, asset: DigitalAsset
+    ) -> None:
+        make_members(session, 30)
+        one, audience = forecast(session, asset), Audience(EVERYBODY)
+        shares = [Share(asset, audience), Share(make_asset(session, title="Cup"), audience)]
+        both = forecast_drops(session, FakeChain(), make_lane(session), audience, shares)
+        assert (both.passes_to_issue, both.pass_gas) == (one.passes_to_issue, one.pass_gas)
+        assert both.drop_gas == 2 * one.drop_gas

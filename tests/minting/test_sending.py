@@ -467,6 +467,10 @@ class TestLimits:
         with unit_of_work(merchant=desk.merchant) as session:
             return sending.blocking_reason(session, session.scalars(select(Plan)).one())
 
+    def reasons(self, desk: Desk) -> list[str | None]:
+        with unit_of_work(merchant=desk.merchant) as session:
+            return list(session.scalars(select(Plan.waiting_reason).order_by(Plan.ordinal)))
+
     def test_dear_gas_is_waited_for(self, desk: Desk) -> None:
         add_plan(desk, b"\x01", kind=PlanKind.DROP)
         self.limit(desk, max_fee_per_gas=2_000_000_000)
@@ -508,6 +512,28 @@ class TestLimits:
         self.limit(desk, max_total=paid + 66_000 * fake.base_fee)
         assert assign(desk, fake) == 1
         assert desk.attempts()[1].max_fee_per_gas == fake.base_fee
+
+    def test_collectibles_of_one_airdrop_take_turns_under_it(self, desk: Desk) -> None:
+        run = new_id()
+        with unit_of_work(merchant=desk.merchant) as session:
+            for number in (1, 2):
+                make_plan(session, bytes([number]), subject_id=run, contract=f"0x{number:040x}")
+        fake = FakeChain()
+        self.limit(desk, max_total=2 * 66_000 * 3_000_000_000)
+        assert [assign(desk, fake) for _ in range(2)] == [1, 0]
+        assert self.reasons(desk) == [None, None]  # a turn is no reason to worry
+        watch(desk, fake)
+        fake.mine()
+        watch(desk, fake)
+        assert assign(desk, fake) == 1
+        assert signed_data(desk) == [b"\x01", b"\x02"]
+
+    def test_without_it_they_go_at_once(self, desk: Desk) -> None:
+        run = new_id()
+        with unit_of_work(merchant=desk.merchant) as session:
+            for number in (1, 2):
+                make_plan(session, bytes([number]), subject_id=run, contract=f"0x{number:040x}")
+        assert assign(desk, FakeChain()) == 2
 
     def test_a_poor_relayer_is_named(self, desk: Desk) -> None:
         add_plan(desk, b"\x01", kind=PlanKind.DROP)

@@ -8,7 +8,7 @@ from app.rewards.models import RewardLine
 from chain.models import NonceLane, Outcome
 from core.types import UserId
 from minting import airdrops, settlement, withdrawal
-from minting.airdrops import Drop
+from minting.airdrops import Wanted
 from minting.models import BatchState, DigitalAsset, Plan, PlanState, Token
 from tests.conftest import NOW
 from tests.factories.chain import make_lane
@@ -20,7 +20,11 @@ from tests.factories.minting import (
     make_line,
     make_members,
     make_pass_contract,
+    rounds,
+    wanted,
 )
+
+OTHER_CONTRACT = "0x" + "77" * 20
 
 
 @pytest.fixture
@@ -55,16 +59,14 @@ def line(session: Session, asset: DigitalAsset, members: list[UserId]) -> Reward
     return line
 
 
-def drop_of(line: RewardLine) -> Drop:
-    return Drop(line.id, line.asset_id, line.campaign_id, line.round)
+def wanted_of(line: RewardLine) -> Wanted:
+    return wanted(line, subject_id=line.campaign_id)
 
 
 def planned(session: Session, line: RewardLine) -> Plan:
-    found = airdrops.plan_drop(session, drop_of(line), at=NOW)
+    found = airdrops.plan_drop(session, wanted_of(line), at=NOW)
     assert found is not None
-    line.round = found.round
-    session.flush()
-    return found.plan
+    return found
 
 
 def tokens(session: Session) -> int:
@@ -74,9 +76,9 @@ def tokens(session: Session) -> int:
 def test_before_it_is_planned_everything_goes(
     session: Session, line: RewardLine, asset: DigitalAsset
 ) -> None:
-    assert withdrawal.withdraw(session, drop_of(line)) == 7
+    assert withdrawal.withdraw(session, wanted_of(line)) == 7
     assert (tokens(session), asset.minted_count) == (0, 0)
-    assert not withdrawal.give_round_back(session, drop_of(line))
+    assert rounds(session, line) == [None]
 
 
 def test_what_is_planned_gives_its_numbers_back(
@@ -84,8 +86,8 @@ def test_what_is_planned_gives_its_numbers_back(
 ) -> None:
     plan = planned(session, line)
     assert (asset.next_round, asset.next_data_nonce) == (1, 3)
-    assert withdrawal.withdraw(session, drop_of(line)) == 7
-    assert withdrawal.give_round_back(session, drop_of(line))
+    assert withdrawal.withdraw(session, wanted_of(line)) == 7
+    assert rounds(session, line) == [None]
     assert {batch.state for batch in plan.batches} == {BatchState.CANCELLED}
     assert (plan.state, tokens(session)) == (PlanState.DONE, 0)
     assert (asset.next_round, asset.next_data_nonce, asset.minted_count) == (0, 1, 0)
@@ -95,13 +97,11 @@ def test_the_next_drop_has_the_numbers(
     session: Session, line: RewardLine, asset: DigitalAsset, members: list[UserId]
 ) -> None:
     planned(session, line)
-    withdrawal.withdraw(session, drop_of(line))
-    assert withdrawal.give_round_back(session, drop_of(line))
-    line.round = None
+    withdrawal.withdraw(session, wanted_of(line))
     other = make_line(session, asset)
     grant(session, other, [members[1], members[4], members[7], *members[9:]])
     plan = planned(session, other)
-    assert other.round == 0
+    assert (rounds(session, line), rounds(session, other)) == ([None], [0])
     assert [batch.data_nonce for batch in plan.batches] == [1, 2]
 
 
@@ -110,8 +110,8 @@ def test_what_is_signed_is_served(
 ) -> None:
     plan = planned(session, line)
     execute(session, lane.id, plan.batches[0], Outcome.SUCCESS)
-    assert withdrawal.withdraw(session, drop_of(line)) == 4
-    assert not withdrawal.give_round_back(session, drop_of(line))
+    assert withdrawal.withdraw(session, wanted_of(line)) == 4
+    assert rounds(session, line) == [0]
     assert [batch.state for batch in plan.batches] == [BatchState.ASSIGNED, BatchState.CANCELLED]
     assert (plan.state, asset.next_round, asset.next_data_nonce) == (PlanState.RUNNING, 1, 2)
     settlement.settle(session, at=NOW)
@@ -123,11 +123,11 @@ def test_what_fails_later_goes_later(
 ) -> None:
     plan = planned(session, line)
     execute(session, lane.id, plan.batches[0], Outcome.REVERTED)
-    withdrawal.withdraw(session, drop_of(line))
+    withdrawal.withdraw(session, wanted_of(line))
     settlement.settle(session, at=NOW)
     assert plan.state is PlanState.HELD
-    assert withdrawal.withdraw(session, drop_of(line)) == 3
-    assert withdrawal.give_round_back(session, drop_of(line))
+    assert withdrawal.withdraw(session, wanted_of(line)) == 3
+    assert rounds(session, line) == [None]
     assert (plan.state, asset.next_data_nonce, asset.minted_count) == (PlanState.DONE, 1, 0)
 
 
@@ -137,5 +137,34 @@ def test_it_is_nobodys_but_the_drops(
     other = make_line(session, asset)
     grant(session, other, members)
     planned(session, line)
-    assert withdrawal.withdraw(session, drop_of(line)) == 7
+    assert withdrawal.withdraw(session, wanted_of(line)) == 7
     assert tokens(session) == asset.minted_count == 13
+
+
+def test_of_several_rounds_those_that_nobody_signed_for_come_back(
+    session: Session, asset: DigitalAsset, members: list[UserId], lane: NonceLane
+) -> None:
+    line = make_line(session, asset)
+    grant(session, line, members[:9], quantity=3)
+    plan = planned(session, line)
+    assert (rounds(session, line), len(plan.batches)) == ([0, 1, 2], 3)
+    execute(session, lane.id, plan.batches[0], Outcome.SUCCESS)
+    assert withdrawal.withdraw(session, wanted_of(line)) == 18
+    assert (rounds(session, line), asset.next_round) == ([0, None, None], 1)
+    settlement.settle(session, at=NOW)
+    assert (plan.state, tokens(session), asset.minted_count) == (PlanState.DONE, 9, 9)
+
+
+def test_another_collectible_of_the_same_run_keeps_its_numbers(
+    session: Session, line: RewardLine, asset: DigitalAsset, members: list[UserId]
+) -> None:
+    other = make_line(session, make_asset(session, title="Cup", address=OTHER_CONTRACT))
+    grant(session, other, members)
+    run = line.campaign_id
+    mine = airdrops.plan_drop(session, wanted(line, subject_id=run), at=NOW)
+    theirs = airdrops.plan_drop(session, wanted(other, subject_id=run), at=NOW)
+    assert mine is not None and theirs is not None
+    assert withdrawal.withdraw(session, wanted(line, subject_id=run)) == 7
+    assert {batch.state for batch in mine.batches} == {BatchState.CANCELLED}
+    assert {batch.state for batch in theirs.batches} == {BatchState.PLANNED}
+    assert (rounds(session, line), rounds(session, other)) == ([None], [0])

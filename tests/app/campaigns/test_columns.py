@@ -59,7 +59,7 @@ class TestLayout:
 class TestJudge:
     def test_an_email_is_kept_as_typed_and_as_members_are_known(self) -> None:
         row = judged(" Ada@Example.com ", "", "1", "mug", " 7 ")
-        assert row == Row(7, "Ada@Example.com", "ada@example.com", None, "mug", "7")
+        assert row == Row(7, "Ada@Example.com", "ada@example.com", None, 1, "mug", "7")
 
     @pytest.mark.parametrize("text", [ADDRESS, ADDRESS.lower(), f" {ADDRESS} "])
     def test_an_address_is_its_bytes(self, text: str) -> None:
@@ -72,6 +72,12 @@ class TestJudge:
     def test_other_columns_are_left_out(self) -> None:
         row = judged("Ada", "a@example.com", columns=["name", "email"])
         assert row == Row(7, "a@example.com", "a@example.com")
+
+    @pytest.mark.parametrize(("said", "quantity"), [("", None), (" 1 ", 1), ("100", 100)])
+    def test_how_many_is_a_whole_number_or_left_to_the_campaign(
+        self, said: str, quantity: int | None
+    ) -> None:
+        assert judged("a@example.com", "", said, "", "").quantity == quantity
 
     @pytest.mark.parametrize(
         ("cells", "reason"),
@@ -87,7 +93,8 @@ class TestJudge:
             (["", ADDRESS[:2] + ADDRESS[2:].swapcase(), "", "", ""], Rejection.ADDRESS_INVALID),
             (["", "0x" + "0" * 40, "", "", ""], Rejection.ADDRESS_INVALID),
             (["a@example.com", ADDRESS, "", "", ""], Rejection.TWO_RECIPIENTS),
-            (["a@example.com", "", "2", "", ""], Rejection.QUANTITY_INVALID),
+            (["a@example.com", "", "101", "", ""], Rejection.QUANTITY_INVALID),
+            (["a@example.com", "", "1.0", "", ""], Rejection.QUANTITY_INVALID),
             (["a@example.com", "", "0", "", ""], Rejection.QUANTITY_INVALID),
             (["a@example.com", "", "one", "", ""], Rejection.QUANTITY_INVALID),
             (["a@example.com", "", "", "", "k" * (KEY_LENGTH + 1)], Rejection.KEY_TOO_LONG),

@@ -21,6 +21,7 @@ from core.types import UserId
 from minting.models import MembershipPass, Token
 from tests.conftest import NOW
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
@@ -50,7 +51,7 @@ def ada(session: Session) -> UserId:
 def campaign(session: Session, ada: UserId) -> Campaign:
     """A draft for a member, a newcomer and an address."""
     campaign = make_campaign(session)
-    service.choose_reward(session, campaign, make_asset(session).id)
+    give(session, campaign, make_asset(session).id)
     read(session, choose(session, campaign, CONTENT))
     return campaign
 

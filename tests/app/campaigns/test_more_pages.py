@@ -13,6 +13,7 @@ from core.ids import encode_id
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
@@ -31,7 +32,7 @@ def publish(merchant: Merchant, content: str | None) -> UUID:
         make_pass_contract(session)
         make_members(session, "ada@example.com", "bob@example.com")
         campaign = make_campaign(session)
-        service.choose_reward(session, campaign, make_asset(session).id)
+        give(session, campaign, make_asset(session).id)
         if content is not None:
             read(session, choose(session, campaign, content))
         service.publish(session, campaign, make_preview(session, campaign), at=NOW)

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from app.accounts.models import Merchant, TeamRole
 from app.campaigns import runs, service
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
+from app.rewards.models import RewardLine
 from core.db import unit_of_work
 from core.ids import encode_id
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
@@ -13,10 +14,12 @@ from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
     make_pass_contract,
+    make_perk,
     make_preview,
 )
 
@@ -31,7 +34,7 @@ def draft(merchant: Merchant) -> str:
         make_pass_contract(session)
         make_members(session, "ada@example.com", "bob@example.com")
         campaign = make_campaign(session)
-        service.choose_reward(session, campaign, make_asset(session).id)
+        give(session, campaign, make_asset(session).id)
         return f"/admin/campaigns/{encode_id('cmp', campaign.id)}"
 
 
@@ -195,6 +198,59 @@ class TestDelivery:
         assert f'value="{typed}"' in answer.text and f'id="error-{field}"' in answer.text
 
 
+class TestRewards:
+    def choose(self, admin: TestClient, draft: str, **fields: object) -> tuple[int, str]:
+        token = token_in(admin.get(draft, headers=HTML, follow_redirects=True).text)
+        headers = {"origin": ORIGIN, "x-csrf-token": token, **HTML}
+        answer = admin.post(f"{draft}/rewards", headers=headers, data=fields)
+        return answer.status_code, answer.headers.get("location") or answer.text
+
+    @pytest.fixture
+    def ids(self, merchant: Merchant, draft: str) -> list[str]:
+        """A live asset and a live perk, as the page names them."""
+        with unit_of_work(merchant=merchant.id) as session:
+            asset, perk = make_asset(session, title="Cup"), make_perk(session)
+            return [encode_id("das", asset.id), encode_id("prk", perk.id)]
+
+    def test_several_are_chosen_with_their_amounts(
+        self, admin: TestClient, merchant: Merchant, draft: str, ids: list[str]
+    ) -> None:
+        fields = {"chosen": ids, "reward": ids, "each": ["3", ""], "most": ["", "1,000"]}
+        assert self.choose(admin, draft, **fields) == (303, f"{draft}/delivery")
+        with unit_of_work(merchant=merchant.id) as session:
+            lines = session.scalars(select(RewardLine).order_by(RewardLine.position)).all()
+            amounts = [(line.per_recipient, line.quantity) for line in lines]
+        assert amounts == [(3, None), (1, 1_000)]
+        page = admin.get(f"{draft}/rewards", headers=HTML).text
+        assert page.count(" checked") == 2 and 'value="1000"' in page
+
+    def test_perks_are_reviewed_without_asking_a_chain(
+        self, admin: TestClient, merchant: Merchant, draft: str, ids: list[str]
+    ) -> None:
+        fields = {"chosen": ids[1:], "reward": ids[1:], "each": ["3"], "most": ["6"]}
+        self.choose(admin, draft, **fields)
+        page = admin.get(f"{draft}/review", headers=HTML).text
+        assert "Coffee × 3" in page and "Perks need no transaction" in page
+        assert "Publish airdrop" in page
+        self.choose(admin, draft, **{**fields, "most": ["5"]})
+        page = admin.get(f"{draft}/review", headers=HTML).text
+        assert "Not enough in stock" in page and "Publish airdrop" not in page
+
+    @pytest.mark.parametrize(
+        ("each", "said"), [("many", "Whole numbers only"), ("101", "between 1 and 100")]
+    )
+    def test_what_was_typed_wrong_comes_back(
+        self, admin: TestClient, draft: str, ids: list[str], each: str, said: str
+    ) -> None:
+        fields = {"chosen": ids[:1], "reward": ids, "each": [each, ""], "most": ["", ""]}
+        status, page = self.choose(admin, draft, **fields)
+        assert status == 422 and said in page and f'value="{each}"' in page
+
+    def test_nothing_is_not_enough(self, admin: TestClient, draft: str) -> None:
+        status, page = self.choose(admin, draft)
+        assert status == 422 and "between 1 and 10" in page
+
+
 class TestRecipients:
     def test_everybody_is_there_with_state_and_reason(
         self, admin: TestClient, merchant: Merchant, page: str
@@ -213,9 +269,9 @@ class TestRecipients:
     def test_they_are_a_file(self, admin: TestClient, page: str) -> None:
         answer = admin.get(f"{page}/recipients.csv", headers=HTML)
         lines = answer.text.splitlines()
-        assert lines[0] == "recipient,state,reason,token,transaction,delivered"
-        assert sorted(line.split(",")[:2] for line in lines[1:]) == [
-            ["ada@example.com", "queued"],
-            ["bob@example.com", "queued"],
+        assert lines[0] == "recipient,reward,number,state,reason,token,transaction,delivered"
+        assert sorted(line.split(",")[:4] for line in lines[1:]) == [
+            ["ada@example.com", "Mug", "1", "queued"],
+            ["bob@example.com", "Mug", "1", "queued"],
         ]
         assert len(admin.get(f"{page}/recipients.csv?q=bob").text.splitlines()) == 2

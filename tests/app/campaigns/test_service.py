@@ -26,6 +26,7 @@ from app.campaigns.models import (
     RunState,
 )
 from app.rewards.errors import RewardNotLiveError
+from app.rewards.lines import Choice, lines_of
 from app.rewards.models import Grant
 from app.users.models import User, UserState
 from core.db import unit_of_work
@@ -35,6 +36,7 @@ from minting.errors import SupplyExhaustedError
 from minting.models import ContractState, MembershipPass, PassState
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_members,
@@ -49,7 +51,7 @@ def make_ready(session: Session, *, members: int = 3, **asset: Any) -> Campaign:
     make_pass_contract(session)
     make_members(session, *(f"m{n}@example.com" for n in range(members)))
     campaign = make_campaign(session)
-    service.choose_reward(session, campaign, make_asset(session, **asset).id)
+    give(session, campaign, make_asset(session, **asset).id)
     return campaign
 
 
@@ -91,7 +93,7 @@ class TestDraft:
         campaign = make_campaign(session)
         asset = make_asset(session, state=ContractState.DRAFT)
         with pytest.raises(RewardNotLiveError):
-            service.choose_reward(session, campaign, asset.id)
+            give(session, campaign, asset.id)
 
     def test_one_of_another_merchant_does_not_exist(self, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
@@ -155,7 +157,7 @@ class TestAudience:
         assert blocked is not None
         blocked.state = UserState.BLOCKED
         session.flush()
-        assert service.audience_count(session, ready) == 2
+        assert audiences.reach(session, ready).total == 2
         assert blocked.id not in session.scalars(audiences.members(ready)).all()
 
 
@@ -237,8 +239,8 @@ class TestStalePreview:
 
     def test_by_another_reward(self, session: Session, ready: Campaign) -> None:
         preview = make_preview(session, ready)
-        service.choose_reward(session, ready, make_asset(session, title="Cup").id)
-        assert "another reward" in self.refused(session, ready, preview)
+        give(session, ready, make_asset(session, title="Cup").id)
+        assert "the rewards were changed" in self.refused(session, ready, preview)
 
     @pytest.mark.parametrize(
         ("counted", "now", "stale"),
@@ -266,11 +268,10 @@ class TestStalePreview:
 class TestAfterPublishing:
     def test_nothing_can_be_edited(self, session: Session, ready: Campaign) -> None:
         service.publish(session, ready, make_preview(session, ready), at=NOW)
-        asset_id = service.find_line_asset(session, ready)
-        assert asset_id is not None
+        [line] = lines_of(session, ready.id)
         with pytest.raises(InvalidTransitionError):
             service.describe(session, ready, title="Another", description="")
         with pytest.raises(InvalidTransitionError):
             service.choose_audience(session, ready, AudienceKind.ALL)
         with pytest.raises(InvalidTransitionError):
-            service.choose_reward(session, ready, asset_id)
+            give(session, ready, Choice(line.asset_id, per_recipient=2))

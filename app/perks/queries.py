@@ -1,0 +1,58 @@
+"""Reads of perks for screens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from app.perks.models import Holding, Perk, PerkState
+from app.users.models import User
+from core.types import PerkId, UserId
+
+
+def perks(*, state: PerkState | None = None) -> Select[Perk]:
+    """Perks in a state, or all that are not archived."""
+    if state is None:
+        return select(Perk).where(Perk.state != PerkState.ARCHIVED)
+    return select(Perk).where(Perk.state == state)
+
+
+def holdings(perk_id: PerkId) -> Select[Holding]:
+    """Everybody's of a perk."""
+    return select(Holding).where(Holding.perk_id == perk_id)
+
+
+def owners_of(session: Session, rows: Sequence[Holding]) -> dict[UserId, User]:
+    """The members behind these holdings, by id."""
+    found = session.scalars(select(User).where(User.id.in_([row.user_id for row in rows])))
+    return {user.id: user for user in found}
+
+
+def received_counts(session: Session, perk_ids: Sequence[PerkId]) -> dict[PerkId, int]:
+    """How many of each of these perks are in members' hands."""
+    rows = session.execute(
+        select(Holding.perk_id, func.count())
+        .where(Holding.perk_id.in_(perk_ids))
+        .group_by(Holding.perk_id)
+    )
+    return dict(rows.all())
+
+
+@dataclass(frozen=True)
+class Held:
+    """A perk that a member has."""
+
+    holding: Holding
+    perk: Perk
+
+
+def list_held(session: Session, user_id: UserId) -> list[Held]:
+    """The member's perks, newest first."""
+    rows = session.execute(
+        select(Holding, Perk)
+        .join(Perk, Perk.id == Holding.perk_id)
+        .where(Holding.user_id == user_id)
+        .order_by(Holding.id.desc())
+    )
+    return [Held(holding, perk) for holding, perk in rows]
