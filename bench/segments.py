@@ -231,7 +231,7 @@ def make(brand: Brand) -> list[SegmentId]:
     for number in range(SEGMENTS):
         with brand.unit() as session:
             rule = rules.load(rule_of(brand, number, made[:50]))
-            made.append(service.create(session, f"Segment {number}", rule, at=utc_now()).id)
+            made.append(service.create(session, rule, name=f"Segment {number}", at=utc_now()).id)
     return made
 
 

@@ -63,9 +63,8 @@ def create_segment(
     try:
         segment = service.create(
             session,
-            str(form.get("name", "")),
             service.parse(draft.rule()),
-            reference_id=str(form.get("reference_id", "")),
+            **_called(form),
             is_quiet="is_quiet" in form,
             at=at,
         )
@@ -140,11 +139,8 @@ def save_segment(
         return _edit_page(request, session, segment, draft, form)
     try:
         rule = service.parse(draft.rule())
-        reference = str(form.get("reference_id", ""))
-        service.rename(session, segment, name=str(form.get("name", "")), reference_id=reference)
-        service.change_rule(session, segment, rule, at=at)
+        service.change(session, segment, rule, **_called(form), at=at)
     except InvalidError as error:
-        session.rollback()
         return _edit_page(request, session, segment, draft, form, error)
     return RedirectResponse(queries.address(segment), status_code=303)
 
@@ -187,6 +183,10 @@ def explain_member(
         names=_names(session),
         encode_id=encode_id,
     )
+
+
+def _called(form: FormData) -> dict[str, str]:
+    return {key: str(form.get(key, "")) for key in ("name", "reference_id")}
 
 
 def _segment(session: Session, text: str) -> Segment:

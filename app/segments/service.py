@@ -41,9 +41,9 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 def create(
     session: Session,
-    name: str,
     rule: Rule,
     *,
+    name: str,
     reference_id: str | None = None,
     is_quiet: bool = True,
     at: datetime,
@@ -70,19 +70,36 @@ def create(
     return segment
 
 
-def change_rule(session: Session, segment: Segment, rule: Rule, *, at: datetime) -> None:
-    """The segment asks this from now on; its members stay until the new ones are known.
+def change(
+    session: Session,
+    segment: Segment,
+    rule: Rule,
+    *,
+    name: str,
+    reference_id: str | None = None,
+    at: datetime,
+) -> None:
+    """The segment is called so and asks this from now on.
+
+    After a change of the rule its members stay until the new ones are known.
 
     Raises:
-        RuleInvalidError: the rule asks what cannot be asked.
-        SegmentCycleError: it would read itself.
+        SegmentInvalidError: no name, or one that is too long or taken; nothing changed.
+        RuleInvalidError: the rule asks what cannot be asked; nothing changed.
+        SegmentCycleError: it would read itself; nothing changed.
 
     Locks: the segment.
     """
     session.refresh(segment, with_for_update=True)
     check(session, rule, segment=segment.id)
-    if rule.dump() == segment.rule and segment.state is not SegmentState.INVALID:
-        return
+    segment.name = _name(session, name, besides=segment.id)
+    segment.reference_id = (reference_id or "").strip() or None
+    if rule.dump() != segment.rule or segment.state is SegmentState.INVALID:
+        _ask(session, segment, rule, at=at)
+    session.flush()
+
+
+def _ask(session: Session, segment: Segment, rule: Rule, *, at: datetime) -> None:
     segment.rule, segment.rule_number = rule.dump(), segment.rule_number + 1
     is_built = segment.built_at is not None
     segment.state = SegmentState.REBUILDING if is_built else SegmentState.BUILDING
@@ -91,17 +108,6 @@ def change_rule(session: Session, segment: Segment, rule: Rule, *, at: datetime)
     _remember(session, segment, at=at)
     keeping.make_anew(session, sorted(_dependents(session, segment.id)))
     _nudge(session)
-
-
-def rename(session: Session, segment: Segment, *, name: str, reference_id: str | None) -> None:
-    """The segment is called so from now on.
-
-    Raises:
-        SegmentInvalidError: no name, or one that is too long or taken.
-    """
-    segment.name = _name(session, name, besides=segment.id)
-    segment.reference_id = (reference_id or "").strip() or None
-    session.flush()
 
 
 def rebuild(session: Session, segment: Segment) -> None:

@@ -38,7 +38,7 @@ class Play:
             self.stage = Stage(session)
             self.people = settle(session, self.stage, drawn)
             self.segments = [
-                service.create(session, f"s{n}", rules.load(self.stage.rule(it)), at=NOW).id
+                service.create(session, rules.load(self.stage.rule(it)), name=f"s{n}", at=NOW).id
                 for n, it in enumerate(asked)
             ]
         self.build()
