@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Subquery, case, false, func, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -17,8 +18,10 @@ from app.rewards import service as rewards
 from app.rewards.lines import names_of, rewards_of
 from app.rewards.models import RewardLine
 from app.rewards.service import Recipients
-from app.users.models import User, UserState
+from app.segments.models import Segment, SegmentMember
+from app.users.models import ListMember, User, UserList, UserState
 from app.users.service import create_from
+from core.ids import first_id_of
 from core.types import AudienceFileId, UserId
 
 MISSING = "Choose who the airdrop is for."
@@ -71,7 +74,7 @@ def reach(session: Session, campaign: Campaign) -> Reach:
     Raises:
         CampaignNotPublishableError: no audience is chosen.
     """
-    if campaign.audience_kind is AudienceKind.ALL:
+    if campaign.audience_kind is not AudienceKind.FILE:
         everybody = members(campaign).order_by(None).subquery()
         return Reach(session.scalar(select(func.count()).select_from(everybody)) or 0)
     return reach_of(session, session.get_one(AudienceFile, _file_id(campaign)))
@@ -109,10 +112,31 @@ def members(campaign: Campaign) -> Select[UserId]:
     active = select(User.id).where(User.state == UserState.ACTIVE).order_by(User.id)
     if campaign.audience_kind is AudienceKind.ALL:
         return active
+    if campaign.audience_kind is AudienceKind.LIST:
+        return active.where(User.id.in_(_listed(campaign)))
+    if campaign.audience_kind is AudienceKind.SEGMENT:
+        return active.where(User.id.in_(_in_segment(campaign)))
     named = select(AudienceRow.user_id).where(
         AudienceRow.file_id == _file_id(campaign), AudienceRow.reason.is_(None)
     )
     return active.where(User.id.in_(named))
+
+
+def recent(campaign: Campaign, since: datetime) -> ColumnElement[bool]:
+    """True of members who came into the audience since then, as far as rows say when."""
+    if campaign.audience_kind is AudienceKind.LIST:
+        return User.id.in_(_listed(campaign).where(ListMember.added_at >= since))
+    if campaign.audience_kind is AudienceKind.SEGMENT:
+        return User.id.in_(_in_segment(campaign).where(SegmentMember.since >= since))
+    return User.id >= first_id_of(since)
+
+
+def _listed(campaign: Campaign) -> Select[UserId]:
+    return select(ListMember.user_id).where(ListMember.list_id == campaign.audience_id)
+
+
+def _in_segment(campaign: Campaign) -> Select[UserId]:
+    return select(SegmentMember.user_id).where(SegmentMember.segment_id == campaign.audience_id)
 
 
 def recipients(session: Session, campaign: Campaign, given: Given) -> Recipients:
@@ -121,7 +145,7 @@ def recipients(session: Session, campaign: Campaign, given: Given) -> Recipients
     Raises:
         CampaignNotPublishableError: no audience is chosen.
     """
-    if campaign.audience_kind is AudienceKind.ALL:
+    if campaign.audience_kind is not AudienceKind.FILE:
         return rewards.members(members(campaign), quantity=given.line.per_recipient)
     file = session.get_one(AudienceFile, _file_id(campaign))
     return recipients_of(session, file, given)
@@ -176,7 +200,7 @@ def wanted(session: Session, campaign: Campaign, given: Given) -> Subquery:
     Raises:
         CampaignNotPublishableError: no audience is chosen.
     """
-    if campaign.audience_kind is AudienceKind.ALL:
+    if campaign.audience_kind is not AudienceKind.FILE:
         [user] = members(campaign).order_by(None).subquery().c
         quantity = literal(given.line.per_recipient).label("quantity")
         return select(user.label("user_id"), false().label("is_new"), quantity).subquery()
@@ -231,9 +255,21 @@ def failing_rules(session: Session, campaign: Campaign) -> dict[str, str]:
         if reach(session, campaign).total == 0:
             return {"audience_empty": "No row of the file names a recipient. Choose another file."}
         return {}
+    if campaign.audience_kind is not AudienceKind.ALL and (
+        find_name(session, campaign.audience_kind, campaign.audience_id) is None
+    ):
+        return {"audience_missing": "The list or segment is not in use any more. Choose another."}
     if reach(session, campaign).total == 0:
         return {"audience_empty": "Nobody is in the audience yet. Import members first."}
     return {}
+
+
+def find_name(session: Session, kind: AudienceKind, cohort_id: UUID | None) -> str | None:
+    """The name of a list or segment, or None when it is not in use."""
+    cohort: type[UserList | Segment] = UserList if kind is AudienceKind.LIST else Segment
+    return session.scalar(
+        select(cohort.name).where(cohort.id == cohort_id, cohort.archived_at.is_(None))
+    )
 
 
 def _file_id(campaign: Campaign) -> AudienceFileId:

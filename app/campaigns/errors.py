@@ -55,6 +55,14 @@ class AudienceFileMissingError(InvalidError):
         super().__init__("The audience cannot be saved yet.", fields={"file": sentence})
 
 
+class CohortMissingError(InvalidError):
+    """The campaign was to be for a list or segment, but none in use was chosen."""
+
+    def __init__(self, kind: str) -> None:
+        sentence = "Choose one that is in use."
+        super().__init__("The audience cannot be saved yet.", fields={kind: sentence})
+
+
 class AudienceNotFromFileError(NotFoundError):
     """The campaign is not for whom a file names."""
 

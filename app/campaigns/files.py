@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.campaigns import checks, columns
 from app.campaigns.errors import AudienceNotFromFileError
-from app.campaigns.models import AudienceFile, AudienceRow, Campaign, FileState
+from app.campaigns.models import AudienceFile, AudienceKind, AudienceRow, Campaign, FileState
 from app.uploads import detection, spreadsheet
 from app.uploads.errors import FileUnreadableError
 from app.uploads.export import as_csv
@@ -83,7 +83,7 @@ def file_path(file_id: AudienceFileId) -> Path:
 
 def find(session: Session, campaign: Campaign) -> AudienceFile | None:
     """The file the campaign is for, or None when it is for others."""
-    if campaign.audience_id is None:
+    if campaign.audience_kind is not AudienceKind.FILE or campaign.audience_id is None:
         return None
     return session.get_one(AudienceFile, AudienceFileId(campaign.audience_id))
 

@@ -21,7 +21,6 @@ from app.rewards.errors import EXHAUSTED
 from app.rewards.models import Grant, GrantSource, RewardLine
 from app.rewards.service import members
 from app.users.models import User
-from core.ids import first_id_of
 from core.types import RunId, UserId
 
 log = structlog.get_logger(__name__)
@@ -45,7 +44,7 @@ def look(session: Session, *, at: datetime) -> int:
         .join(Campaign)
         .where(
             Campaign.late_joiners,
-            Campaign.audience_kind == AudienceKind.ALL,
+            Campaign.audience_kind != AudienceKind.FILE,
             Campaign.state == CampaignState.PUBLISHED,
             AirdropRun.state.in_((RunState.RUNNING, RunState.STANDBY)),
             or_(AirdropRun.looked_at.is_(None), AirdropRun.looked_at <= at - _PAUSE),
@@ -92,7 +91,8 @@ def _newcomers(
     session: Session, run: AirdropRun, line: RewardLine, *, at: datetime
 ) -> Select[UserId]:
     """Members of the audience without a grant of the line: the recent, and once an hour all."""
-    query = audiences.members(session.get_one(Campaign, run.campaign_id)).where(
+    campaign = session.get_one(Campaign, run.campaign_id)
+    query = audiences.members(campaign).where(
         ~exists().where(
             Grant.source_type == GrantSource.AIRDROP,
             Grant.source_id == run.id,
@@ -102,4 +102,4 @@ def _newcomers(
     )
     if run.looked_at is None or run.looked_at.hour != at.hour:
         return query
-    return query.where(User.id >= first_id_of(at - _RECENT))
+    return query.where(audiences.recent(campaign, at - _RECENT))

@@ -42,9 +42,11 @@ class CampaignState(StrEnum):
 
 
 class AudienceKind(StrEnum):
-    """Who a campaign is for; a file names each recipient."""
+    """Who a campaign is for; a file names each recipient, once and for all."""
 
     ALL = "all"
+    LIST = "list"
+    SEGMENT = "segment"
     FILE = "file"
 
 
@@ -84,7 +86,7 @@ class Campaign(TenantMixin, VersionMixin, Base):
     def is_open_to_late_joiners(self) -> bool:
         """Whether more may come into the audience: a file names everybody there is."""
         is_live = self.state is CampaignState.PUBLISHED
-        return is_live and self.late_joiners and self.audience_kind is AudienceKind.ALL
+        return is_live and self.late_joiners and self.audience_kind is not AudienceKind.FILE
 
 
 class FileState(StrEnum):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
@@ -10,8 +11,18 @@ from app.campaigns.errors import NotPublishedError
 from app.campaigns.models import AirdropRun, Campaign, CampaignState
 from app.rewards.lines import Reward, rewards_of_many
 from app.rewards.models import Grant, RewardLine
+from app.segments.models import Segment
+from app.users.models import UserList
 from core.types import CampaignId, PerkId, UserId
 from minting.models import DigitalAsset
+
+
+def cohorts(session: Session, kind: type[UserList] | type[Segment]) -> Sequence[tuple[UUID, str]]:
+    """The lists, or the segments, a campaign can be for: identifier and name."""
+    rows = session.execute(
+        select(kind.id, kind.name).where(kind.archived_at.is_(None)).order_by(kind.name)
+    )
+    return [(identifier, name) for identifier, name in rows]
 
 
 def campaigns() -> Select[Campaign]:

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel
 
-from app.campaigns.models import Campaign
+from app.campaigns.models import AudienceKind, Campaign
 from app.campaigns.service import Delivery
 from app.rewards.lines import Choice
 from app.rewards.models import RewardLine
 from core.errors import InvalidError
-from core.ids import decode_id, encode_id
+from core.ids import UnknownIdentifierError, decode_id, encode_id
 from core.types import AssetId, Gas, PerkId, Wei
 
 _GWEI = 10**9
@@ -155,3 +157,23 @@ def _number(text: str, unit: int) -> int | None:
 
 def _text(amount: int | None, unit: int) -> str:
     return "" if amount is None else f"{Decimal(amount) / unit:f}"
+
+
+class AudienceForm(BaseModel):
+    """Who a campaign is for, as the form says it; lists and segments by their public ids."""
+
+    audience: AudienceKind = AudienceKind.ALL
+    file: Any = None
+    list: str = ""
+    segment: str = ""
+
+    @property
+    def cohort(self) -> UUID | None:
+        """The list or segment that was chosen; None where what was sent is none."""
+        try:
+            if self.audience is AudienceKind.LIST:
+                return decode_id("lst", self.list)
+            is_segment = self.audience is AudienceKind.SEGMENT
+            return decode_id("seg", self.segment) if is_segment else None
+        except UnknownIdentifierError:
+            return None

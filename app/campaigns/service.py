@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from app.campaigns import audiences, files
 from app.campaigns.errors import (
     CampaignNotFoundError,
     CampaignNotPublishableError,
+    CohortMissingError,
     FileNotReadyError,
     InvalidTransitionError,
 )
@@ -97,15 +99,24 @@ def describe(session: Session, campaign: Campaign, *, title: str, description: s
     session.flush()
 
 
-def choose_audience(session: Session, campaign: Campaign, kind: AudienceKind) -> None:
+def choose_audience(
+    session: Session, campaign: Campaign, kind: AudienceKind, cohort: UUID | None = None
+) -> None:
     """The campaign is for these people; a file that was chosen before is deleted.
+
+    Args:
+        cohort: which list or segment.
 
     Raises:
         InvalidTransitionError: it is no draft any more.
+        CohortMissingError: no such list or segment is in use; nothing changed.
     """
     must_be_draft(campaign, "edited")
+    is_named = kind in (AudienceKind.LIST, AudienceKind.SEGMENT)
+    if is_named and audiences.find_name(session, kind, cohort) is None:
+        raise CohortMissingError(kind)
     files.replace(session, campaign)
-    campaign.audience_kind = kind
+    campaign.audience_kind, campaign.audience_id = kind, cohort if is_named else None
     session.flush()
 
 
