@@ -11,7 +11,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.accounts.models import Merchant
 from app.campaigns.service import choose_reward, publish
-from app.users import imports
+from app.segments import badges
+from app.users import imports, lists
 from app.web.access import declared_classes, undeclared_routes
 from core.db import unit_of_work
 from core.ids import encode_id, new_id
@@ -30,6 +31,10 @@ from tests.factories.brand import (
 JSON = {"accept": "application/json"}
 _PARAMETER = re.compile(r"\{\w+\}")
 _INLINE = re.compile(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", re.IGNORECASE)
+TABS = (
+    *("campaigns", "rewards", "badges", "lists", "events", "wallet", "consents", "privacy"),
+    "audit",
+)
 _OPEN = {"GET /admin/sign-in", "GET /admin/sign-in/{token}"}
 
 
@@ -136,13 +141,19 @@ class TestForeignObjects:
                 "users/usr": user,
                 "assets/das": make_asset(session).id,
                 "campaigns/cmp": make_campaign(session).id,
+                "users/lists/lst": lists.create(session, "L", at=NOW).id,
+                "users/badges/bdg": badges.create(session, "B", at=NOW).id,
                 "users/imports/imp": row.id,
             }
         yield found
         imports.file_path(row.id).unlink()
 
     @pytest.mark.parametrize(
-        "kind", ["users/usr", "assets/das", "campaigns/cmp", "users/imports/imp"]
+        "kind",
+        [
+            *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp"),
+            *("users/lists/lst", "users/badges/bdg"),
+        ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
         folder, prefix = kind.rsplit("/", 1)
@@ -206,6 +217,8 @@ class TestPages:
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
+        *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
+        *("/admin/settings/properties", "/admin/settings/properties/new"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -224,6 +237,7 @@ class TestPages:
         for path in self.TEAM:
             self.check(admin, path)
         self.check(member, "/space/home")
+        self.check(member, "/space/profile")
 
     def test_of_objects_neither(self, admin: TestClient, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
@@ -235,6 +249,10 @@ class TestPages:
                 f"users/imports/{encode_id('imp', row.id)}",
                 f"assets/{encode_id('das', make_asset(session).id)}",
             ]
+            paths += [f"{paths[0]}/{tab}" for tab in TABS]
+            paths.append(f"users/lists/{encode_id('lst', lists.create(session, 'L', at=NOW).id)}")
+            badge = badges.create(session, "B", at=NOW)
+            paths.append(f"users/badges/{encode_id('bdg', badge.id)}")
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
             paths.append(f"campaigns/{campaign}/review")

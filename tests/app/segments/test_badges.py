@@ -69,7 +69,8 @@ class World:
             act(session, row, some, reason="manual", at=LATER)
 
     def follow(self) -> None:
-        upkeep.follow_badges()
+        for merchant in upkeep.merchants_with_badges():
+            upkeep.follow_badges(merchant)
 
     def owners(self, badge: BadgeId) -> set[UserId]:
         with unit_of_work(merchant=self.merchant) as session:
