@@ -25,7 +25,7 @@ from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
-from app.spaces import profile
+from app.spaces import preferences, profile
 from app.users import admin as users_admin
 from app.users import list_admin, properties_admin, record_admin
 from app.verification import api as verification_api
@@ -72,6 +72,7 @@ def create_app() -> FastAPI:
         spaces_pages.public,
         spaces_pages.router,
         profile.router,
+        preferences.router,
         assets_pages.router,
         verification_pages.router,
         verification_api.router,

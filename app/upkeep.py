@@ -76,13 +76,16 @@ def _clear(merchant: MerchantId, property_id: PropertyId) -> None:
     _repeat(merchant, part)
 
 
-def follow_badges() -> None:
-    """Badges are gained and lost as far as events can be read now, for every merchant with some."""
+def merchants_with_badges() -> list[MerchantId]:
+    """Whose events are followed: merchants that have ever published a badge."""
     with unit_of_work(role=Role.ENGINE) as session:
         of_badges = EventCursor.reader == badges.READER
-        merchants = session.scalars(select(EventCursor.merchant_id).where(of_badges)).all()
-    for merchant in merchants:
-        _repeat(merchant, lambda session: badge_reader.follow(session, at=utc_now()))
+        return list(session.scalars(select(EventCursor.merchant_id).where(of_badges)))
+
+
+def follow_badges(merchant: MerchantId) -> None:
+    """Badges are gained and lost as far as events can be read now."""
+    _repeat(merchant, lambda session: badge_reader.follow(session, at=utc_now()))
 
 
 def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:

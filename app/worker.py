@@ -154,7 +154,11 @@ def sweep_people() -> None:
 @jobs.task("engine.badges")
 def follow_badges() -> None:
     """Give and take badges as lists and segments say."""
-    upkeep.follow_badges()
+    for merchant in upkeep.merchants_with_badges():
+        try:
+            upkeep.follow_badges(merchant)
+        except Exception:
+            log.exception("badges_failed", merchant=str(merchant))
 
 
 @jobs.task(conversions.TASK)

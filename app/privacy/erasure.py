@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, cast, delete, func, null, or_, select, text, update
+from sqlalchemy import Text, and_, cast, delete, func, null, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Audience, LoginSession, LoginToken
@@ -37,7 +37,7 @@ from app.users.upkeep_models import Conversion, ConversionState
 from core.db import merchant_of
 from core.events import emit
 from core.ids import new_id
-from core.types import ErasureId, UserId
+from core.types import ErasureId, MerchantId, UserId
 from minting.models import MembershipPass, PassState, Token, TokenState
 from wallets.service import destroy_wallets
 
@@ -108,12 +108,13 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
     if row is None or row.cancelled_at or row.erased_at or row.due_at > at:
         return
     ids = identities(session, row.user_id)
-    addresses = session.scalars(select(User.email_key).where(User.id.in_(ids))).all()
+    spellings = select(User.email_key, func.lower(User.email)).where(User.id.in_(ids))
+    addresses = {it for row in session.execute(spellings) for it in row}
     _leave_lists(session, ids, at=at)
     for statement in _removals(ids):
         session.execute(statement.execution_options(synchronize_session=False))
-    for address in addresses:
-        for statement in _removals_by_address(address):
+    for address in sorted(addresses):
+        for statement in _removals_by_address(address, merchant_of(session)):
             session.execute(statement.execution_options(synchronize_session=False))
     _clear_properties(session, ids)
     for user_id in ids:
@@ -161,15 +162,23 @@ def _removals(ids: Sequence[UserId]) -> list[Any]:
     ]
 
 
-def _removals_by_address(address: str) -> list[Any]:
-    """What is found by the address alone: rows of files that nobody could be found for."""
+def _removals_by_address(address: str, merchant: MerchantId) -> list[Any]:
+    """What is found by the address alone: rows of files that nobody could be found for.
+
+    Args:
+        address: its key, or how it was typed: a domain may be written in two ways.
+    """
 
     def names(column: Any) -> Any:
         return func.strpos(func.lower(cast(column, Text)), address) > 0
 
     is_named = or_(AudienceRow.email_key == address, names(AudienceRow.text))
     nothing = {"email": None, "email_key": None, "key": None, "text": ERASED}
-    is_of_member = (LoginToken.audience == Audience.SPACE) & (LoginToken.email_key == address)
+    is_of_member = and_(
+        LoginToken.audience == Audience.SPACE,
+        LoginToken.realm_id == merchant,
+        LoginToken.email_key == address,
+    )
     return [
         update(AudienceRow).where(AudienceRow.reason.is_not(None), is_named).values(nothing),
         delete(ImportRefusal).where(names(ImportRefusal.cells)),

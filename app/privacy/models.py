@@ -42,7 +42,6 @@ class SubjectExportState(StrEnum):
 
     QUEUED = "queued"
     READY = "ready"
-    FAILED = "failed"
 
 
 class SubjectExport(TenantMixin, Base):

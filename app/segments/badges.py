@@ -331,11 +331,6 @@ def delete_badge(session: Session, row: Badge) -> None:
     session.flush()
 
 
-def badges() -> Select[Badge]:
-    """All badges of the merchant."""
-    return select(Badge)
-
-
 def get(session: Session, badge_id: BadgeId) -> Badge:
     """The badge.
 
@@ -346,82 +341,3 @@ def get(session: Session, badge_id: BadgeId) -> Badge:
     if row is None:
         raise BadgeNotFoundError(badge_id)
     return row
-
-
-def text_in(texts: Mapping[str, Any], language: str | None) -> str:
-    """The text in this language, or in the first there is one in."""
-    chosen = texts.get(language or "") or next((it for it in texts.values() if it), "")
-    return str(chosen)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A badge as one member sees it; `gained_at` is None of a locked one."""
-
-    title: str
-    text: str
-    media_cid: str | None
-    gained_at: datetime | None
-
-
-def shown_to(session: Session, user: User) -> list[Shown]:
-    """The live badges the member may know of: owned ones first, then those that are locked."""
-    rows = session.execute(
-        select(Badge, BadgeOwner.gained_at)
-        .outerjoin(BadgeOwner, (BadgeOwner.badge_id == Badge.id) & (BadgeOwner.user_id == user.id))
-        .where(Badge.state == BadgeState.LIVE)
-        .order_by(BadgeOwner.gained_at.desc().nulls_last(), Badge.id)
-    )
-    return [
-        _shown(badge, gained_at, user.lang)
-        for badge, gained_at in rows
-        if gained_at is not None or badge.visibility is BadgeVisibility.EVERYONE
-    ]
-
-
-def _shown(badge: Badge, gained_at: datetime | None, language: str | None) -> Shown:
-    text = text_in(badge.description, language)
-    media = badge.media_cid
-    if gained_at is None:
-        text = text_in(badge.locked_description, language) or text
-        media = badge.locked_media_cid or media
-    return Shown(text_in(badge.title, language), text, media, gained_at)
-
-
-def owners(badge_id: BadgeId) -> Select[User]:
-    """The members who own the badge."""
-    owned = BadgeOwner.badge_id == badge_id
-    return select(User).join(BadgeOwner, BadgeOwner.user_id == User.id).where(owned)
-
-
-def gained_by(
-    session: Session, badge_id: BadgeId, users: Sequence[UserId]
-) -> dict[UserId, datetime]:
-    """Since when these members own the badge."""
-    rows = session.execute(
-        select(BadgeOwner.user_id, BadgeOwner.gained_at).where(
-            BadgeOwner.badge_id == badge_id, BadgeOwner.user_id.in_(users)
-        )
-    )
-    return {user: since for user, since in rows}
-
-
-def count_owners(session: Session, ids: Sequence[BadgeId]) -> dict[BadgeId, int]:
-    """How many members own each of these badges."""
-    rows = session.execute(
-        select(BadgeOwner.badge_id, func.count())
-        .where(BadgeOwner.badge_id.in_(ids))
-        .group_by(BadgeOwner.badge_id)
-    )
-    return {badge_id: count for badge_id, count in rows}
-
-
-def of_member(session: Session, user_id: UserId) -> Sequence[tuple[Badge, datetime]]:
-    """The badges the member owns and since when, newest first."""
-    rows = session.execute(
-        select(Badge, BadgeOwner.gained_at)
-        .join(BadgeOwner, BadgeOwner.badge_id == Badge.id)
-        .where(BadgeOwner.user_id == user_id)
-        .order_by(BadgeOwner.gained_at.desc(), Badge.id)
-    )
-    return [(badge, since) for badge, since in rows]

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Analyst, Editor
-from app.segments import badges
+from app.segments import badge_views, badges
 from app.segments.badges import Draft
 from app.segments.models import Badge, BadgeState, BadgeVisibility
 from app.users import lists, queries
@@ -40,13 +40,15 @@ def list_badges(
     request: Request, session: SessionDep, _who: Analyst, cursor: str | None = None
 ) -> Response:
     """The badges, newest first."""
-    page = list_page(session, badges.badges(), keys=[Badge.id], is_descending=True, cursor=cursor)
+    page = list_page(
+        session, badge_views.all_badges(), keys=[Badge.id], is_descending=True, cursor=cursor
+    )
     return render(
         request,
         "segments/badges.html",
         page=page,
-        counts=badges.count_owners(session, [row.id for row in page.items]),
-        text_in=badges.text_in,
+        counts=badge_views.count_owners(session, [row.id for row in page.items]),
+        text_in=badge_views.text_in,
         encode_id=encode_id,
     )
 
@@ -113,8 +115,8 @@ def show_badges_of(request: Request, session: SessionDep, _who: Analyst, user_id
     return render(
         request,
         "segments/user_badges.html",
-        owned=badges.of_member(session, user.id),
-        text_in=badges.text_in,
+        owned=badge_views.of_member(session, user.id),
+        text_in=badge_views.text_in,
         **head_of(session, user),
     )
 
@@ -175,7 +177,7 @@ def _page(
 ) -> Response:
     typed = row if form is None else _draft(form)
     spoken = [it for it in LANGUAGES if it in typed.title or it in typed.description]
-    page = list_page(session, badges.owners(row.id), keys=[User.id], cursor=cursor)
+    page = list_page(session, badge_views.owners(row.id), keys=[User.id], cursor=cursor)
     own = typed.locked if isinstance(typed, Draft) else typed.locked_description
     return render(
         request,
@@ -190,8 +192,8 @@ def _page(
         cohorts=_cohorts(session),
         chosen=_chosen(typed),
         page=page,
-        since=badges.gained_by(session, row.id, [user.id for user in page.items]),
-        total=badges.count_owners(session, [row.id]).get(row.id, 0),
+        since=badge_views.gained_by(session, row.id, [user.id for user in page.items]),
+        total=badge_views.count_owners(session, [row.id]).get(row.id, 0),
         is_open=row.state is not BadgeState.ARCHIVED,
         limit=MEDIA_BYTES,
         error=error,

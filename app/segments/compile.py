@@ -35,7 +35,11 @@ from minting.models import MembershipPass, PassState, Token, TokenState
 
 def is_member(merchant: MerchantId) -> ColumnElement[bool]:
     """Whoever can be in a segment at all."""
-    return and_(User.merchant_id == merchant, User.state != UserState.ERASED)
+    return and_(
+        User.merchant_id == merchant,
+        User.state != UserState.ERASED,
+        User.state != UserState.MERGED,
+    )
 
 
 def meets(rule: Rule, ground: Ground, *, depth: int = 0) -> ColumnElement[bool]:

@@ -15,3 +15,10 @@ class CollectibleNotFoundError(NotFoundError):
 
     def __init__(self) -> None:
         super().__init__("You have no such collectible. Go back to your home page.")
+
+
+class PreferenceLinkError(NotFoundError):
+    """The link was not made here, or the member behind it is gone."""
+
+    def __init__(self) -> None:
+        super().__init__("This link opens nothing. Use the newest mail, or sign in to the space.")

@@ -13,7 +13,7 @@ from app.accounts.models import Audience
 from app.accounts.service import first_merchant
 from app.accounts.signin import CodeAnswer
 from app.perks.queries import list_held
-from app.segments import badges
+from app.segments import badge_views
 from app.spaces import queries, service
 from app.spaces.deps import MemberDep, shell_of
 from app.spaces.theme import brand_css
@@ -127,7 +127,7 @@ def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
         merchant=who.merchant,
         membership=queries.find_pass(session, who.user.id),
         contract=queries.find_pass_contract(session),
-        badges=badges.shown_to(session, who.user),
+        badges=badge_views.shown_to(session, who.user),
         tokens=queries.list_collectibles(session, who.user.id),
         held=list_held(session, who.user.id),
         is_test=request.state.shell.is_test,

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.privacy import copies
 from app.privacy.admin import as_download
-from app.segments import badges
+from app.segments import badge_views
 from app.spaces.deps import MemberDep, SignedInUser
 from app.users import consents, fields, properties, record
 from app.users.errors import RecordInvalidError
@@ -110,7 +110,7 @@ def _page(
         "own": own,
         "seen": seen,
         "texts": {**texts, **(typed or {})},
-        "badges": badges.shown_to(session, user),
+        "badges": badge_views.shown_to(session, user),
         "purposes": consents.purposes(session),
         "given": {it.purpose for it in consents.current(session, [user.id]) if it.is_given},
         "copies": copies.of_member(session, user.id),

@@ -315,11 +315,6 @@ def _shape_before(row: Property, found: Conversion) -> Shape:
     return Shape(_before(row, found)[0], bool(found.options["with_time_before"]))
 
 
-def get(session: Session, conversion_id: ConversionId) -> Conversion | None:
-    """The change of type, or None."""
-    return session.get(Conversion, conversion_id)
-
-
 def clear_due(session: Session, row: Property, *, at: datetime) -> bool:
     """Values nobody will see again are gone, some at a time; True while there are more.
 

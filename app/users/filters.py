@@ -36,7 +36,8 @@ class Filters:
     Args:
         q: the beginning of an address, a name or a reference id; a wallet address; a pass number.
         list, segment: public ids.
-        field, op, value: one condition on a field, `op` one of `OPERATORS`.
+        field, op, value: one condition on a field; `op` is one of `is`, `begins`, `from`, `to`,
+            `set` and `unset`.
     """
 
     q: str = ""
@@ -64,14 +65,6 @@ class Filters:
     def as_query(self) -> str:
         """As the query of an address."""
         return urlencode({name: value for name, value in vars(self).items() if value})
-
-
-OPERATORS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.TEXT: ("is", "begins", "set", "unset"),
-    Kind.NUMBER: ("is", "from", "to", "set", "unset"),
-    Kind.BOOLEAN: ("is", "set", "unset"),
-    Kind.DATE: ("is", "from", "to", "set", "unset"),
-}
 
 
 def conditions(

@@ -130,11 +130,6 @@ def list_sources(session: Session) -> list[str]:
     return list(session.scalars(query))
 
 
-def find_pass(session: Session, user_id: UserId) -> MembershipPass | None:
-    """The member's pass, or None."""
-    return session.scalar(select(MembershipPass).where(MembershipPass.user_id == user_id))
-
-
 def count_passes(session: Session) -> dict[PassState, int]:
     """How many passes are in each state."""
     rows = session.execute(

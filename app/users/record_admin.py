@@ -17,9 +17,11 @@ from app.users import consents, fields, lists, queries, record, service, standin
 from app.users.errors import RecordInvalidError
 from app.users.list_admin import show_value
 from app.users.models import PropertyChange, User
+from app.users.preferences import link_of
 from app.web.deps import AtDep, FormDep, SessionDep
 from app.web.pagination import list_page
 from app.web.rendering import render
+from core.db import merchant_of
 from core.errors import InvalidError
 from core.events import Event
 from core.ids import decode_id, encode_id
@@ -223,6 +225,7 @@ def _consents_page(
     return render(
         request,
         "users/consents.html",
+        link=link_of(merchant_of(session), user.id),
         status_code=error.status if error else 200,
         purposes=consents.purposes(session),
         now=now,

@@ -8,10 +8,15 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
+from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
 from app.campaigns.service import publish
-from app.users import imports
+from app.segments import badges
+from app.segments import rules as segment_rules
+from app.segments import service as segments
+from app.segments.models import Segment
+from app.users import imports, lists
 from app.web.access import declared_classes, undeclared_routes
 from core.db import unit_of_work
 from core.ids import encode_id, new_id
@@ -32,6 +37,10 @@ from tests.factories.brand import (
 JSON = {"accept": "application/json"}
 _PARAMETER = re.compile(r"\{\w+\}")
 _INLINE = re.compile(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", re.IGNORECASE)
+TABS = (
+    *("campaigns", "rewards", "badges", "lists", "events", "wallet", "consents", "privacy"),
+    "audit",
+)
 _OPEN = {"GET /admin/sign-in", "GET /admin/sign-in/{token}"}
 
 
@@ -127,6 +136,13 @@ class TestForgery:
         assert admin.get("/admin", headers=JSON).status_code == 401
 
 
+def make_segment(session: Session) -> Segment:
+    """Whoever has an address."""
+    asked = {"kind": "property", "field": "email", "op": "is_set"}
+    rule = segment_rules.load({"groups": [{"conditions": [asked]}]})
+    return segments.create(session, rule, name="S", at=NOW)
+
+
 class TestForeignObjects:
     @pytest.fixture
     def theirs(self, merchant: Merchant) -> Iterator[dict[str, UUID]]:
@@ -138,6 +154,9 @@ class TestForeignObjects:
                 "users/usr": user,
                 "assets/das": make_asset(session).id,
                 "campaigns/cmp": make_campaign(session).id,
+                "users/lists/lst": lists.create(session, "L", at=NOW).id,
+                "users/badges/bdg": badges.create(session, "B", at=NOW).id,
+                "segments/seg": make_segment(session).id,
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
             }
@@ -145,7 +164,11 @@ class TestForeignObjects:
         imports.file_path(row.id).unlink()
 
     @pytest.mark.parametrize(
-        "kind", ["users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"]
+        "kind",
+        [
+            *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
+            *("users/lists/lst", "users/badges/bdg", "segments/seg"),
+        ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
         folder, prefix = kind.rsplit("/", 1)
@@ -210,6 +233,9 @@ class TestPages:
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
         *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
+        *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
+        *("/admin/settings/properties", "/admin/settings/properties/new"),
+        *("/admin/segments", "/admin/segments/new", "/admin/segments?archived=true"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -228,6 +254,7 @@ class TestPages:
         for path in self.TEAM:
             self.check(admin, path)
         self.check(member, "/space/home")
+        self.check(member, "/space/profile")
 
     def test_of_objects_neither(self, admin: TestClient, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
@@ -240,6 +267,12 @@ class TestPages:
                 f"assets/{encode_id('das', make_asset(session).id)}",
                 f"perks/{encode_id('prk', make_perk(session).id)}",
             ]
+            paths += [f"{paths[0]}/{tab}" for tab in TABS]
+            paths.append(f"users/lists/{encode_id('lst', lists.create(session, 'L', at=NOW).id)}")
+            segment = f"segments/{encode_id('seg', make_segment(session).id)}"
+            paths += [segment, f"{segment}/edit", f"{segment}/members/{encode_id('usr', user)}"]
+            badge = badges.create(session, "B", at=NOW)
+            paths.append(f"users/badges/{encode_id('bdg', badge.id)}")
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
             paths.append(f"campaigns/{campaign}/review")

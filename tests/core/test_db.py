@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
 from app.users.models import User
@@ -62,6 +63,31 @@ class TestTenant:
             unit_of_work(merchant=merchant.id) as session,
         ):
             session.execute(text("DELETE FROM events"))
+
+
+class TestBeyondPolicies:
+    def role(self, session: Session) -> str:
+        return str(session.scalar(text("SELECT current_user")))
+
+    def test_the_role_is_the_engines_inside_and_the_apps_again(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            with db.beyond_policies(session):
+                assert self.role(session) == "cohort_engine"
+            assert self.role(session) == "cohort_app"
+
+    def test_also_after_an_error_of_ours(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            with pytest.raises(KeyError), db.beyond_policies(session):
+                raise KeyError
+            assert self.role(session) == "cohort_app"
+
+    def test_an_error_of_the_database_is_the_one_that_is_told(self, merchant: Merchant) -> None:
+        with (
+            pytest.raises(ProgrammingError, match="nowhere"),
+            unit_of_work(merchant=merchant.id) as session,
+            db.beyond_policies(session),
+        ):
+            session.execute(text("SELECT * FROM nowhere"))
 
 
 class TestMetadata:

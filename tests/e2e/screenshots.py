@@ -92,6 +92,11 @@ def shoot_admin(page: Page, site: Site) -> str:
     user = first_link(page, "td.cell-main a")
     done = first_link(page, "a[href*='/imports/']")
     camera.take("user", user)
+    for tab in ("campaigns", "rewards", "badges", "lists", "events", "wallet"):
+        camera.take(f"user-{tab}", f"{user}/{tab}")
+    for tab in ("consents", "privacy", "audit"):
+        camera.take(f"user-{tab}", f"{user}/{tab}")
+    shoot_people(page, camera)
     camera.take("users-search-empty", "/admin/users?q=nobody-has-this-name")
     camera.take("import-report", done)
     camera.take("import-upload", "/admin/users/import")
@@ -131,6 +136,24 @@ def shoot_perks(page: Page, camera: Camera) -> None:
     camera.take("perks", "/admin/perks")
 
 
+def shoot_people(page: Page, camera: Camera) -> None:
+    """Properties, lists and badges, each from the empty list to one that was made."""
+    for name, path in (
+        ("properties", "/admin/settings/properties"),
+        ("lists", "/admin/users/lists"),
+    ):
+        camera.take(f"{name}-empty", path)
+        camera.take(f"{name}-new", f"{path}/new")
+        page.get_by_label("Name").fill("Guests of May")
+        page.get_by_role("button", name="Create").click()
+        camera.take(f"{name}-one")
+    camera.take("badges-empty", "/admin/users/badges")
+    page.get_by_role("link", name="New badge").first.click()
+    page.get_by_label("Internal name").fill("Pioneer")
+    page.get_by_role("button", name="Create badge").click()
+    camera.take("badge")
+
+
 def shoot_flow(page: Page, camera: Camera) -> None:
     """The creation flow of an airdrop, up to its review."""
     camera.take("campaign-new", "/admin/campaigns/new")
@@ -158,6 +181,8 @@ def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
     camera.take("space-login", "/space/login")
     sign_in_as_member(page, site, example_member())
     camera.take("space-home")
+    camera.take("space-profile", "/space/profile")
+    page.goto(f"{site.base}/space/home")
     camera.take("collectible", first_link(page, "a[href*='/space/rewards/']"))
     camera.take("verify", verify)
     camera.take("verify-unknown", verify.rsplit("/", 1)[0] + "/999999999999")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app import upkeep
-from app.segments import badge_reader, badges
+from app.segments import badge_reader, badge_views, badges
 from app.segments.badge_errors import BadgeInvalidError, BadgeStateError
 from app.segments.badges import Draft
 from app.segments.models import (
@@ -69,7 +69,8 @@ class World:
             act(session, row, some, reason="manual", at=LATER)
 
     def follow(self) -> None:
-        upkeep.follow_badges()
+        for merchant in upkeep.merchants_with_badges():
+            upkeep.follow_badges(merchant)
 
     def owners(self, badge: BadgeId) -> set[UserId]:
         with unit_of_work(merchant=self.merchant) as session:
@@ -298,8 +299,8 @@ class TestView:
         with unit_of_work(merchant=world.merchant) as session:
             owner, outsider = (session.get_one(User, it) for it in world.users[:2])
             owner.lang = "de"
-            assert [it.text for it in badges.shown_to(session, owner)] == ["Gut", ""]
-            [locked] = badges.shown_to(session, outsider)
+            assert [it.text for it in badge_views.shown_to(session, owner)] == ["Gut", ""]
+            [locked] = badge_views.shown_to(session, outsider)
             assert (locked.gained_at, locked.text) == (None, "Come in")
 
 

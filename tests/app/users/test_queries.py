@@ -69,7 +69,7 @@ class TestSearch:
     def test_finds_by_wallet_in_any_case(self, session: Session) -> None:
         ada = find_by_email(session, "ada@example.com")
         assert ada is not None
-        membership = queries.find_pass(session, ada.id)
+        membership = queries.passes_of(session, [ada.id])[ada.id]
         assert membership is not None
         for text in (membership.address, "0x" + membership.address[2:].lower()):
             assert search(session, text) == ["ada"]
@@ -81,7 +81,7 @@ class TestSearch:
         passes.freeze_queue(session, at=NOW)
         ada = find_by_email(session, "ada@example.com")
         assert ada is not None
-        membership = queries.find_pass(session, ada.id)
+        membership = queries.passes_of(session, [ada.id])[ada.id]
         assert membership is not None and membership.number is not None
         assert search(session, membership.number) == ["ada"]
         assert search(session, "0-0099") == search(session, "7-0000") == []

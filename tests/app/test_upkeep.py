@@ -1,0 +1,97 @@
+"""What is due with members is found across merchants, whoever lost the message about it."""
+
+from datetime import timedelta
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from app import upkeep
+from app.accounts.models import Merchant
+from app.privacy import copies, erasure
+from app.privacy.models import SubjectExport, SubjectExportState
+from app.users import conversions, properties
+from app.users.conversion_rules import Rules, Shape
+from app.users.models import Property, User, UserState
+from app.users.slots import Kind
+from app.users.upkeep_models import Conversion, ConversionState
+from core.db import unit_of_work
+from core.types import utc_now
+from tests.factories.brand import make_members
+from tests.factories.people import make_property, set_values, values_of
+from wallets.models import Wallet
+
+
+def work() -> int:
+    """Everything that is due now was done; how much it was."""
+    done = 0
+    for piece in upkeep.due_work(utc_now()):
+        piece()
+        done += 1
+    return done
+
+
+def person(session: Session) -> User:
+    return session.get_one(User, make_members(session, "ada@example.com")[0])
+
+
+class TestProperties:
+    def test_a_conversion_goes_on_to_its_end(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            row = make_property(session, "Size")
+            set_values(session, row, {person(session).id: "42"})
+            shape = Shape(Kind.NUMBER)
+            found = conversions.begin(session, row, shape, Rules(), at=utc_now())
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            conversions.run(session, session.get_one(Conversion, found.id))
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(Conversion, found.id).state is ConversionState.COMPLETED
+            assert list(values_of(session, properties.get(session, row.id)).values()) == [42]
+        assert work() == 0
+
+    def test_a_deleted_property_is_cleared(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            row = make_property(session, "Size")
+            set_values(session, row, {person(session).id: "42"})
+            properties.delete(session, row, at=utc_now())
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get(Property, row.id) is None
+            assert session.scalar(text("SELECT count(t1) FROM users")) == 0
+
+
+class TestPeople:
+    def test_who_is_due_is_erased_and_the_key_destroyed_when_it_can_be(
+        self, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            user = person(session)
+            long_ago = utc_now() - timedelta(days=8)
+            erasure.request(session, user, reason="asked", at=long_ago)
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(User, user.id).state is UserState.ERASED
+            wallet = session.scalars(select(Wallet)).one()
+            assert wallet.destroyed_at is None
+            session.execute(
+                text("UPDATE passes SET state = 'revoked', batch_number = 0, index = 0")
+            )
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(Wallet)).one().destroyed_at is not None
+        assert work() == 0
+
+    def test_copies_are_made_and_leave_after_a_week(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            row = copies.request(session, person(session), at=utc_now())
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(SubjectExport, row.id).state is SubjectExportState.READY
+            old = utc_now() - timedelta(days=7)
+            session.execute(update(SubjectExport).values(created_at=old))
+        assert copies.file_of(row.id).exists()
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get(SubjectExport, row.id) is None
+        assert not copies.file_of(row.id).exists()
