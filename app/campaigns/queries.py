@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.campaigns.errors import NotPublishedError
 from app.campaigns.models import AirdropRun, Campaign, CampaignState
+from app.perks.models import Perk
 from app.rewards.lines import Reward, rewards_of_many
 from app.rewards.models import Grant, RewardLine
 from app.segments.models import Segment
@@ -80,16 +81,19 @@ _MOST_RECEIVED = 200
 
 def received_by(
     session: Session, user_ids: Sequence[UserId]
-) -> Sequence[tuple[Campaign, DigitalAsset, Grant]]:
+) -> Sequence[tuple[Campaign, Reward, Grant]]:
     """What campaigns gave to these members, newest first."""
     rows = session.execute(
-        select(Campaign, DigitalAsset, Grant)
+        select(Campaign, RewardLine, DigitalAsset, Perk, Grant)
         .select_from(Grant)
         .join(RewardLine, RewardLine.id == Grant.reward_line_id)
         .join(Campaign, Campaign.id == RewardLine.campaign_id)
-        .join(DigitalAsset, DigitalAsset.id == RewardLine.asset_id)
+        .outerjoin(DigitalAsset, DigitalAsset.id == RewardLine.asset_id)
+        .outerjoin(Perk, Perk.id == RewardLine.perk_id)
         .where(Grant.user_id.in_(user_ids))
         .order_by(Grant.id.desc())
         .limit(_MOST_RECEIVED)
     )
-    return [(campaign, asset, grant) for campaign, asset, grant in rows]
+    return [
+        (campaign, Reward(line, asset, perk), grant) for campaign, line, asset, perk, grant in rows
+    ]

@@ -47,12 +47,12 @@ class Held:
     perk: Perk
 
 
-def list_held(session: Session, user_id: UserId) -> list[Held]:
-    """The member's perks, newest first."""
+def list_held(session: Session, user_ids: Sequence[UserId]) -> list[Held]:
+    """The perks of these members, newest first."""
     rows = session.execute(
         select(Holding, Perk)
         .join(Perk, Perk.id == Holding.perk_id)
-        .where(Holding.user_id == user_id)
+        .where(Holding.user_id.in_(user_ids))
         .order_by(Holding.id.desc())
     )
     return [Held(holding, perk) for holding, perk in rows]

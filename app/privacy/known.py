@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import LoginSession
 from app.campaigns.models import AudienceRow
 from app.campaigns.queries import received_by
+from app.perks.queries import list_held
 from app.segments.models import Badge, BadgeOwner
 from app.users import consents, fields, lists, queries, record
 from app.users.models import User
@@ -58,14 +59,22 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
         "badges": _badges(session, ids),
         "wallets": _wallets(session, ids),
         "collectibles": _collectibles(session, ids),
+        "perks": [
+            {
+                "title": it.perk.title,
+                "state": it.holding.state.value,
+                "since": _moment(it.holding.received_at),
+            }
+            for it in list_held(session, ids)
+        ],
         "campaigns": [
             {
                 "campaign": campaign.title or campaign.internal_title,
-                "reward": asset.title,
+                "reward": reward.title,
                 "state": grant.state.value,
                 "at": _moment(grant.created_at),
             }
-            for campaign, asset, grant in received_by(session, ids)
+            for campaign, reward, grant in received_by(session, ids)
         ],
         "transactions": _transactions(session, ids),
         "files": _files(session, ids),

@@ -17,6 +17,7 @@ from app.segments import badge_views
 from app.spaces import queries, service
 from app.spaces.deps import MemberDep, shell_of
 from app.spaces.theme import brand_css
+from app.users.queries import identities
 from app.web.access import PUBLIC
 from app.web.cookies import Surface
 from app.web.deps import AtDep, SessionDep
@@ -129,7 +130,7 @@ def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
         contract=queries.find_pass_contract(session),
         badges=badge_views.shown_to(session, who.user),
         tokens=queries.list_collectibles(session, who.user.id),
-        held=list_held(session, who.user.id),
+        held=list_held(session, identities(session, who.user.id)),
         is_test=request.state.shell.is_test,
         encode_id=encode_id,
     )
