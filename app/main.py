@@ -14,13 +14,17 @@ from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.spaces import pages as spaces_pages
 from app.users import admin as users_admin
+from app.users.exports import admin as exports_admin
+from app.users.imports import admin as imports_admin
+from app.users.imports import service as imports
 from app.verification import api as verification_api
 from app.verification import pages as verification_pages
 from app.web.application import new_application
 from core.log import configure_logging
 
 _LARGER_BODIES = {
-    "/admin/users/import": users_admin.IMPORT_BYTES + 1_000_000,
+    "/admin/users/import": imports.FILE_BYTES + 1_000_000,
+    "/admin/users/import/paste": 2 * imports.PASTE_BYTES,
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
     "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
     "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
@@ -36,6 +40,8 @@ def create_app() -> FastAPI:
         operations_pages.router,
         accounts_admin.router,
         operations_admin.router,
+        imports_admin.router,
+        exports_admin.router,
         users_admin.router,
         assets_admin.router,
         campaigns_admin.router,

@@ -5,6 +5,8 @@ import app.accounts.models
 import app.campaigns.models
 import app.rewards.models
 import app.segments.models
+import app.users.exports.models
+import app.users.imports.models
 import app.users.models
 import chain.models
 import core.event_cursor

@@ -166,6 +166,16 @@ def queue(session: Session, drop_id: UUID) -> Queue:
     return Queue(ready, everybody - ready)
 
 
+def without_wallet(session: Session, drop_id: UUID) -> bool:
+    """Whether a recipient is a new member whose wallet and pass are still to be made."""
+    query = select(Token.id).where(
+        *recipients.queued(drop_id),
+        Token.user_id.is_not(None),
+        ~exists().where(MembershipPass.user_id == Token.user_id),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 @dataclass(frozen=True)
 class PlannedDrop:
     """A frozen plan and the round of the contract it drops into."""

@@ -39,7 +39,8 @@ def prepare(
         StockExhaustedError, SupplyExhaustedError: fewer rewards are left.
     """
     count = grant(session, run, recipients, at=at)
-    passes.freeze_queue(session, at=at)
+    if not airdrops.without_wallet(session, line_of(session, run).id):
+        passes.freeze_queue(session, at=at)
     return count
 
 
@@ -99,7 +100,9 @@ def _plan_more(
     queue = airdrops.queue(session, line.id)
     if run.started_at is None and queue.without_pass:
         run.pause_reason = passes.held_reason(session)
-        passes.freeze_queue(session, at=at)
+        # Whoever still gets a wallet is waited for: frozen together, passes cost less.
+        if not airdrops.without_wallet(session, line.id):
+            passes.freeze_queue(session, at=at)
     elif queue.ready:
         planned = airdrops.plan_drop(session, _drop(run, line, campaign), at=at)
         if planned is None:

@@ -1,4 +1,4 @@
-"""Reads of members and imports for screens."""
+"""Reads of members for screens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from app.users.fields import fold
-from app.users.models import ImportRefusal, User, UserImport
+from app.users.models import User
 from core.events import Event
-from core.types import ImportId, UserId
+from core.types import UserId
 from minting.models import (
     MembershipPass,
     PassContract,
@@ -87,23 +87,6 @@ def count_passes(session: Session) -> dict[PassState, int]:
         select(MembershipPass.state, func.count()).group_by(MembershipPass.state)
     )
     return dict(rows.all())
-
-
-def list_imports(session: Session, *, limit: int = 20) -> Sequence[UserImport]:
-    """The newest imports."""
-    return session.scalars(select(UserImport).order_by(UserImport.id.desc()).limit(limit)).all()
-
-
-def list_refusals(
-    session: Session, import_id: ImportId, *, limit: int = 100
-) -> Sequence[ImportRefusal]:
-    """The first refused rows of an import, by line."""
-    return session.scalars(
-        select(ImportRefusal)
-        .where(ImportRefusal.import_id == import_id)
-        .order_by(ImportRefusal.line)
-        .limit(limit)
-    ).all()
 
 
 def find_pass_contract(session: Session) -> PassContract | None:
