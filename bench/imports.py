@@ -27,7 +27,6 @@ from app.users import properties
 from app.users.fields import of_property
 from app.users.imports import running, service
 from app.users.slots import Kind
-from bench.wallets import installation
 from core.db import unit_of_work, use_bind
 from core.settings import core_settings
 from core.types import MerchantId, utc_now
@@ -197,6 +196,9 @@ def _stage(name: str, argument: str) -> dict[str, Any]:
 
 def side(name: str, count: int) -> dict[str, Any]:
     """One side on a fresh installation."""
+    # Only here: what starts an installation is no part of an importing process.
+    from bench.wallets import installation
+
     with installation() as merchant:
         folder = core_settings().data_dir
         server = EmbeddedPostgres(folder / "postgres")

@@ -198,7 +198,8 @@ class Loading:
             f" version) SELECT cohort_new_id(), :merchant, {copied}{name_key[1]},"
             " 'active', 'import', 'ok', :at, 1 FROM import_part p WHERE NOT EXISTS"
             " (SELECT FROM import_known k WHERE k.line = p.line) RETURNING id),"
-            " told AS (INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)"
+            " told AS (INSERT INTO events"
+            " (id, merchant_id, occurred_at, type, user_id, actor, data)"
             " SELECT cohort_new_id(), :merchant, :at, 'cohort.user.created', id, :actor,"
             ' \'{"source": "import"}\' FROM fresh)'
             " INSERT INTO import_changes (merchant_id, import_id, user_id)"

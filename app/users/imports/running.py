@@ -33,9 +33,9 @@ from core.events import emit
 from core.ids import encode_id
 from core.types import ImportId
 
-ROWS_A_PART = 25_000
-_SMALLEST, _LARGEST = 2 << 20, 4 << 20
-"""Bytes of a part: a record is never longer than the smallest."""
+ROWS_A_PART = 20_000
+PART_BYTES = (2 << 20, 3 << 20)
+"""The smallest and the largest part: a record is never longer than the smallest."""
 _SAMPLES = 20
 _SAMPLE_BYTES = 1 << 16
 _EXAMPLES = 5
@@ -170,7 +170,8 @@ class _Run:
         """So many bytes as about `ROWS_A_PART` rows have."""
         samples = max(len(self._row.samples), 1)
         said = sum(len(str(cell)) + 1 for record in self._row.samples for cell in record)
-        return min(max(said * ROWS_A_PART // samples, _SMALLEST), _LARGEST)
+        smallest, largest = PART_BYTES
+        return min(max(said * ROWS_A_PART // samples, smallest), largest)
 
     def _look(self) -> bool:
         """The next part is searched for people that are named twice."""

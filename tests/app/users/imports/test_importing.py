@@ -3,16 +3,16 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from app.accounts.models import Merchant
 from app.uploads.export import safe_cell
 from app.users import properties, provisioning
 from app.users.fields import of_property
@@ -39,9 +39,6 @@ from minting.models import MembershipPass, PassState
 from tests.conftest import NOW
 from tests.factories.brand import make_other_merchant
 from tests.factories.imports import count, counts, go_on, refused, run, upload
-from tests.factories.minting import make_pass_contract
-from app.accounts.models import Merchant
-from wallets.models import Wallet, WalletKind
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 
