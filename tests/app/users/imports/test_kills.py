@@ -28,7 +28,7 @@ from tests.factories.imports import upload
 
 ROWS = int(os.environ.get("ROWS") or 30_000)
 KILLS = 10
-PARTS = 25
+PARTS = 80
 
 _TABLES = {
     "users": "SELECT email, email_key, first_name, first_key, name_key, reference_id, t1, k1, n1,"
