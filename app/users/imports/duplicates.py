@@ -22,7 +22,7 @@ from app.users.imports.models import OnDuplicate
 from core.ids import new_id
 
 _BYTES = 8
-_PIECE = 200_000
+_PIECE = 50_000
 """Hashes that are looked at together."""
 REASONS = ("duplicate_in_file", "reference_taken")
 

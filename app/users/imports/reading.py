@@ -52,7 +52,7 @@ class Refusal:
 class End(NamedTuple):
     """How many rows a part has, and where the next one begins."""
 
-    count: int
+    row_count: int
     byte: int
     line: int
     is_last: bool

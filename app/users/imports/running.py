@@ -194,7 +194,7 @@ class _Run:
     def _move(self, part: Part) -> None:
         row = self._row
         row.next_byte, row.next_line = part.end.byte, part.end.line
-        row.done_count += part.end.count
+        row.done_count += part.end.row_count
         self._session.flush()
 
     def _load(self, part: Part) -> Outcome:
