@@ -250,6 +250,8 @@ class TestPages:
             row = imports.upload(session, "m.csv", content, at=NOW)
             running.run_part(session, row.id, at=NOW)
             imports.start(session, row, at=NOW)
+            while running.run_part(session, row.id, at=NOW):
+                pass
             make_pass_contract(session)
             campaign = make_campaign(session)
             asset = make_asset(session)
