@@ -182,6 +182,7 @@ class TestImport:
 
     def test_asks_for_the_email_column_and_keeps_what_was_chosen(self, owner: Visitor) -> None:
         upload_members(owner)
+        owner.page.get_by_label("Column Contact goes to").select_option("")
         owner.page.get_by_label("Column Points goes to").select_option("reference_id")
         owner.press("Import")
         owner.see("Choose which column holds the email address.")
