@@ -169,8 +169,9 @@ def _import_page(
             "duplicates": list(OnDuplicate),
             "kinds": list(Kind),
         }
-        status = error.status if error else 200
-        return render(request, _SHOW, status_code=status, is_moving=False, **context)
+        if error is None:
+            return render_part(request, _SHOW, block="progress", is_moving=False, **context)
+        return render(request, _SHOW, status_code=error.status, is_moving=False, **context)
     context["refusals"] = queries.list_refusals(session, row.id)
     context["conflicts"] = queries.list_conflicts(session, row.id)
     is_moving = row.state in service.MOVING

@@ -74,6 +74,8 @@ class TestMapping:
         post(admin, address(row), act="preview", **form)
         done = work(row)
         assert done.state is ImportState.PREVIEWED
+        part = admin.get(address(row), headers={**HTML, "hx-request": "true"})
+        assert "<html" not in part.text and part.headers["hx-refresh"] == "true"
         page = admin.get(address(row), headers=HTML).text
         assert "What importing would do" in page and "email_invalid" in page
         assert "Nickname" in page and ">All<" in page
