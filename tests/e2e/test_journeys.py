@@ -183,11 +183,11 @@ class TestImport:
     def test_asks_for_the_email_column_and_keeps_what_was_chosen(self, owner: Visitor) -> None:
         upload_members(owner)
         owner.page.get_by_label("Column Contact goes to").select_option("")
-        owner.page.get_by_label("Column Points goes to").select_option("reference_id")
+        owner.page.get_by_label("Column Points goes to").select_option("country")
         owner.press("Import")
         owner.see("Choose which column holds the email address.")
         owner.look(refused=True)
-        expect(owner.page.get_by_label("Column Points goes to")).to_have_value("reference_id")
+        expect(owner.page.get_by_label("Column Points goes to")).to_have_value("country")
 
     def test_says_what_is_wrong_with_a_file_and_keeps_nothing(self, owner: Visitor) -> None:
         upload_members(owner, 'email\n"never ends\n')

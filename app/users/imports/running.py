@@ -244,7 +244,7 @@ class _Run:
         row.finished_at = self._at
         is_whole = not row.rejected_count
         row.state = ImportState.COMPLETED if is_whole else ImportState.COMPLETED_WITH_ERRORS
-        after_commit(self._session, partial(service.forget_findings, row.id))
+        after_commit(self._session, partial(service.forget_files, row.id))
         emit(
             self._session,
             "cohort.import.completed",
