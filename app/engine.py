@@ -16,13 +16,17 @@ import structlog
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from app.accounts.models import Merchant
 from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
 from app.rewards.service import close_delivered
 from app.segments import keeping
 from app.segments.book import open_book
 from app.segments.models import Segment
-from app.users.models import ImportState, UserImport
+from app.users.exports import service as exports
+from app.users.exports.models import UserExport
+from app.users.imports import service as imports
+from app.users.imports.models import UserImport
 from chain import local, pipeline, recovery
 from chain.client import ChainClient
 from chain.local import LocalChain
@@ -32,7 +36,7 @@ from chain.settings import chain_settings
 from core.db import Role, unit_of_work
 from core.errors import UnavailableError
 from core.settings import core_settings
-from core.types import AudienceFileId, ImportId, MerchantId, utc_now
+from core.types import AudienceFileId, ExportId, ImportId, MerchantId, utc_now
 from minting import assets, passes, reconciliation, sending, settlement
 from minting.models import Plan, PlanState
 from minting.recovery import recognise_found
@@ -130,11 +134,11 @@ def prove_segments(merchant: MerchantId) -> None:
 
 
 def running_imports() -> list[tuple[MerchantId, ImportId]]:
-    """Imports that have started and not finished, found across merchants."""
+    """Imports with work to do, found across merchants."""
     with unit_of_work(role=Role.ENGINE) as session:
         rows = session.execute(
             select(UserImport.merchant_id, UserImport.id).where(
-                UserImport.state == ImportState.RUNNING
+                UserImport.state.in_(imports.MOVING)
             )
         )
         return list(rows)
@@ -149,6 +153,21 @@ def unfinished_files() -> list[tuple[MerchantId, AudienceFileId]]:
             )
         )
         return list(rows)
+
+
+def due_exports(at: datetime) -> list[tuple[MerchantId, ExportId]]:
+    """Exports to be written, and those whose file is to be deleted, found across merchants."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        rows = session.execute(
+            select(UserExport.merchant_id, UserExport.id).where(exports.is_due(at))
+        )
+        return list(rows)
+
+
+def merchants() -> list[MerchantId]:
+    """Every merchant of the installation."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        return list(session.scalars(select(Merchant.id).order_by(Merchant.id)))
 
 
 @cache

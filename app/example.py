@@ -26,15 +26,17 @@ from app.campaigns.models import AirdropRun, AudienceKind, Campaign, RunState
 from app.campaigns.progress import progress
 from app.campaigns.queries import find_run, list_by_title
 from app.rewards.lines import Choice
-from app.users import imports
-from app.users.models import ImportState, User, UserImport
+from app.users import provisioning
+from app.users.imports import queries, service
+from app.users.imports.models import ImportState, UserImport
+from app.users.models import User
 from app.verification import reader
 from chain.models import Transaction
 from chain.networks import get_chain, urls_of
 from core.db import unit_of_work
 from core.errors import SettingsError, UnavailableError
 from core.settings import core_settings
-from core.types import MerchantId, utc_now
+from core.types import ImportId, MerchantId, utc_now
 from minting import assets, passes
 from minting.assets import AssetDraft
 from minting.content import content_store
@@ -57,7 +59,6 @@ VERIFIED = 20
 _ACTOR = "example"
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 240.0
-_FINISHED = (ImportState.COMPLETED, ImportState.COMPLETED_WITH_ERRORS)
 
 
 class ExampleFailedError(SettingsError):
@@ -195,20 +196,29 @@ def _import_members(job: _Job) -> None:
         if row is None:
             job.report.changed = True
             with (job.folder / "members.csv").open("rb") as file:
-                row = imports.upload(session, "members.csv", file, at=utc_now())
-            imports.choose_mapping(session, row, imports.mapping_of(row))
-            imports.start(session, row, at=utc_now())
+                row = service.upload(session, "members.csv", file, at=utc_now())
     import_id = row.id
-    job.follow("Importing members", row.row_count, lambda s: imports.get(s, import_id).next_row)
+    job.follow("Reading the file", 1, lambda s: int(_is_read(s, import_id)))
     with job.unit() as session:
-        row = imports.get(session, import_id)
-        if row.state not in _FINISHED:
+        service.start(session, service.get(session, import_id), at=utc_now())
+    job.follow("Importing members", 1, lambda s: int(_is_imported(s, import_id)))
+    with job.unit() as session:
+        row = service.get(session, import_id)
+        if row.state not in service.DONE:
             raise ExampleFailedError(f"The import ended {row.state}: {row.failure}.")
         job.report.figures.rejected = row.rejected_count
         created = row.created_count
         path = core_settings().data_dir / "example-refused-rows.csv"
-        path.write_text("".join(imports.refusals_as_csv(session, row)), encoding="utf-8")
-    job.follow("Creating wallets", created, lambda s: _count(s, Wallet, kind=WalletKind.MEMBER))
+        path.write_text("".join(queries.refusals_as_csv(session, row)), encoding="utf-8")
+    job.follow("Creating wallets", created, lambda s: created - provisioning.waiting_count(s))
+
+
+def _is_read(session: Session, import_id: ImportId) -> bool:
+    return service.get(session, import_id).state is not ImportState.UPLOADED
+
+
+def _is_imported(session: Session, import_id: ImportId) -> bool:
+    return service.get(session, import_id).finished_at is not None
 
 
 def _issue_passes(job: _Job) -> None:

@@ -26,15 +26,18 @@ from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
 from app.spaces import preferences, profile
-from app.users import admin as users_admin
 from app.users import list_admin, properties_admin, record_admin
+from app.users.exports import admin as exports_admin
+from app.users.imports import admin as imports_admin
+from app.users.imports import service as imports
 from app.verification import api as verification_api
 from app.verification import pages as verification_pages
 from app.web.application import new_application
 from core.log import configure_logging
 
 _LARGER_BODIES = {
-    "/admin/users/import": users_admin.IMPORT_BYTES + 1_000_000,
+    "/admin/users/import": imports.FILE_BYTES + 1_000_000,
+    "/admin/users/import/paste": 2 * imports.PASTE_BYTES,
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
     "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
     "/admin/users/badges/*": badges_admin.MEDIA_BYTES + 1_000_000,
@@ -51,12 +54,13 @@ def create_app() -> FastAPI:
         operations_pages.router,
         accounts_admin.router,
         operations_admin.router,
+        imports_admin.router,
+        exports_admin.router,
         properties_admin.router,
         segments_properties_admin.router,
         list_admin.router,
         lists_admin.router,
         badges_admin.router,
-        users_admin.router,
         people_admin.router,
         badges_admin.record,
         privacy_admin.router,

@@ -7,6 +7,8 @@ import app.perks.models
 import app.privacy.models
 import app.rewards.models
 import app.segments.models
+import app.users.exports.models
+import app.users.imports.models
 import app.users.models
 import app.users.upkeep_models
 import chain.models

@@ -17,7 +17,10 @@ from app import engine, upkeep
 from app.campaigns import files
 from app.privacy import copies
 from app.segments import service as segments
-from app.users import conversions, imports
+from app.users import conversions, provisioning
+from app.users.exports import service as exports
+from app.users.imports import running
+from app.users.imports import service as imports
 from core import jobs
 from core.db import Role, unit_of_work
 from core.errors import AppError
@@ -25,6 +28,7 @@ from core.log import configure_logging
 from core.types import (
     AudienceFileId,
     ConversionId,
+    ExportId,
     ImportId,
     MerchantId,
     SubjectExportId,
@@ -37,6 +41,8 @@ celery = jobs.celery_app()
 celery.conf.beat_schedule = {
     "step": {"task": "engine.step", "schedule": 0.5, "options": {"expires": 2}},
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
+    "provision": {"task": "engine.provision", "schedule": 5, "options": {"expires": 5}},
+    "exports": {"task": "engine.exports", "schedule": 15, "options": {"expires": 15}},
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
@@ -113,11 +119,51 @@ def sweep_imports() -> None:
 
 @jobs.task(imports.TASK)
 def run_import(merchant: str, import_id: str) -> None:
-    """Run an import to its end, a part a transaction."""
+    """Do what an import has to do, a part a transaction."""
     more = True
     while more:
         with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
-            more = imports.run_part(session, ImportId(UUID(import_id)), at=utc_now())
+            more = running.run_part(session, ImportId(UUID(import_id)), at=utc_now())
+
+
+@jobs.task("engine.provision")
+def sweep_members() -> None:
+    """Give wallets and passes to members whose message was lost."""
+    for merchant in engine.merchants():
+        try:
+            provision(str(merchant))
+        except AppError as error:
+            log.warning("provision_failed", code=error.code, detail=str(error))
+        except Exception:
+            log.exception("provision_failed", merchant=str(merchant))
+
+
+@jobs.task(provisioning.TASK)
+def provision(merchant: str) -> None:
+    """Give wallets and passes to all members that have none, a part a transaction."""
+    more = True
+    while more:
+        with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
+            more = provisioning.run_part(session, at=utc_now())
+
+
+@jobs.task("engine.exports")
+def sweep_exports() -> None:
+    """Take up exports whose message was lost or whose worker was killed; delete expired files."""
+    for merchant, export_id in engine.due_exports(utc_now()):
+        try:
+            run_export(str(merchant), str(export_id))
+        except Exception:
+            log.exception("export_failed", export_id=str(export_id))
+
+
+@jobs.task(exports.TASK)
+def run_export(merchant: str, export_id: str) -> None:
+    """Write an export to its end, a part a transaction."""
+    more = True
+    while more:
+        with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
+            more = exports.run_part(session, ExportId(UUID(export_id)), at=utc_now())
 
 
 @jobs.task("engine.files")

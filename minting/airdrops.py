@@ -191,6 +191,17 @@ def queue(session: Session, reward_line_id: RewardLineId) -> Queue:
     return Queue(ready, everybody - ready)
 
 
+def without_wallet(session: Session, reward_line_id: RewardLineId) -> bool:
+    """Whether a recipient is a new member whose wallet and pass are still to be made."""
+    drops = [drop.id for drop in drops_of(session, reward_line_id)]
+    query = select(Token.id).where(
+        *recipients.queued(*drops),
+        Token.user_id.is_not(None),
+        ~exists().where(MembershipPass.user_id == Token.user_id),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def plan_drop(session: Session, wanted: Wanted, *, at: datetime) -> Plan | None:
     """Every queued token of the reward line whose member's pass is active is in a frozen batch.
 

@@ -63,8 +63,14 @@ def prepare(
         else:
             chosen = audiences.recipients_of(session, file, given)
         grant(session, run, given.line, chosen, at=at)
-    if any(line.asset_id is not None for line in lines_of(session, run.campaign_id)):
+    gives_assets = [it for it in lines_of(session, run.campaign_id) if it.asset_id is not None]
+    if gives_assets and not _waits_for_wallets(session, gives_assets):
         passes.freeze_queue(session, at=at)
+
+
+def _waits_for_wallets(session: Session, lines: Sequence[RewardLine]) -> bool:
+    """Whoever still gets a wallet is waited for: frozen together, passes cost less."""
+    return any(airdrops.without_wallet(session, line.id) for line in lines)
 
 
 def in_order(given: Sequence[audiences.Given]) -> list[audiences.Given]:
@@ -131,7 +137,9 @@ def advance(session: Session, *, at: datetime, is_offline: bool = False) -> None
     standings: dict[RunId, list[_Standing]] = {run.id: [] for run in runs}
     for _, run_id, run, line in sorted(parts, key=lambda part: part[:2]):
         standings[run_id].append(_go_on(session, run, line, at=at))
-    if any(it.needs_passes for each in standings.values() for it in each):
+    is_needed = any(it.needs_passes for each in standings.values() for it in each)
+    given = [line for each in lines.values() for line in each if line.asset_id is not None]
+    if is_needed and not _waits_for_wallets(session, given):
         passes.freeze_queue(session, at=at)
     for run in runs:
         _conclude(session, run, lines[run], standings[run.id], at=at)

@@ -21,9 +21,10 @@ from app.privacy.models import Erasure
 from app.rewards.models import Grant
 from app.segments.models import BadgeOwner
 from app.users import lists, slots
+from app.users.exports.models import UserExport
+from app.users.imports.models import ImportChange, ImportConflict, ImportRefusal, UserImport
 from app.users.models import (
     Consent,
-    ImportRefusal,
     ListMember,
     Property,
     PropertyChange,
@@ -111,7 +112,7 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
     spellings = select(User.email_key, func.lower(User.email)).where(User.id.in_(ids))
     addresses = {it for row in session.execute(spellings) for it in row}
     _leave_lists(session, ids, at=at)
-    for statement in _removals(ids):
+    for statement in _removals(ids, at):
         session.execute(statement.execution_options(synchronize_session=False))
     for address in sorted(addresses):
         for statement in _removals_by_address(address, merchant_of(session)):
@@ -147,7 +148,7 @@ def _leave_lists(session: Session, ids: Sequence[UserId], *, at: datetime) -> No
         lists.remove(session, row, of_them, reason="erased", at=at)
 
 
-def _removals(ids: Sequence[UserId]) -> list[Any]:
+def _removals(ids: Sequence[UserId], at: datetime) -> list[Any]:
     """What is found by who it is about."""
     nothing = {"email": None, "email_key": None, "key": None, "text": None}
     return [
@@ -159,6 +160,10 @@ def _removals(ids: Sequence[UserId]) -> list[Any]:
         # The key a file knew the person by; who is served once is told by the member itself.
         update(Grant).where(Grant.user_id.in_(ids)).values(recipient_key=cast(Grant.user_id, Text)),
         update(Erasure).where(Erasure.user_id.in_(ids)).values(reason=None),
+        delete(ImportChange).where(ImportChange.user_id.in_(ids)),
+        delete(ImportConflict).where(ImportConflict.user_id.in_(ids)),
+        # Whatever was taken out before names them still; the files go with the next sweep.
+        update(UserExport).where(UserExport.expires_at > at).values(expires_at=at),
     ]
 
 
@@ -182,6 +187,9 @@ def _removals_by_address(address: str, merchant: MerchantId) -> list[Any]:
     return [
         update(AudienceRow).where(AudienceRow.reason.is_not(None), is_named).values(nothing),
         delete(ImportRefusal).where(names(ImportRefusal.cells)),
+        update(UserImport)
+        .where(or_(names(UserImport.samples), names(UserImport.preview)))
+        .values(samples=[], preview=None),
         delete(LoginToken).where(is_of_member),
     ]
 
@@ -211,7 +219,7 @@ def _blank(session: Session, user_id: UserId) -> None:
     """The row says nothing of a person; its key is free for whoever has the address."""
     nothing = (
         *("first_name", "last_name", "first_key", "last_key", "phone", "lang", "country"),
-        *("time_zone", "reference_id", "last_seen_at", "email_verified_at", "last_import_id"),
+        *("time_zone", "reference_id", "last_seen_at", "email_verified_at"),
     )
     session.execute(
         update(User)

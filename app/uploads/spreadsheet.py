@@ -7,6 +7,7 @@ reads nothing of it but the lines that come out.
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from app.uploads.errors import FileUnreadableError
@@ -39,8 +40,26 @@ def is_spreadsheet(path: Path) -> bool:
         return file.read(8).startswith(_MAGIC)
 
 
-def convert(path: Path, target: Path) -> None:
-    """The first sheet is at `target` as comma-separated UTF-8, a row a line; dates are ISO 8601.
+def sheet_names(path: Path) -> list[str]:
+    """What the sheets are called, in their order.
+
+    Raises:
+        FileUnreadableError: damaged, protected, or over the limits of time, memory or output.
+    """
+    with tempfile.TemporaryFile() as output:
+        try:
+            with path.open("rb") as source:
+                reason = _run(source.fileno(), output.fileno(), sheet=None)
+        except OSError:
+            raise FileUnreadableError(GONE) from None
+        if reason is not None:
+            raise FileUnreadableError(_SENTENCES[reason])
+        output.seek(0)
+        return [str(name) for name in json.loads(output.read())]
+
+
+def convert(path: Path, target: Path, *, sheet: int = 0) -> None:
+    """The sheet is at `target` as comma-separated UTF-8, a row a line; dates are ISO 8601.
 
     Raises:
         FileUnreadableError: damaged, protected, or over the limits of time, memory or output.
@@ -48,7 +67,7 @@ def convert(path: Path, target: Path) -> None:
     draft = target.with_suffix(".part")
     try:
         with path.open("rb") as source, draft.open("wb") as output:
-            reason = _run(source.fileno(), output.fileno())
+            reason = _run(source.fileno(), output.fileno(), sheet=sheet)
     except OSError:
         raise FileUnreadableError(GONE) from None
     if reason is not None:
@@ -57,9 +76,13 @@ def convert(path: Path, target: Path) -> None:
     draft.replace(target)
 
 
-def _run(source: int, output: int) -> str | None:
-    """Why the child could not do it, or None."""
-    command = [sys.executable, "-I", str(_WORKER), json.dumps(_LIMITS)]
+def _run(source: int, output: int, *, sheet: int | None) -> str | None:
+    """Why the child could not do it, or None.
+
+    Args:
+        sheet: which one to write; None writes the names of all.
+    """
+    command = [sys.executable, "-I", str(_WORKER), json.dumps({**_LIMITS, "sheet": sheet})]
     try:
         done = subprocess.run(
             command,

@@ -18,9 +18,10 @@ _LONGEST_CELL = 32_767
 
 def main() -> int:
     """Answer one task; standard error says `broken` when the file is no spreadsheet."""
-    _limit(json.loads(sys.argv[1]))
+    task = json.loads(sys.argv[1])
+    _limit(task)
     try:
-        _write(sys.stdin.buffer)
+        _answer(sys.stdin.buffer, task["sheet"])
     except (MemoryError, OSError):
         return 2  # the memory or the output reached its limit
     except BaseException:
@@ -30,7 +31,7 @@ def main() -> int:
     return 0
 
 
-def _limit(limits: dict[str, int]) -> None:
+def _limit(limits: dict[str, Any]) -> None:
     seconds = limits["cpu_seconds"]
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_AS, (limits["memory_bytes"], limits["memory_bytes"]))
@@ -38,11 +39,18 @@ def _limit(limits: dict[str, int]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _write(source: Any) -> None:
+def _answer(source: Any, number: int | None) -> None:
     # Imported here, so that nothing of the library runs before the limits stand.
     from python_calamine import CalamineWorkbook
 
-    sheet = CalamineWorkbook.from_filelike(source).get_sheet_by_index(0)
+    book = CalamineWorkbook.from_filelike(source)
+    if number is None:
+        sys.stdout.write(json.dumps(book.sheet_names))
+        return
+    _write(book.get_sheet_by_index(number))
+
+
+def _write(sheet: Any) -> None:
     output = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     writer = csv.writer(output)
     for cells in sheet.iter_rows():

@@ -16,6 +16,7 @@ from app.accounts.deps import Analyst, Editor
 from app.users import fields, filters, listing, lists, queries, standing, values
 from app.users.fields import Field
 from app.users.filters import Filters
+from app.users.imports.queries import list_imports
 from app.users.listing import PASS
 from app.users.models import User, UserList, UserState
 from app.web.deps import AtDep, FormDep, SessionDep
@@ -79,7 +80,7 @@ def list_users(
         "count": listing.count(session, conditions),
         "columns": [_column(key, known) for key in columns],
         "passes": queries.passes_of(session, [row.user.id for row in page.items]),
-        "imports": queries.list_imports(session, limit=5) if asked.is_empty else (),
+        "imports": list_imports(session, limit=5) if asked.is_empty else (),
         **_choices(session, known),
     }
     return render(request, "users/list.html", **context)

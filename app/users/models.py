@@ -1,4 +1,4 @@
-"""Members of the brand, and the imports that bring them."""
+"""Members of the brand, what is known of them, and the lists they are on."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -18,13 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.users.slots import MOST_SLOTS, Kind
 from core.db import Base, TenantMixin, VersionMixin
-from core.types import (
-    ConsentId,
-    ImportId,
-    ListId,
-    PropertyId,
-    UserId,
-)
+from core.types import ConsentId, ListId, PropertyId, UserId
 
 
 class UserState(StrEnum):
@@ -109,7 +103,6 @@ class User(TenantMixin, VersionMixin, Base):
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime | None]
     email_verified_at: Mapped[datetime | None]
-    last_import_id: Mapped[ImportId | None] = mapped_column(ForeignKey("imports.id"))
     merged_into_id: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
 
     @property
@@ -230,55 +223,3 @@ class ListMember(TenantMixin, Base):
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
     added_at: Mapped[datetime]
     actor: Mapped[str]
-
-
-class ImportState(StrEnum):
-    """Where an import is."""
-
-    UPLOADED = "uploaded"
-    ANALYSED = "analysed"
-    PREVIEWED = "previewed"
-    RUNNING = "running"
-    INTERRUPTED = "interrupted"
-    COMPLETED = "completed"
-    COMPLETED_WITH_ERRORS = "completed_with_errors"
-    FAILED = "failed"
-
-
-class UserImport(TenantMixin, VersionMixin, Base):
-    """One uploaded file on its way into the users table.
-
-    `mapping` is column position (as text) -> field. `next_row` is the checkpoint: every row
-    before it is in the database or among the refusals.
-    """
-
-    __tablename__ = "imports"
-
-    id: Mapped[ImportId] = mapped_column(primary_key=True)
-    file_name: Mapped[str]
-    state: Mapped[ImportState] = mapped_column(default=ImportState.UPLOADED)
-    columns: Mapped[list[Any]]
-    mapping: Mapped[dict[str, Any]]
-    row_count: Mapped[int] = mapped_column(default=0)
-    next_row: Mapped[int] = mapped_column(default=0)
-    created_count: Mapped[int] = mapped_column(default=0)
-    updated_count: Mapped[int] = mapped_column(default=0)
-    unchanged_count: Mapped[int] = mapped_column(default=0)
-    rejected_count: Mapped[int] = mapped_column(default=0)
-    failure: Mapped[str | None]
-    actor: Mapped[str]
-    created_at: Mapped[datetime]
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-
-
-class ImportRefusal(TenantMixin, Base):
-    """A row of the file that was refused: its line, why, and what it said."""
-
-    __tablename__ = "import_refusals"
-    __table_args__ = (PrimaryKeyConstraint("import_id", "line"),)
-
-    import_id: Mapped[ImportId] = mapped_column(ForeignKey("imports.id"))
-    line: Mapped[int]
-    reason: Mapped[str]
-    cells: Mapped[list[Any]]

@@ -1,4 +1,4 @@
-"""Reads of members and imports for screens."""
+"""Reads of members for screens."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,10 +21,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from app.users import slots
 from app.users.fields import fold
-from app.users.models import ImportRefusal, Property, PropertyChange, User, UserImport
+from app.users.models import Property, PropertyChange, User
 from core.db import merchant_of
 from core.events import Event
-from core.types import ImportId, SegmentId, UserId
+from core.types import SegmentId, UserId
 from minting.models import (
     MembershipPass,
     PassContract,
@@ -136,23 +136,6 @@ def count_passes(session: Session) -> dict[PassState, int]:
         select(MembershipPass.state, func.count()).group_by(MembershipPass.state)
     )
     return dict(rows.all())
-
-
-def list_imports(session: Session, *, limit: int = 20) -> Sequence[UserImport]:
-    """The newest imports."""
-    return session.scalars(select(UserImport).order_by(UserImport.id.desc()).limit(limit)).all()
-
-
-def list_refusals(
-    session: Session, import_id: ImportId, *, limit: int = 100
-) -> Sequence[ImportRefusal]:
-    """The first refused rows of an import, by line."""
-    return session.scalars(
-        select(ImportRefusal)
-        .where(ImportRefusal.import_id == import_id)
-        .order_by(ImportRefusal.line)
-        .limit(limit)
-    ).all()
 
 
 def find_pass_contract(session: Session) -> PassContract | None:

@@ -76,7 +76,6 @@ def new_row(email: str, key: str, *, source: str, **values: str | None) -> dict[
         "country": values.get("country"),
         "reference_id": values.get("reference_id"),
         "source": source,
-        "last_import_id": values.get("last_import_id"),
     }
 
 

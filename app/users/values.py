@@ -51,7 +51,7 @@ def show(value: Value, kind: Kind, *, with_time: bool = False) -> str:
 
 def _text(text: str) -> str:
     if len(text) > TEXT_LENGTH:
-        raise ValueInvalidError(f"A text has at most {TEXT_LENGTH:,} characters.", "too_long")
+        raise ValueInvalidError(f"A text has at most {TEXT_LENGTH:,} characters.", "value_too_long")
     if "\0" in text:
         raise ValueInvalidError("A text cannot hold a NUL character.")
     return text

@@ -1,17 +1,17 @@
 """Messages are nudges: what a lost one left is found, and what a repeated one asks for is done."""
 
-import io
-
 import pytest
 from sqlalchemy import func, select
 
 from app import worker
-from app.users import imports
-from app.users.models import ImportState, User, UserImport
+from app.users.imports import service as imports
+from app.users.imports.models import ImportState, UserImport
+from app.users.models import User
 from core import jobs
 from core.db import unit_of_work
 from core.types import ImportId, MerchantId
 from tests.conftest import NOW, make_merchant
+from tests.factories.imports import upload
 
 TWO_MEMBERS = b"email\nada@example.com\nbo@example.com\n"
 
@@ -27,7 +27,7 @@ def started(merchant_id: MerchantId, monkeypatch: pytest.MonkeyPatch) -> ImportI
     """An import that was started and whose message never arrived."""
     monkeypatch.setattr(jobs, "send", lambda *_: None)
     with unit_of_work(merchant=merchant_id) as session:
-        row = imports.upload(session, "members.csv", io.BytesIO(TWO_MEMBERS), at=NOW)
+        row = upload(session, TWO_MEMBERS)
         imports.start(session, row, at=NOW)
         return row.id
 
@@ -48,7 +48,7 @@ class TestLostMessages:
 
     def test_the_sweep_is_on_the_schedule(self) -> None:
         scheduled = {entry["task"] for entry in worker.celery.conf.beat_schedule.values()}
-        assert {"engine.imports", "engine.step"} <= scheduled
+        assert {"engine.imports", "engine.provision", "engine.exports", "engine.step"} <= scheduled
 
     def test_a_message_that_arrives_five_times_does_the_work_once(
         self, merchant_id: MerchantId, started: ImportId

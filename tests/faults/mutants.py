@@ -312,9 +312,9 @@ MUTANTS = (
     Mutant(
         "what a lost message asked for is looked for by nobody",
         "app/engine.py",
-        "                UserImport.state == ImportState.RUNNING\n            )\n        )\n"
+        "                UserImport.state.in_(imports.MOVING)\n            )\n        )\n"
         "        return list(rows)\n",
-        "                UserImport.state == ImportState.RUNNING\n            )\n        )\n"
+        "                UserImport.state.in_(imports.MOVING)\n            )\n        )\n"
         "        return list(rows)[:0]\n",
         number=18,
         tests=("tests/app/test_worker.py",),

@@ -1,4 +1,4 @@
-"""Imports on screen: what a file that went bad looks like, before and after the start."""
+"""Imports and exports on screen, from the file to the report."""
 
 import io
 
@@ -6,19 +6,16 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
-from app.users import imports
-from app.users.imports import file_path
-from app.users.models import UserImport
+from app.users.exports import service as exports
+from app.users.imports import running, service
+from app.users.imports.models import ImportState, UserImport
+from app.users.models import User
 from core.db import unit_of_work
 from core.ids import encode_id
-from tests.app.web.client import HTML, TestClient
+from core.types import utc_now
+from tests.app.web.client import HTML, TestClient, token_in
 from tests.conftest import NOW
-
-GONE = "The uploaded file is gone or cannot be read. Upload it again; nothing is done twice."
-
-
-def upload(session: Session, content: str) -> UserImport:
-    return imports.upload(session, "members.csv", io.BytesIO(content.encode()), at=NOW)
+from tests.factories.imports import count, counts, upload
 
 
 def address(row: UserImport) -> str:
@@ -28,52 +25,111 @@ def address(row: UserImport) -> str:
 @pytest.fixture
 def row(merchant: Merchant) -> UserImport:
     """An uploaded file nobody started yet."""
-    with unit_of_work(merchant=merchant.id) as session:
+    with unit_of_work(merchant=merchant.id, actor="test") as session:
         return upload(session, "email,name\na@example.com,Ada\nnobody,Bob\n")
 
 
-def run(row: UserImport) -> None:
+def post(admin: TestClient, path: str, **values: str) -> str:
+    """Send the form of a page; where it leads."""
+    token = token_in(admin.get("/admin/users/import", headers=HTML).text)
+    headers = {"origin": "http://testserver", **HTML}
+    answer = admin.post(path, data={"csrf": token, **values}, headers=headers)
+    assert answer.status_code == 303, answer.text
+    return str(answer.headers["location"])
+
+
+def work(row: UserImport) -> UserImport:
     with unit_of_work(merchant=row.merchant_id) as session:
-        imports.start(session, imports.get(session, row.id), at=NOW)
-        imports.run_part(session, row.id, at=NOW)
+        while running.run_part(session, row.id, at=utc_now()):
+            pass
+        return service.get(session, row.id)
 
 
 class TestMapping:
-    def test_shows_examples_and_what_would_happen(self, admin: TestClient, row: UserImport) -> None:
+    def test_shows_examples(self, admin: TestClient, row: UserImport) -> None:
         page = admin.get(address(row), headers=HTML)
         assert page.status_code == 200
         assert "a@example.com, nobody" in page.text
-        assert "Would be refused" in page.text
 
-    def test_without_an_email_column_foretells_nothing(
-        self, admin: TestClient, merchant: Merchant
-    ) -> None:
-        with unit_of_work(merchant=merchant.id) as session:
-            row = upload(session, "contact\na@example.com\n")
-        page = admin.get(address(row), headers=HTML)
-        assert page.status_code == 200
-        assert "Would be refused" not in page.text
-
-    def test_of_a_file_that_is_gone_says_so(self, admin: TestClient, row: UserImport) -> None:
-        file_path(row.id).unlink()
-        page = admin.get(address(row), headers=HTML)
-        assert page.status_code == 422
-        assert GONE in page.text
-
-
-class TestReport:
-    def test_of_a_whole_file_shows_no_failure(self, admin: TestClient, row: UserImport) -> None:
-        run(row)
-        page = admin.get(address(row), headers=HTML).text
-        assert "not an email address" in page
-        assert GONE not in page and "alert-red" not in page
-
-    def test_of_a_lost_file_says_failed_and_what_to_do(
+    def test_that_is_wrong_says_so_and_keeps_what_was_chosen(
         self, admin: TestClient, row: UserImport
     ) -> None:
-        file_path(row.id).unlink()
-        run(row)
-        page = admin.get(address(row), headers=HTML)
-        assert page.status_code == 200
-        assert GONE in page.text and "Failed" in page.text
-        assert "hx-get" not in page.text
+        token = token_in(admin.get(address(row), headers=HTML).text)
+        form = {"csrf": token, "column-1": "last_name", "act": "start"}
+        headers = {"origin": "http://testserver", **HTML}
+        page = admin.post(address(row), data=form, headers=headers)
+        assert page.status_code == 422
+        assert "Choose which column holds the email address" in page.text
+        assert '<option value="last_name" selected>' in page.text
+
+    def test_can_make_a_property_and_a_list(
+        self, admin: TestClient, row: UserImport, session: Session
+    ) -> None:
+        form = {
+            "column-0": "email",
+            "column-1": "new:text",
+            "name-1": "Nickname",
+            "list_name": "All",
+        }
+        post(admin, address(row), act="preview", **form)
+        done = work(row)
+        assert done.state is ImportState.PREVIEWED
+        part = admin.get(address(row), headers={**HTML, "hx-request": "true"})
+        assert "<html" not in part.text and part.headers["hx-refresh"] == "true"
+        page = admin.get(address(row), headers=HTML).text
+        assert "What importing would do" in page and "email_invalid" in page
+        assert "Nickname" in page and ">All<" in page
+
+    def test_leads_to_the_report(self, admin: TestClient, row: UserImport) -> None:
+        where = post(admin, address(row), act="start", **{"column-0": "email"})
+        assert counts(work(row)) == (1, 0, 0, 1)
+        page = admin.get(where, headers=HTML).text
+        assert "Enter an address such as name@example.com." in page
+        assert "alert-red" not in page and "Undo this import" in page
+        file = admin.get(f"{address(row)}/refused.csv").text
+        assert file.splitlines()[1].startswith("3,email_invalid,email,")
+
+    def test_can_be_undone(self, admin: TestClient, row: UserImport, session: Session) -> None:
+        post(admin, address(row), act="start", **{"column-0": "email"})
+        work(row)
+        post(admin, f"{address(row)}/undo")
+        work(row)
+        assert "Undone" in admin.get(address(row), headers=HTML).text
+        assert count(session, User) == 0
+
+
+class TestUpload:
+    def test_of_pasted_cells_is_an_import(self, admin: TestClient, session: Session) -> None:
+        where = post(admin, "/admin/users/import/paste", text="email\tname\na@x.com\tAda\n")
+        assert "is being looked at" in admin.get(where, headers=HTML).text
+
+    def test_of_a_file_that_is_no_table_says_so(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id, actor="test") as session:
+            row = service.upload(session, "x.csv", io.BytesIO(b"\0\1\2" * 99), at=NOW)
+            running.run_part(session, row.id, at=NOW)
+        page = admin.get(address(row), headers=HTML).text
+        assert "The file is no table" in page and "Failed" in page
+        assert "hx-get" not in page
+
+
+class TestExports:
+    def test_are_asked_for_and_taken(
+        self, admin: TestClient, row: UserImport, session: Session
+    ) -> None:
+        post(admin, address(row), act="start", **{"column-0": "email"})
+        work(row)
+        post(admin, "/admin/users/exports/users", columns="email", format="csv")
+        [export] = exports.list_exports(session)
+        while exports.run_part(session, export.id, at=NOW):
+            pass
+        page = admin.get("/admin/users/exports", headers=HTML).text
+        assert "Completed" in page
+
+    def test_without_columns_are_refused(self, admin: TestClient) -> None:
+        token = token_in(admin.get("/admin/users/exports", headers=HTML).text)
+        headers = {"origin": "http://testserver", **HTML}
+        answer = admin.post("/admin/users/exports/users", data={"csrf": token}, headers=headers)
+        assert answer.status_code == 422
+        assert "Choose at least one column" in answer.text
