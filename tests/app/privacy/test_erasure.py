@@ -16,7 +16,14 @@ from app.privacy import copies, erasure
 from app.privacy.errors import CopyNotFoundError, ErasureStateError, ReasonMissingError
 from app.rewards.models import Grant, GrantSource, GrantState
 from app.users import consents, lists, queries, record
-from app.users.models import ImportRefusal, ImportState, User, UserImport, UserState
+from app.users.imports.models import (
+    ImportChange,
+    ImportConflict,
+    ImportRefusal,
+    ImportState,
+    UserImport,
+)
+from app.users.models import User, UserState
 from app.users.service import ensure_user
 from app.users.slots import Kind
 from core.db import Base, unit_of_work
@@ -109,6 +116,7 @@ def name_in_files(session: Session, user: User) -> None:
         file_name="members.csv",
         state=ImportState.COMPLETED,
         columns=["email"],
+        samples=[[email, CANARIES["last"]]],
         mapping={},
         actor="system",
         created_at=NOW,
@@ -117,6 +125,19 @@ def name_in_files(session: Session, user: User) -> None:
     session.flush()
     cells = [email, CANARIES["last"]]
     session.add(ImportRefusal(import_id=upload.id, line=2, reason="reference_taken", cells=cells))
+    session.add(
+        ImportChange(
+            merchant_id=upload.merchant_id,
+            import_id=upload.id,
+            user_id=user.id,
+            changes={"last_name": [None, CANARIES["last"]]},
+        )
+    )
+    session.add(
+        ImportConflict(
+            import_id=upload.id, user_id=user.id, field="last_name", now=CANARIES["last"]
+        )
+    )
     session.flush()
 
 
