@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, FilePayload, expect
 
+from tests.conftest import wait_until
 from tests.e2e.memory import descendants, holds, secrets
 from tests.e2e.site import (
     Site,
@@ -195,6 +196,80 @@ class TestImport:
         owner.press("Import")
         owner.see("never closed")
         owner.look()
+
+
+class TestSegment:
+    def test_a_changed_property_enters_the_segment_and_gains_the_badge(
+        self, owner: Visitor, report: str
+    ) -> None:
+        make_property(owner, "Favourite drink")
+        make_segment(owner)
+        make_badge(owner)
+        owner.go(f"/admin/users?q={MEMBERS[0]}")
+        owner.page.get_by_role("row").filter(has_text=MEMBERS[0]).get_by_role("link").first.click()
+        record = owner.page.url
+        owner.page.get_by_label("Favourite drink").fill("ESPRESSO")
+        owner.press("Save")
+        owner.look()
+        # Nothing but the event of the change leads from here to the badge.
+        wait_until(lambda: has_badge(owner, record), seconds=_PATIENCE)
+        owner.look()
+        owner.go(record)
+        owner.page.get_by_label("Favourite drink").fill("Tea")
+        owner.press("Save")
+        wait_until(lambda: not has_badge(owner, record), seconds=_PATIENCE)
+
+
+def make_property(owner: Visitor, name: str) -> None:
+    """A text that members have."""
+    owner.go("/admin/settings/properties/new")
+    owner.page.get_by_label("Name").fill(name)
+    owner.press("Create property")
+
+
+def make_segment(owner: Visitor) -> None:
+    """Whoever drinks espresso, counted while it is built."""
+    owner.go("/admin/segments/new")
+    count = owner.page.locator(".rule-count-number")
+    owner.page.get_by_label("Name", exact=True).fill("Espresso people")
+    owner.page.get_by_label("Value").fill(MEMBERS[0])
+    expect(count).to_have_text("1")
+    owner.page.get_by_label("Comparison").select_option("is_not")
+    expect(count).to_have_text("3")
+    owner.page.get_by_label("Property", exact=True).select_option("Favourite drink")
+    owner.page.get_by_label("Comparison").select_option("is")
+    owner.page.get_by_label("Value").fill("espresso")
+    expect(count).to_have_text("0")
+    owner.press("Add condition")
+    owner.page.get_by_label("About").nth(1).select_option("pass")
+    owner.look()
+    owner.page.get_by_role("button", name="Remove condition").nth(1).click()
+    expect(owner.page.get_by_label("About")).to_have_count(1)
+    owner.page.get_by_role("button", name="Save", exact=True).click()
+    owner.see("Who is in")
+    owner.page.get_by_text("Live", exact=True).wait_for(timeout=_PATIENCE * 1000)
+    owner.look()
+
+
+def make_badge(owner: Visitor) -> None:
+    """Owned by whoever is in the segment."""
+    owner.go("/admin/users/badges")
+    owner.follow("New badge")
+    owner.page.get_by_label("Internal name").fill("Barista")
+    owner.press("Create badge")
+    owner.page.get_by_label("Title").first.fill("Barista at heart")
+    owner.page.get_by_label("Picture").set_input_files(picture())
+    owner.page.get_by_label("Owned by whoever is in").select_option(
+        label="Segment: Espresso people"
+    )
+    owner.press("Save and publish")
+    owner.look()
+
+
+def has_badge(owner: Visitor, record: str) -> bool:
+    """Whether the member's record shows the badge as owned."""
+    owner.go(f"{record}/badges")
+    return owner.page.get_by_text("Barista").count() > 0
 
 
 class TestAsset:
