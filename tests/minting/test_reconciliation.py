@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from core import db
-from tests.conftest import make_merchant
+from tests.conftest import empty_tables, make_merchant
 from tests.factories.reconciled import World, make_world
 from tests.faults.drifts import DRIFTS
 
@@ -19,9 +19,7 @@ def world(engine: Engine, owner: Engine) -> Iterator[World]:
         world = make_world(make_merchant().id)
         assert world.reconcile(is_full=True) == []
         yield world
-    names = ", ".join(f'"{table}"' for table in db.Base.metadata.tables)
-    with owner.begin() as connection:
-        connection.execute(text(f"TRUNCATE {names} CASCADE"))
+    empty_tables(owner)
 
 
 @pytest.mark.parametrize("name", DRIFTS)

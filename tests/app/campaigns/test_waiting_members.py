@@ -5,11 +5,13 @@ from sqlalchemy.orm import Session
 
 from app.campaigns import runs, service
 from app.campaigns.models import RunState
+from app.rewards.lines import lines_of
 from app.users.models import User
 from minting import airdrops, passes
 from minting.models import MembershipPass, PassState
 from tests.conftest import NOW
 from tests.factories.brand import (
+    give,
     make_asset,
     make_campaign,
     make_pass_contract,
@@ -25,10 +27,10 @@ class TestMembersWithoutPass:
         run_import(session, "email\n" + "".join(f"m{it}@example.com\n" for it in range(40)))
         users = session.scalars(select(User.id).order_by(User.id)).all()
         campaign = make_campaign(session)
-        service.choose_reward(session, campaign, make_asset(session).id)
+        give(session, campaign, make_asset(session).id)
         passes.queue(session, users[:25], at=NOW)
         run = service.publish(session, campaign, make_preview(session, campaign), at=NOW)
-        line = runs.line_of(session, run)
+        [line] = lines_of(session, campaign.id)
         assert run.recipient_count == 40
         runs.advance(session, at=NOW)
         assert (run.state, run.started_at) == (RunState.PREPARING, None)

@@ -22,7 +22,7 @@ from tests.app.segments.people import Stage, settle
 from tests.conftest import NOW
 
 RULES_A_WORLD = 25
-WORLDS = 20
+WORLDS = 80
 ZONES = ["UTC", "Pacific/Auckland", "America/St_Johns"]
 
 

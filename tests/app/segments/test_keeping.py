@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from app.segments import keeping, rules, service
 from app.segments.models import Segment, SegmentMember
 from app.users.models import Consent, ListMember
-from core import db
 from core.db import Role, unit_of_work
 from core.event_cursor import EventCursor
 from core.events import Event, emit
@@ -23,7 +22,7 @@ from core.types import ConsentId, MerchantId, SegmentId, UserId
 from tests.app.segments import oracle, worlds
 from tests.app.segments.oracle import Happening, World
 from tests.app.segments.people import Stage, settle, write
-from tests.conftest import NOW, make_merchant
+from tests.conftest import NOW, empty_tables, make_merchant
 
 ZONE = "Europe/Paris"
 
@@ -198,13 +197,6 @@ STEPS = st.one_of(
 )
 
 
-def wipe(owner: Engine) -> None:
-    """Nothing is left of the last example."""
-    names = ", ".join(f'"{table}"' for table in db.Base.metadata.tables)
-    with owner.begin() as connection:
-        connection.execute(text(f"TRUNCATE {names} CASCADE"))
-
-
 class TestKeep:
     @settings(
         max_examples=12,
@@ -224,7 +216,7 @@ class TestKeep:
         asked: list,
         steps: list[tuple[Callable[[Play, UserId], None], int]],
     ) -> None:
-        wipe(owner)
+        empty_tables(owner)  # of the last example
         play = Play(make_merchant().id, drawn, asked)
         play.check()
         users = list(play.people)
