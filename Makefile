@@ -19,9 +19,10 @@ smoke: setup ## the whole main job in a throw-away directory; the last line is J
 # The contract tests run beside the others: each keeps one core busy, so both together take as long as one.
 test: setup-dev ## all tests: Python, contracts, browser
 	@mkdir -p .cache
-	@$(BIN)/python -m pytest -c tests/contracts/pytest.ini tests/contracts >.cache/contracts.log 2>&1 & contracts=$$!; \
-	$(BIN)/python -m pytest; others=$$?; \
-	wait $$contracts; status=$$?; cat .cache/contracts.log; \
+	@( $(BIN)/python -m pytest -c tests/contracts/pytest.ini tests/contracts; contracts=$$?; \
+	$(BIN)/python -m pytest tests/e2e tests/faults; test $$? = 0 -a $$contracts = 0 ) >.cache/beside.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/faults; others=$$?; \
+	wait $$beside; status=$$?; cat .cache/beside.log; \
 	test $$others = 0 -a $$status = 0
 
 mutants: setup-dev ## sow faults into copies of the contracts; a test must fail for each (half an hour)
