@@ -186,7 +186,7 @@ class TestImport:
         owner.page.get_by_label("Column Contact goes to").select_option("")
         owner.page.get_by_label("Column Points goes to").select_option("country")
         owner.press("Import")
-        owner.see("Choose which column holds the email address.")
+        owner.see("Choose which column holds the email address")
         owner.look(refused=True)
         expect(owner.page.get_by_label("Column Points goes to")).to_have_value("country")
 

@@ -68,14 +68,13 @@ def map_import(
 ) -> Response:
     """The chosen mapping is checked, and the import is tried or starts."""
     row = _import(session, import_id)
+    begin = service.preview if form.get("act") == "preview" else service.start
     try:
-        forms.choose(session, row, form, at=at)
-        if form.get("act") == "preview":
-            service.preview(session, row, at=at)
-        else:
-            service.start(session, row, at=at)
+        with session.begin_nested():  # properties of a mapping that is refused are not made
+            forms.choose(session, row, form, at=at)
+            begin(session, row, at=at)
     except InvalidError as error:
-        session.rollback()
+        session.expire_all()
         return _import_page(request, session, _import(session, import_id), error=error, form=form)
     return RedirectResponse(_address(row), status_code=303)
 

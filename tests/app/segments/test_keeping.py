@@ -137,7 +137,7 @@ class Play:
     def consent(self, user: UserId, purpose: str) -> None:
         """The member agrees to something, or takes it back."""
         is_given = not self.people[user].consents.get(purpose, False)
-        self.at += timedelta(milliseconds=1)  # the newest counts
+        self.at += timedelta(seconds=1)  # the newest counts
         with self.unit() as session:
             session.add(
                 Consent(
