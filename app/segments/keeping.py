@@ -59,7 +59,7 @@ def keep(session: Session, *, at: datetime) -> bool:
     ground = books.ground(session, book.rules, at=max(at, clock.swept_at))
     if ground.now - clock.swept_at >= SWEEP_EVERY:
         passed = _passed(session, book, ground, clock.swept_at)
-        _decide_each(session, book, passed, ground, _BY_TIME)
+        _decide_each(session, passed, ground, _BY_TIME)
         _begin_day(session, book, ground, clock.swept_at)
         clock.swept_at = ground.now
     if event_cursor.is_behind(session, cursor, by=BACKLOG):
@@ -71,7 +71,7 @@ def keep(session: Session, *, at: datetime) -> bool:
         event_cursor.skip(session, cursor)
         make_anew(session, book.rules)
         return False
-    _decide_each(session, book, _concerned(book, page.facts), ground, _BY_EVENT)
+    _decide_each(session, _concerned(book, page.facts), ground, _BY_EVENT)
     return not page.is_last
 
 
@@ -102,9 +102,7 @@ def _concerned(book: Book, facts: Sequence[Fact]) -> Concerned:
     return found
 
 
-def _decide_each(
-    session: Session, book: Book, concerned: Concerned, ground: Ground, reason: str
-) -> None:
+def _decide_each(session: Session, concerned: Concerned, ground: Ground, reason: str) -> None:
     """Members whom the same segments concern are decided about together."""
     together: dict[frozenset[SegmentId], list[UserId]] = defaultdict(list)
     for user, segments in concerned.items():
@@ -112,7 +110,7 @@ def _decide_each(
             together[segments].append(user)
     # In the order of their lowest segments, so that two who lock them never wait for each other.
     for segments, users in sorted(together.items(), key=lambda it: sorted(it[0])):
-        membership.decide(session, book, segments, users, ground=ground, reason=reason)
+        membership.decide(session, segments, users, ground=ground, reason=reason)
 
 
 def _passed(session: Session, book: Book, ground: Ground, since: datetime) -> Concerned:

@@ -6,7 +6,7 @@ later one sees what the earlier one saw and whatever was committed since: the la
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from app.segments import book as books
 from app.segments import compile as compiler
 from app.segments import questions
-from app.segments.book import Book
 from app.segments.ground import GoneError, Ground
 from app.segments.models import Segment, SegmentMember, SegmentState
 from core.db import sql_ids, use_memory
@@ -43,7 +42,6 @@ class Moves:
 
 def decide(
     session: Session,
-    book: Book,
     segments: Collection[SegmentId],
     users: Sequence[UserId],
     *,
@@ -52,7 +50,8 @@ def decide(
 ) -> Moves:
     """These members are in those of the segments whose rules they meet, and in no other of them.
 
-    Segments that were never built are left alone: their first build decides for everybody.
+    Segments that were never built are left alone: their first build decides for everybody. So are
+    those that name what is gone: they keep whom they have.
 
     Locks: the segments, in the order of their ids.
     """
@@ -62,10 +61,15 @@ def decide(
         .order_by(Segment.id)
         .with_for_update()
     )
-    live = [segment for (segment,) in locked if segment in ground.known]
+    rows = set(locked.scalars())
+    # Read below the locks: a rule that changed while they were waited for has been built already.
+    book = books.open_book(session)
+    ground = replace(ground, known=book.rules)
+    question = questions.question(book, frozenset(rows & book.rules.keys()), ground)
+    live = question.segments
     if not live or not users:
         return Moves((), ())
-    wanted = set(questions.question(book, frozenset(live), ground).ask(session, users, ground))
+    wanted = set(question.ask(session, users, ground))
     pair = tuple_(SegmentMember.segment_id, SegmentMember.user_id)
     present = session.execute(
         select(SegmentMember.segment_id, SegmentMember.user_id).where(

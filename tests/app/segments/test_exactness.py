@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from app.segments import keeping, rules, service
+from app.segments import book as books
+from app.segments import keeping, membership, rules, service
 from app.segments.errors import RuleInvalidError, SegmentCycleError, SegmentInUseError
 from app.segments.models import Segment, SegmentCount, SegmentMember, SegmentState
 from app.users import properties
@@ -164,6 +165,21 @@ class TestTogether:
         stand.work()
         assert stand.members() == {stand.ada}
 
+    def test_a_rule_that_was_built_meanwhile_is_not_overruled_by_the_old_one(
+        self, committed: None
+    ) -> None:
+        stand = Stand(rule(FRENCH))
+        stand.move(stand.ada, "FR")
+        with stand.unit(Role.ENGINE) as keeper:
+            old = books.ground(keeper, books.open_book(keeper).rules, at=NOW)
+            with stand.unit() as session:
+                asked = rule({**FRENCH, "value": ["DE"]})
+                segment = service.get(session, stand.segment)
+                service.change(session, segment, asked, name="S", at=NOW)
+            Play.build(stand)  # type: ignore[arg-type]
+            membership.decide(keeper, [stand.segment], [stand.ada], ground=old, reason="event")
+        assert stand.members() == set()
+
     def test_two_keepers_and_two_builders_end_as_one(self, committed: None) -> None:
         stand = Stand(rule(FRENCH))
         start = Barrier(5)
@@ -232,6 +248,22 @@ class TestGone:
         with stand.unit() as session:
             segment = service.get(session, stand.segment)
             assert segment.state is SegmentState.INVALID and "not there" in (segment.problem or "")
+        assert stand.members() == {stand.ada}
+
+    def test_a_change_of_its_other_half_takes_nobody_out(self, committed: None) -> None:
+        stand = Stand(rule(FRENCH))
+        with stand.unit() as session:
+            row = properties.create(session, "Size", Kind.TEXT, at=NOW)
+            asked = {"kind": "property", "field": encode_id("prp", row.id), "op": "is_not_set"}
+            segment = service.get(session, stand.segment)
+            service.change(session, segment, rule(FRENCH, asked), name="S", at=NOW)
+        stand.work()
+        stand.move(stand.ada, "FR")
+        stand.work()
+        with stand.unit() as session:
+            session.execute(update(Property).values(deleted_at=NOW))
+        stand.move(stand.ada, "DE")
+        stand.work()
         assert stand.members() == {stand.ada}
 
 
