@@ -4,7 +4,10 @@ Run with `celery -A app.worker worker -B -P threads`. Tasks carry ids and open t
 work; whatever a lost message leaves behind, the next sweep finds.
 """
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -73,16 +76,29 @@ def _beat_is_ready(**_: object) -> None:
     jobs.ready_file("beat").touch()
 
 
+Found = TypeVar("Found")
+
+
+def _each(found: Iterable[Found], work: Callable[[Found], object], failure: str) -> None:
+    """The work is done for each of them; one that fails never stops the others."""
+    for one in found:
+        try:
+            work(one)
+        except AppError as error:
+            log.warning(failure, code=error.code, detail=str(error))
+        except Exception:
+            log.exception(failure, subject=str(one))
+
+
+def _by_ids(task: Callable[[str, str], object]) -> Callable[[tuple[UUID, UUID]], object]:
+    """The task as it is done for a row that was found."""
+    return lambda ids: task(str(ids[0]), str(ids[1]))
+
+
 @jobs.task("engine.step")
 def step() -> None:
     """Move everything due by one step; a chain that does not answer never stops the others."""
-    for place in engine.due_workplaces(monotonic()):
-        try:
-            engine.step(place)
-        except AppError as error:
-            log.warning("step_failed", code=error.code, detail=str(error))
-        except Exception:
-            log.exception("step_failed", merchant=str(place.merchant))
+    _each(engine.due_workplaces(monotonic()), engine.step, "step_failed")
 
 
 @jobs.task("engine.reconcile")
@@ -98,23 +114,13 @@ def reconcile_fully() -> None:
 
 
 def _reconcile(places: list[engine.Workplace], *, is_full: bool) -> None:
-    for place in places:
-        try:
-            engine.reconcile(place, is_full=is_full)
-        except AppError as error:
-            log.warning("reconcile_failed", code=error.code, detail=str(error))
-        except Exception:
-            log.exception("reconcile_failed", merchant=str(place.merchant))
+    _each(places, partial(engine.reconcile, is_full=is_full), "reconcile_failed")
 
 
 @jobs.task("engine.imports")
 def sweep_imports() -> None:
     """Take up imports whose message was lost or whose worker was killed."""
-    for merchant, import_id in engine.running_imports():
-        try:
-            run_import(str(merchant), str(import_id))
-        except Exception:
-            log.exception("import_failed", import_id=str(import_id))
+    _each(engine.running_imports(), _by_ids(run_import), "import_failed")
 
 
 @jobs.task(imports.TASK)
@@ -129,13 +135,7 @@ def run_import(merchant: str, import_id: str) -> None:
 @jobs.task("engine.provision")
 def sweep_members() -> None:
     """Give wallets and passes to members whose message was lost."""
-    for merchant in engine.merchants():
-        try:
-            provision(str(merchant))
-        except AppError as error:
-            log.warning("provision_failed", code=error.code, detail=str(error))
-        except Exception:
-            log.exception("provision_failed", merchant=str(merchant))
+    _each(engine.merchants(), lambda it: provision(str(it)), "provision_failed")
 
 
 @jobs.task(provisioning.TASK)
@@ -150,11 +150,7 @@ def provision(merchant: str) -> None:
 @jobs.task("engine.exports")
 def sweep_exports() -> None:
     """Take up exports whose message was lost or whose worker was killed; delete expired files."""
-    for merchant, export_id in engine.due_exports(utc_now()):
-        try:
-            run_export(str(merchant), str(export_id))
-        except Exception:
-            log.exception("export_failed", export_id=str(export_id))
+    _each(engine.due_exports(utc_now()), _by_ids(run_export), "export_failed")
 
 
 @jobs.task(exports.TASK)
@@ -169,11 +165,7 @@ def run_export(merchant: str, export_id: str) -> None:
 @jobs.task("engine.files")
 def sweep_files() -> None:
     """Take up audience files whose message was lost or whose worker was killed."""
-    for merchant, file_id in engine.unfinished_files():
-        try:
-            read_file(str(merchant), str(file_id))
-        except Exception:
-            log.exception("audience_file_failed", file_id=str(file_id))
+    _each(engine.unfinished_files(), _by_ids(read_file), "audience_file_failed")
 
 
 @jobs.task(files.TASK)
@@ -188,23 +180,13 @@ def read_file(merchant: str, file_id: str) -> None:
 @jobs.task("engine.people")
 def sweep_people() -> None:
     """Do what is due with members: values converted and cleared, people forgotten or told."""
-    for work in upkeep.due_work(utc_now()):
-        try:
-            work()
-        except AppError as error:
-            log.warning("upkeep_failed", code=error.code, detail=str(error))
-        except Exception:
-            log.exception("upkeep_failed")
+    _each(upkeep.due_work(utc_now()), lambda work: work(), "upkeep_failed")
 
 
 @jobs.task("engine.badges")
 def follow_badges() -> None:
     """Give and take badges as lists and segments say."""
-    for merchant in upkeep.merchants_with_badges():
-        try:
-            upkeep.follow_badges(merchant)
-        except Exception:
-            log.exception("badges_failed", merchant=str(merchant))
+    _each(upkeep.merchants_with_badges(), upkeep.follow_badges, "badges_failed")
 
 
 @jobs.task(conversions.TASK)
@@ -222,21 +204,13 @@ def make_copy(merchant: str, export_id: str) -> None:
 @jobs.task("segments.keep")
 def keep_segments() -> None:
     """What happened and what time passed is in the segments."""
-    for merchant in engine.merchants_with_segments():
-        try:
-            engine.keep_segments(merchant)
-        except Exception:
-            log.exception("segments_not_kept", merchant=str(merchant))
+    _each(engine.merchants_with_segments(), engine.keep_segments, "segments_not_kept")
 
 
 @jobs.task("segments.sweep")
 def sweep_segments() -> None:
     """Build segments whose message was lost or whose worker was killed."""
-    for merchant in engine.merchants_with_segments():
-        try:
-            build_segments(str(merchant))
-        except Exception:
-            log.exception("segments_not_built", merchant=str(merchant))
+    _each(engine.merchants_with_segments(), engine.build_segments, "segments_not_built")
 
 
 @jobs.task(segments.TASK)
@@ -247,9 +221,8 @@ def build_segments(merchant: str) -> None:
 
 @jobs.task("segments.prove")
 def prove_segments() -> None:
-    """Once a week everything is built again, and what differed is said."""
-    for merchant in engine.merchants_with_segments():
-        engine.prove_segments(merchant)
+    """Once a week everything is built again."""
+    _each(engine.merchants_with_segments(), engine.prove_segments, "segments_not_proved")
 
 
 @jobs.task("engine.partitions")
