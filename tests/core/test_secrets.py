@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def forget() -> None:
     core_settings.cache_clear()
     secrets._secret.cache_clear()
+    secrets._cipher.cache_clear()
 
 
 class TestFingerprint:
@@ -59,3 +60,41 @@ class TestFingerprint:
         os.environ["COHORT_SECRET_KEY"] = ""
         forget()
         assert len(secrets.fingerprint("code", "1")) == 32
+
+
+class TestSeal:
+    def test_what_is_sealed_comes_back(self, folder: Path) -> None:
+        sealed = secrets.seal("code", b"SUMMER", bound_to=b"row")
+        assert b"SUMMER" not in sealed
+        assert secrets.unseal("code", sealed, bound_to=b"row") == b"SUMMER"
+
+    def test_equal_values_do_not_look_equal(self, folder: Path) -> None:
+        first, second = (secrets.seal("code", b"1", bound_to=b"row") for _ in range(2))
+        assert first != second
+
+    @pytest.mark.parametrize(("purpose", "place"), [("seed", b"row"), ("code", b"other")])
+    def test_elsewhere_it_is_broken(self, folder: Path, purpose: str, place: bytes) -> None:
+        sealed = secrets.seal("code", b"SUMMER", bound_to=b"row")
+        with pytest.raises(secrets.SealBrokenError):
+            secrets.unseal(purpose, sealed, bound_to=place)
+
+    def test_any_changed_byte_breaks_it(self, folder: Path) -> None:
+        sealed = secrets.seal("code", b"SUMMER", bound_to=b"row")
+        for place in range(len(sealed)):
+            broken = bytearray(sealed)
+            broken[place] ^= 1
+            with pytest.raises(secrets.SealBrokenError):
+                secrets.unseal("code", bytes(broken), bound_to=b"row")
+
+    @pytest.mark.parametrize("length", [0, 1, 28])
+    def test_a_cut_one_is_broken(self, folder: Path, length: int) -> None:
+        sealed = secrets.seal("code", b"", bound_to=b"row")
+        with pytest.raises(secrets.SealBrokenError):
+            secrets.unseal("code", sealed[:length], bound_to=b"row")
+
+    def test_another_secret_does_not_open_it(self, folder: Path) -> None:
+        sealed = secrets.seal("code", b"SUMMER", bound_to=b"row")
+        os.environ["COHORT_SECRET_KEY"] = "another secret of thirty-two characters"
+        forget()
+        with pytest.raises(secrets.SealBrokenError):
+            secrets.unseal("code", sealed, bound_to=b"row")
