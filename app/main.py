@@ -21,6 +21,7 @@ from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
 from app.privacy import admin as privacy_admin
+from app.rewards import admin as rewards_admin
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
@@ -69,6 +70,8 @@ def create_app() -> FastAPI:
         assets_admin.router,
         perks_admin.router,
         perk_admin.router,
+        rewards_admin.router,
+        rewards_admin.record,
         campaigns_admin.router,
         run_admin.router,
         audience_admin.router,

@@ -49,6 +49,8 @@ CampaignId = NewType("CampaignId", UUID)
 RunId = NewType("RunId", UUID)
 RewardLineId = NewType("RewardLineId", UUID)
 GrantId = NewType("GrantId", UUID)
+ManualGrantId = NewType("ManualGrantId", UUID)
+GrantRefusalId = NewType("GrantRefusalId", UUID)
 EventId = NewType("EventId", UUID)
 DiscrepancyId = NewType("DiscrepancyId", UUID)
 

@@ -186,6 +186,11 @@ def promise(perk: Perk, promised: CTE) -> CTE:
     )
 
 
+def left_of(_session: Session, perk: Perk) -> int | None:
+    """How many more can be promised; None for no limit."""
+    return None if perk.total_quantity is None else perk.total_quantity - perk.granted_count
+
+
 def take_stock(perk: Perk, count: int) -> None:
     """So many more are promised; the perk is locked.
 
@@ -225,12 +230,12 @@ def take_back(session: Session, perk: Perk, released: CTE) -> int:
     return count
 
 
-def hand_over(perk_id: PerkId, grants: Select[GrantId, UserId], *, at: datetime) -> CTE:
+def hand_over(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime) -> CTE:
     """A statement that makes a holding for each of these grants, and returns them."""
     grant, user = grants.subquery().c
     facts: dict[InstrumentedAttribute[Any], Any] = {
         Holding.id: sql_id(),
-        Holding.perk_id: literal(perk_id),
+        Holding.perk_id: literal(perk.id),
         Holding.user_id: user,
         Holding.grant_id: grant,
         Holding.state: literal(HoldingState.AVAILABLE, type_=Holding.state.type),
@@ -240,7 +245,7 @@ def hand_over(perk_id: PerkId, grants: Select[GrantId, UserId], *, at: datetime)
     return (
         insert(Holding)
         .from_select([it.key for it in facts], rows, include_defaults=False)
-        .returning(Holding.id, Holding.user_id)
+        .returning(Holding.id, Holding.user_id, Holding.grant_id)
         .cte("handed_over")
     )
 

@@ -255,16 +255,23 @@ def hand_over(session: Session, line: RewardLine, *, at: datetime) -> int:
         .returning(Grant.id, Grant.user_id)
         .cte("closed")
     )
-    held = perks.hand_over(line.perk_id, select(closed.c.id, closed.c.user_id), at=at)
-    data = func.jsonb_build_object(
-        *("perkId", cast(literal(str(line.perk_id)), Text)),
-        *("holdingId", held.c.id),
-        *("campaignId", cast(literal(str(line.campaign_id)), Text)),
-    )
-    count = emit_each(session, "cohort.perk.received", select(held.c.user_id, data), at=at)
+    perk = perks.get(session, line.perk_id)
+    held = perks.hand_over(perk, select(closed.c.id, closed.c.user_id), at=at)
+    received = select(held.c.user_id, received_data(line, held))
+    count = emit_each(session, "cohort.perk.received", received, at=at)
     line.delivered_count += count
     session.flush()
     return count
+
+
+def received_data(line: RewardLine, held: CTE) -> ColumnElement[dict[str, Any]]:
+    """What is told of a perk of the line that a member received."""
+    campaign = None if line.campaign_id is None else str(line.campaign_id)
+    return func.jsonb_build_object(
+        *("perkId", cast(literal(str(line.perk_id)), Text)),
+        *("holdingId", held.c.id),
+        *("campaignId", cast(literal(campaign, Text), Text)),
+    )
 
 
 def cancel_open(session: Session, line: RewardLine, *, reason: str) -> int:
