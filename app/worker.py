@@ -48,6 +48,7 @@ celery.conf.beat_schedule = {
     "exports": {"task": "engine.exports", "schedule": 15, "options": {"expires": 15}},
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
+    "draws": {"task": "engine.draws", "schedule": 5, "options": {"expires": 5}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
     "keep-segments": {"task": "segments.keep", "schedule": 0.5, "options": {"expires": 2}},
     "build-segments": {"task": "segments.sweep", "schedule": 15, "options": {"expires": 15}},
@@ -181,6 +182,12 @@ def read_file(merchant: str, file_id: str) -> None:
 def sweep_people() -> None:
     """Do what is due with members: values converted and cleared, people forgotten or told."""
     _each(upkeep.due_work(utc_now()), lambda work: work(), "upkeep_failed")
+
+
+@jobs.task("engine.draws")
+def advance_draws() -> None:
+    """Open boxes nobody opened, and draw raffles whose date has come."""
+    _each(upkeep.due_draws(utc_now()), lambda work: work(), "draw_failed")
 
 
 @jobs.task("engine.badges")

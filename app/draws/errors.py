@@ -54,6 +54,16 @@ class BoxesExhaustedError(ConflictError):
         self.left = left
 
 
+class DrawNotRevealedError(ConflictError):
+    """What is asked for would give away what nobody may know yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The document of this draw is published once it is revealed: after the last box is "
+            "opened, or the winners are drawn. Come back then."
+        )
+
+
 class DrawNotDueError(ConflictError):
     """It is too early."""
 
