@@ -32,6 +32,7 @@ from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
 from app.users.imports import service as imports
 from app.verification import api as verification_api
+from app.verification import draws as verification_draws
 from app.verification import pages as verification_pages
 from app.web.application import new_application
 from core.log import configure_logging
@@ -83,6 +84,7 @@ def create_app() -> FastAPI:
         assets_pages.router,
         verification_pages.router,
         verification_api.router,
+        verification_draws.router,
     ):
         app.include_router(router)
     return app

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from app.draws import algorithm, published
 from app.draws.algorithm import NO_BEACON, NO_NONCE, Mode, Opening, Params
 from app.draws.published import Beacon, Entry, Head, Opened, Place, Replacement, Ticket
 
+VECTORS = Path(__file__).resolve().parents[3] / "docs" / "draw-v1.json"
 SEED = sha256(b"a seed for tests").digest()
 DRAW_AT = "2026-07-01T18:00:00Z"
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,9 +13,8 @@ from hypothesis import strategies as st
 from app.draws import algorithm
 from app.draws.algorithm import NO_NONCE, Mode, Opening, Params, ParamsError
 from tests.app.draws import independent
-from tests.app.draws.made import DRAW_AT, SEED, some
+from tests.app.draws.made import DRAW_AT, SEED, VECTORS, some
 
-VECTORS = Path(__file__).resolve().parents[3] / "docs" / "draw-v1.json"
 CHI_SQUARED_999 = {1: 10.828, 2: 13.816, 3: 16.266, 9: 27.877, 19: 43.820}
 """The value that a sound draw exceeds once in a thousand times, by degrees of freedom."""
 

@@ -6,15 +6,12 @@ name then.
 
 import json
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from app.draws import algorithm
 from app.draws.published import Opened, Place, Ticket
 from tests.app.draws import made
-from tests.app.draws.made import SEED, some
-
-TARGET = Path(__file__).resolve().parents[3] / "docs" / "draw-v1.json"
+from tests.app.draws.made import SEED, VECTORS, some
 
 
 def vectors() -> dict[str, Any]:
@@ -79,4 +76,4 @@ def _uniform(number: int, size: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(json.dumps(vectors(), indent=1) + "\n", encoding="utf-8")
+    VECTORS.write_text(json.dumps(vectors(), indent=1) + "\n", encoding="utf-8")
