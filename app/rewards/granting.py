@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.perks import service as perks
-from app.perks.errors import PerkExhaustedError
+from app.perks.errors import CodePoolEmptyError, PerkExhaustedError
 from app.perks.models import Holding, Perk, PerkQuota, PerkState
 from app.rewards.errors import (
     PerUserLimitError,
@@ -125,7 +125,7 @@ class _Asked:
         perk = perks.get(self.session, self._perk_id)
         member = self._member()
         line = self._count_on_line(member, delivered=1)
-        noted = self._note_quota(perk, line)
+        noted = self._note_quota(perk, self._count(perk, line))
         granted = self._insert_grant(noted, GrantState.DELIVERED)
         rows = select(granted.c.id, granted.c.user_id)
         held = perks.hand_over(perk, rows, at=self.at)
@@ -168,11 +168,26 @@ class _Asked:
         member = select(User.id, literal(self.line.id).label("line_id")).where(is_active)
         return member.with_for_update(read=True).cte("member")
 
+    def _count(self, perk: Perk, line: CTE) -> CTE:
+        """One more of the perk is given, if one is left."""
+        if self.line.is_reserved:
+            return line
+        is_left = Perk.total_quantity.is_(None) | (Perk.granted_count < Perk.total_quantity)
+        if perk.has_pool:
+            is_left &= Perk.granted_count < Perk.code_count
+        return (
+            update(Perk)
+            .where(Perk.id == line.c.perk_id, Perk.state == PerkState.LIVE, is_left)
+            .values(granted_count=Perk.granted_count + 1)
+            .returning(line.c.user_id)
+            .cte("perk")
+        )
+
     def _count_on_line(self, member: CTE, *, delivered: int) -> CTE:
-        """One more is given by the line and of the perk, if both have one left."""
+        """One more is given by the line, if it has one left."""
         is_left = RewardLine.quantity.is_(None) | (RewardLine.granted_count < RewardLine.quantity)
         waits_since = literal(None if delivered else self.at, RewardLine.waiting_since.type)
-        line = (
+        return (
             update(RewardLine)
             .where(RewardLine.id == member.c.line_id, is_left)
             .values(
@@ -182,16 +197,6 @@ class _Asked:
             )
             .returning(member.c.id.label("user_id"), RewardLine.perk_id)
             .cte("line")
-        )
-        if self.line.perk_id is None or self.line.is_reserved:
-            return line
-        is_left = Perk.total_quantity.is_(None) | (Perk.granted_count < Perk.total_quantity)
-        return (
-            update(Perk)
-            .where(Perk.id == line.c.perk_id, Perk.state == PerkState.LIVE, is_left)
-            .values(granted_count=Perk.granted_count + 1)
-            .returning(line.c.user_id)
-            .cte("perk")
         )
 
     def _note_quota(self, perk: Perk, counted: CTE) -> CTE:
@@ -260,10 +265,12 @@ class _Asked:
         self.session.refresh(perk)
         if perk.state is not PerkState.LIVE and not self.line.is_reserved:
             raise RewardNotLiveError(perk.title)
-        left = perks.left_of(self.session, perk)
+        left = perk.left
         if left is not None and left < 1 and not self.line.is_reserved:
             raise PerkExhaustedError(perk.title, wanted=1, left=left)
         quota = self.session.get(PerkQuota, (perk.id, self.user_id), populate_existing=True)
         held = quota.granted_count if quota is not None else 0
         if perk.max_per_user is not None and held >= perk.max_per_user:
             raise PerUserLimitError(perk.title, perk.max_per_user)
+        if perk.has_pool:  # what is left is kept for others, has expired, or is in somebody's hand
+            raise CodePoolEmptyError(perk.title, wanted=1, found=0)

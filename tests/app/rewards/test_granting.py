@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.perks.errors import PerkExhaustedError
+from app.perks.code_models import PerkCode
+from app.perks.errors import CodePoolEmptyError, PerkExhaustedError
 from app.perks.models import Holding, Perk, PerkQuota, PerkState
+from app.perks.terms import RedemptionType
 from app.rewards.errors import (
     PerUserLimitError,
     RewardNotLiveError,
@@ -30,6 +32,7 @@ from minting.errors import SupplyExhaustedError
 from minting.models import ContractState, DigitalAsset, Token, TokenState
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import make_asset, make_members, make_perk
+from tests.factories.perks import code_of, load, perk_of
 
 SOURCE = Source(GrantSource.CLAIM, UUID(int=1))
 
@@ -78,6 +81,14 @@ class TestPerk:
         session.refresh(perk)
         assert (line.granted_count, perk.granted_count) == (1, 1)
 
+    def test_of_a_pool_comes_with_a_code(self, session: Session, user: UserId) -> None:
+        perk = perk_of(session, RedemptionType.UNIQUE_CODE, state=PerkState.LIVE)
+        load(session, perk, "code\nONE\nTWO\n")
+        line = make_line(session, Choice(perk_id=perk.id))
+        first, second = give(session, line, user), give(session, line, user, ordinal=1)
+        held = [session.get_one(Holding, it.holding_id) for it in (first, second)]
+        assert {code_of(session, holding) for holding in held} == {"ONE", "TWO"}
+
     def test_another_source_or_ordinal_is_another(self, session: Session, user: UserId) -> None:
         line = make_line(session, Choice(perk_id=make_perk(session).id))
         give(session, line, user)
@@ -114,6 +125,25 @@ class TestRefusal:
         line = make_line(session, Choice(perk_id=make_perk(session, total_quantity=1).id))
         give(session, line, user)
         refused(line, PerkExhaustedError)
+
+    @pytest.mark.parametrize(
+        ("codes", "kind"),
+        [("code\nONE", PerkExhaustedError), ("code,email\nONE,bo@example.com", CodePoolEmptyError)],
+    )
+    def test_the_pool_has_no_code_for_the_member(
+        self,
+        session: Session,
+        user: UserId,
+        refused: Callable[..., AppError],
+        codes: str,
+        kind: type[AppError],
+    ) -> None:
+        perk = perk_of(session, RedemptionType.UNIQUE_CODE, state=PerkState.LIVE)
+        load(session, perk, codes)
+        line = make_line(session, Choice(perk_id=perk.id))
+        if kind is PerkExhaustedError:
+            give(session, line, user)
+        refused(line, kind)
 
     def test_the_member_has_as_many_as_anybody_may(
         self, session: Session, user: UserId, refused: Callable[..., AppError]
@@ -237,6 +267,19 @@ class TestTogether:
         outcomes = _all_at_once(merchant, line, users, sources=range(64))
         assert sorted(outcomes) == ["given", *["perk_exhausted"] * 63]
         assert _held(merchant) == 1
+
+    def test_every_code_is_given_once(self, committed: None) -> None:
+        merchant = make_merchant().id
+        with unit_of_work(merchant=merchant) as session:
+            users = make_members(session, *(f"m{n}@example.com" for n in range(48)))
+            perk = perk_of(session, RedemptionType.UNIQUE_CODE, state=PerkState.LIVE)
+            load(session, perk, "code\n" + "\n".join(f"C{n}" for n in range(24)))
+            line = make_line(session, Choice(perk_id=perk.id)).id
+        outcomes = _all_at_once(merchant, line, users, sources=range(48))
+        assert sorted(outcomes) == [*["given"] * 24, *["perk_exhausted"] * 24]
+        with unit_of_work(merchant=merchant) as session:
+            given = session.scalars(select(PerkCode.holding_id)).all()
+            assert None not in given and len(set(given)) == 24
 
     def test_equal_requests_are_one_grant(self, committed: None) -> None:
         merchant, line, [user] = _stage(1)
