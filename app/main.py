@@ -17,6 +17,7 @@ from app.campaigns import (
     perk_admin,
     run_admin,
 )
+from app.draws import admin as draws_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
@@ -25,6 +26,7 @@ from app.rewards import admin as rewards_admin
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
+from app.spaces import boxes as spaces_boxes
 from app.spaces import pages as spaces_pages
 from app.spaces import preferences, profile
 from app.users import list_admin, properties_admin, record_admin
@@ -74,11 +76,14 @@ def create_app() -> FastAPI:
         rewards_admin.router,
         rewards_admin.record,
         campaigns_admin.router,
+        draws_admin.router,
         run_admin.router,
         audience_admin.router,
         more_admin.router,
         spaces_pages.public,
         spaces_pages.router,
+        spaces_boxes.router,
+        spaces_boxes.api,
         profile.router,
         preferences.router,
         assets_pages.router,

@@ -92,3 +92,21 @@ class NonceInvalidError(InvalidError):
 
     def __init__(self) -> None:
         super().__init__("The nonce has 64 hexadecimal digits. Open the box from its page.")
+
+
+class RecipientsMissingError(InvalidError):
+    """Nobody is named to hand out to."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            "Nothing can be handed out yet.",
+            fields={"list_id" if field == "list" else field: "Choose who receives one."},
+        )
+
+
+class ReasonMissingError(InvalidError):
+    """A winner is to be replaced without a reason."""
+
+    def __init__(self) -> None:
+        sentence = "Say why, without naming anybody: everybody can read it."
+        super().__init__("The winner cannot be replaced yet.", fields={"reason": sentence})

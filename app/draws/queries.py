@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from app.draws.errors import BoxNotFoundError
 from app.draws.models import Box, BoxOpening, Draw, DrawLine, DrawPlace, EntryState, Ticket
@@ -58,7 +58,7 @@ def owners_of_boxes(session: Session, rows: Sequence[BoxOpening]) -> dict[BoxId,
     """The members whose boxes these were."""
     query = select(Box.id, User).join(User, User.id == Box.user_id)
     found = session.execute(query.where(Box.id.in_([row.box_id for row in rows])))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def places(draw_id: DrawId) -> Select[DrawPlace]:
@@ -80,20 +80,26 @@ def results(session: Session, draw: Draw, rows: Sequence[DrawPlace]) -> Results:
     query = select(Ticket.id, User).join(User, User.id == Ticket.user_id)
     found = session.execute(query.where(Ticket.id.in_([row.ticket_id for row in rows])))
     reasons = {row.out_id: row.reason for row in replacements(session, draw)}
-    return Results(dict(found.tuples().all()), holders(session, draw), reasons)
+    return Results(dict(found.all()), holders(session, draw), reasons)
 
 
-def list_boxes(session: Session, user_ids: Sequence[UserId]) -> Sequence[Box]:
+def list_boxes(
+    session: Session, user_ids: Sequence[UserId], *, limit: int | None = None
+) -> Sequence[Box]:
     """A member's boxes, the sealed ones first, then the newest."""
-    query = select(Box).where(Box.user_id.in_(user_ids))
-    return session.scalars(query.order_by(Box.state.desc(), Box.id.desc()).limit(50)).all()
+    query = select(Box).where(Box.user_id.in_(user_ids)).options(joinedload(Box.draw))
+    order = ((Box.state == EntryState.SEALED).desc(), Box.id.desc())
+    return session.scalars(query.order_by(*order).limit(limit)).all()
 
 
-def list_tickets(session: Session, user_ids: Sequence[UserId]) -> Sequence[Ticket]:
+def list_tickets(
+    session: Session, user_ids: Sequence[UserId], *, limit: int | None = None
+) -> Sequence[Ticket]:
     """A member's tickets, the sealed ones first, then the newest."""
-    query = select(Ticket).where(Ticket.user_id.in_(user_ids))
-    order = (Ticket.state.desc(), Ticket.registered_at.desc(), Ticket.seq)
-    return session.scalars(query.order_by(*order).limit(50)).all()
+    query = select(Ticket).where(Ticket.user_id.in_(user_ids)).options(joinedload(Ticket.draw))
+    is_sealed = Ticket.state == EntryState.SEALED
+    order = (is_sealed.desc(), Ticket.registered_at.desc(), Ticket.seq)
+    return session.scalars(query.order_by(*order).limit(limit)).all()
 
 
 def get_box(session: Session, user_ids: Sequence[UserId], box_id: BoxId) -> Box:

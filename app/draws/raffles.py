@@ -22,6 +22,7 @@ from app.draws.errors import (
     DrawNotDueError,
     DrawStateError,
     NoWinnerError,
+    ReasonMissingError,
 )
 from app.draws.models import (
     Draw,
@@ -256,6 +257,7 @@ def replace_winner(
 
     Raises:
         DrawStateError: nobody has won yet.
+        ReasonMissingError: nobody says why.
         NoWinnerError: the ticket holds no prize.
         QuantityExceedsStockError: there is not another one.
 
@@ -264,13 +266,17 @@ def replace_winner(
     lock(session, draw)
     if draw.state not in (DrawState.DRAWN, DrawState.REVEALED):
         raise DrawStateError(draw.state, "changed")
+    if not reason.strip() or not reason.isprintable():
+        raise ReasonMissingError
     line_id = holders(session, draw).get(ticket_id)
     if line_id is None:
         raise NoWinnerError
     line = _line(draw, line_id)
     with session.begin_nested():
         set_aside_another(session, line)
-        return _replace(session, draw, ticket_id, line, reason=reason[:REASON_LENGTH], at=at)
+        return _replace(
+            session, draw, ticket_id, line, reason=reason.strip()[:REASON_LENGTH], at=at
+        )
 
 
 def _replace(

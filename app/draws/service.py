@@ -41,6 +41,7 @@ class DrawDraft:
         lines: a reward and its quantity each.
         boxes: of an instant draw how many there are; of a raffle the most tickets, or None.
         beacon_chain_id: the chain whose block adds to the randomness of a raffle, or None.
+        shows_odds: whether the public page says how many of what there are.
     """
 
     name: str
@@ -52,6 +53,7 @@ class DrawDraft:
     reserves: int = 0
     beacon_chain_id: int | None = None
     campaign_id: CampaignId | None = None
+    shows_odds: bool = True
 
     @property
     def promised(self) -> int:
@@ -100,6 +102,7 @@ def _commit(session: Session, draft: DrawDraft, at: datetime) -> Draw:
         max_wins_per_user=draft.max_wins_per_user if is_raffle else None,
         reserves=draft.reserves if is_raffle else 0,
         beacon_chain_id=draft.beacon_chain_id,
+        shows_odds=draft.shows_odds,
         handed_out_count=0,
         opened_count=0,
         log_end=commitment,

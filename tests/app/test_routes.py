@@ -35,6 +35,7 @@ from tests.factories.brand import (
     make_perk,
     make_preview,
 )
+from tests.factories.draws import make_draw
 
 JSON = {"accept": "application/json"}
 _PARAMETER = re.compile(r"\{\w+\}")
@@ -161,6 +162,7 @@ class TestForeignObjects:
                 "segments/seg": make_segment(session).id,
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
+                "draws/drw": make_draw(session).id,
             }
         yield found
         imports.forget_files(row.id)
@@ -169,7 +171,7 @@ class TestForeignObjects:
         "kind",
         [
             *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
-            *("users/lists/lst", "users/badges/bdg", "segments/seg"),
+            *("users/lists/lst", "users/badges/bdg", "segments/seg", "draws/drw"),
         ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
@@ -234,6 +236,7 @@ class TestPages:
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
+        *("/admin/draws", "/admin/draws/new"),
         *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
@@ -270,6 +273,8 @@ class TestPages:
                 f"perks/{encode_id('prk', make_perk(session).id)}",
             ]
             paths += [f"{paths[0]}/{tab}" for tab in TABS]
+            draw = f"draws/{encode_id('drw', make_draw(session).id)}"
+            paths += [draw, f"{draw}/simulation", f"{draw}/hand-out"]
             paths.append(f"users/lists/{encode_id('lst', lists.create(session, 'L', at=NOW).id)}")
             segment = f"segments/{encode_id('seg', make_segment(session).id)}"
             paths += [segment, f"{segment}/edit", f"{segment}/members/{encode_id('usr', user)}"]
