@@ -20,6 +20,14 @@ from app.campaigns import (
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
+from app.perks import (
+    code_files,
+    codes_admin,
+    holdings_admin,
+    places_admin,
+    shipping,
+    shipping_admin,
+)
 from app.privacy import admin as privacy_admin
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
@@ -41,6 +49,8 @@ _LARGER_BODIES = {
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
     "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
     "/admin/users/badges/*": badges_admin.MEDIA_BYTES + 1_000_000,
+    "/admin/perks/*/codes": code_files.FILE_BYTES + 1_000_000,
+    "/admin/perks/*/shipments/tracking": shipping.FILE_BYTES + 1_000_000,
     "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
 }
 
@@ -67,7 +77,11 @@ def create_app() -> FastAPI:
         record_admin.router,
         segments_admin.router,
         assets_admin.router,
+        codes_admin.router,
+        holdings_admin.router,
+        shipping_admin.router,
         perks_admin.router,
+        places_admin.router,
         perk_admin.router,
         campaigns_admin.router,
         run_admin.router,
