@@ -33,7 +33,7 @@ from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import pages as spaces_pages
-from app.spaces import preferences, profile
+from app.spaces import perk_pages, preferences, profile
 from app.users import list_admin, properties_admin, record_admin
 from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
@@ -89,6 +89,7 @@ def create_app() -> FastAPI:
         more_admin.router,
         spaces_pages.public,
         spaces_pages.router,
+        perk_pages.router,
         profile.router,
         preferences.router,
         assets_pages.router,

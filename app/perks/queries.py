@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from app.perks.errors import HoldingNotFoundError
 from app.perks.models import Holding, HoldingState, Perk, PerkState, Place, Redemption
 from app.users.models import User
 from core.types import HoldingId, PerkId, PlaceId, UserId
@@ -74,6 +75,27 @@ def list_held(session: Session, user_ids: Sequence[UserId]) -> list[Held]:
         .order_by(Holding.id.desc())
     )
     return [Held(holding, perk) for holding, perk in rows]
+
+
+def get_held(session: Session, holding_id: HoldingId, user_ids: Sequence[UserId]) -> Held:
+    """What one of these members has, unless it was revoked.
+
+    Raises:
+        HoldingNotFoundError: somebody else's, nobody's, or not any more.
+    """
+    row = session.execute(
+        select(Holding, Perk)
+        .join(Perk, Perk.id == Holding.perk_id)
+        .where(
+            Holding.id == holding_id,
+            Holding.user_id.in_(user_ids),
+            Holding.state != HoldingState.REVOKED,
+            Perk.state != PerkState.DELETED,
+        )
+    ).one_or_none()
+    if row is None:
+        raise HoldingNotFoundError(holding_id)
+    return Held(row[0], row[1])
 
 
 def available_of(user_ids: Sequence[UserId]) -> Select[Holding]:
