@@ -24,14 +24,15 @@ from app.privacy import admin as privacy_admin
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
+from app.spaces import membership, preferences, profile
 from app.spaces import pages as spaces_pages
-from app.spaces import preferences, profile
 from app.users import list_admin, properties_admin, record_admin
 from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
 from app.users.imports import service as imports
 from app.verification import api as verification_api
 from app.verification import pages as verification_pages
+from app.verification import scans
 from app.web.application import new_application
 from core.log import configure_logging
 
@@ -76,10 +77,12 @@ def create_app() -> FastAPI:
         spaces_pages.public,
         spaces_pages.router,
         profile.router,
+        membership.router,
         preferences.router,
         assets_pages.router,
         verification_pages.router,
         verification_api.router,
+        scans.router,
     ):
         app.include_router(router)
     return app

@@ -41,6 +41,7 @@ BUNDLES = {
         "js/dialog.js",
         "js/upload.js",
         "js/shortcuts.js",
+        "js/code.js",
     ),
 }
 _COMPRESSIBLE = {".css", ".js", ".svg", ".json", ".txt", ".md"}

@@ -230,7 +230,7 @@ class TestOutbox:
 
 
 class TestPages:
-    PLAIN = ("/admin/sign-in", "/space/login", "/outbox", "/nowhere", "/admin/nowhere")
+    PLAIN = ("/admin/sign-in", "/space/login", "/outbox", "/nowhere", "/admin/nowhere", "/v/code")
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
@@ -256,6 +256,7 @@ class TestPages:
         for path in self.TEAM:
             self.check(admin, path)
         self.check(member, "/space/home")
+        self.check(member, "/space/pass")
         self.check(member, "/space/profile")
 
     def test_of_objects_neither(self, admin: TestClient, merchant: Merchant) -> None:
