@@ -19,6 +19,8 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Merchant
 from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
+from app.perks import sweeping
+from app.perks.code_models import CodeFile, CodeFileState
 from app.rewards.service import close_delivered
 from app.segments import keeping
 from app.segments.book import open_book
@@ -36,7 +38,7 @@ from chain.settings import chain_settings
 from core.db import Role, unit_of_work
 from core.errors import UnavailableError
 from core.settings import core_settings
-from core.types import AudienceFileId, ExportId, ImportId, MerchantId, utc_now
+from core.types import AudienceFileId, CodeFileId, ExportId, ImportId, MerchantId, utc_now
 from minting import assets, passes, reconciliation, sending, settlement
 from minting.models import Plan, PlanState
 from minting.recovery import recognise_found
@@ -168,6 +170,22 @@ def merchants() -> list[MerchantId]:
     """Every merchant of the installation."""
     with unit_of_work(role=Role.ENGINE) as session:
         return list(session.scalars(select(Merchant.id).order_by(Merchant.id)))
+
+
+def unfinished_code_files() -> list[tuple[MerchantId, CodeFileId]]:
+    """Files of codes on their way into a pool, found across merchants."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        is_open = CodeFile.state == CodeFileState.RUNNING
+        return list(session.execute(select(CodeFile.merchant_id, CodeFile.id).where(is_open)))
+
+
+def sweep_perks(merchant: MerchantId) -> None:
+    """Everything that is due with the merchant's perks is done, a part a transaction."""
+    for piece in sweeping.pieces():
+        more = True
+        while more:
+            with unit_of_work(merchant=merchant) as session:
+                more = piece(session, utc_now())
 
 
 @cache

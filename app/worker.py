@@ -18,6 +18,7 @@ from sqlalchemy import text
 import app.models  # noqa: F401 - the mappers need every table
 from app import engine, upkeep
 from app.campaigns import files
+from app.perks import code_files, code_loading
 from app.privacy import copies
 from app.segments import service as segments
 from app.users import conversions, provisioning
@@ -30,6 +31,7 @@ from core.errors import AppError
 from core.log import configure_logging
 from core.types import (
     AudienceFileId,
+    CodeFileId,
     ConversionId,
     ExportId,
     ImportId,
@@ -47,6 +49,8 @@ celery.conf.beat_schedule = {
     "provision": {"task": "engine.provision", "schedule": 5, "options": {"expires": 5}},
     "exports": {"task": "engine.exports", "schedule": 15, "options": {"expires": 15}},
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
+    "code-files": {"task": "engine.code_files", "schedule": 15, "options": {"expires": 15}},
+    "perks": {"task": "engine.perks", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
     "codes": {"task": "engine.codes", "schedule": 60, "options": {"expires": 60}},
@@ -176,6 +180,27 @@ def read_file(merchant: str, file_id: str) -> None:
     while more:
         with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
             more = files.run_part(session, AudienceFileId(UUID(file_id)), at=utc_now())
+
+
+@jobs.task("engine.code_files")
+def sweep_code_files() -> None:
+    """Take up files of codes whose message was lost or whose worker was killed."""
+    _each(engine.unfinished_code_files(), _by_ids(load_codes), "code_file_failed")
+
+
+@jobs.task(code_files.TASK)
+def load_codes(merchant: str, file_id: str) -> None:
+    """Get a file of codes into its pool, a part a transaction."""
+    more = True
+    while more:
+        with unit_of_work(merchant=MerchantId(UUID(merchant))) as session:
+            more = code_loading.run_part(session, CodeFileId(UUID(file_id)), at=utc_now())
+
+
+@jobs.task("engine.perks")
+def sweep_perks() -> None:
+    """Expire, lapse and forget what is due with perks, and tell where few are left."""
+    _each(engine.merchants(), engine.sweep_perks, "perks_not_swept")
 
 
 @jobs.task("engine.people")

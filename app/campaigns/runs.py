@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.campaigns import audiences, files
 from app.campaigns.errors import InvalidTransitionError
 from app.campaigns.models import AirdropRun, AudienceFile, Campaign, CampaignState, RunState
+from app.perks.errors import CodePoolEmptyError
 from app.rewards.lines import lines_of
 from app.rewards.models import Grant, GrantSource, RewardLine
 from app.rewards.service import Recipients, Source, cancel_open, grant_many, hand_over
@@ -163,11 +164,19 @@ def _go_on(session: Session, run: AirdropRun, line: RewardLine, *, at: datetime)
         _withdraw(session, run, line)
         return _Standing()
     if line.perk_id is not None:
-        count = hand_over(session, line, at=at) if run.paused_by is None else 0
-        if count:
-            run.started_at = run.started_at or at
-        return _Standing(is_moving=count > 0)
+        return _hand_over(session, run, line, at=at)
     return _plan_more(session, run, line, at=at)
+
+
+def _hand_over(session: Session, run: AirdropRun, line: RewardLine, *, at: datetime) -> _Standing:
+    """A pool that ran dry holds up its own line alone, until somebody adds codes."""
+    try:
+        count = hand_over(session, line, at=at) if run.paused_by is None else 0
+    except CodePoolEmptyError as error:
+        return _Standing(str(error))
+    if count:
+        run.started_at = run.started_at or at
+    return _Standing(is_moving=count > 0)
 
 
 def _plan_more(session: Session, run: AirdropRun, line: RewardLine, *, at: datetime) -> _Standing:

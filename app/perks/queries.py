@@ -1,4 +1,4 @@
-"""Reads of perks for screens."""
+"""Reads of perks for screens, and for whoever stands above."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.perks.models import Holding, Perk, PerkState
+from app.perks.models import Holding, HoldingState, Perk, PerkState, Redemption
 from app.users.models import User
-from core.types import PerkId, UserId
+from core.types import HoldingId, PerkId, UserId
 
 
 def perks(*, state: PerkState | None = None) -> Select[Perk]:
-    """Perks in a state, or all that are not archived."""
+    """Perks in a state, or all that are neither archived nor deleted."""
     if state is None:
-        return select(Perk).where(Perk.state != PerkState.ARCHIVED)
+        return select(Perk).where(Perk.state.in_((PerkState.DRAFT, PerkState.LIVE)))
     return select(Perk).where(Perk.state == state)
 
 
@@ -52,7 +52,20 @@ def list_held(session: Session, user_ids: Sequence[UserId]) -> list[Held]:
     rows = session.execute(
         select(Holding, Perk)
         .join(Perk, Perk.id == Holding.perk_id)
-        .where(Holding.user_id.in_(user_ids))
+        .where(Holding.user_id.in_(user_ids), Perk.state != PerkState.DELETED)
         .order_by(Holding.id.desc())
     )
     return [Held(holding, perk) for holding, perk in rows]
+
+
+def available_of(user_ids: Sequence[UserId]) -> Select[Holding]:
+    """What these members can still use."""
+    is_theirs = Holding.user_id.in_(user_ids)
+    query = select(Holding).where(is_theirs, Holding.state == HoldingState.AVAILABLE)
+    return query.order_by(Holding.id)
+
+
+def log_of(session: Session, holding_ids: Sequence[HoldingId]) -> Sequence[Redemption]:
+    """What happened to these holdings, newest first."""
+    query = select(Redemption).where(Redemption.holding_id.in_(holding_ids))
+    return session.scalars(query.order_by(Redemption.id.desc())).all()

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
+from app.perks.drafting import PerkDraft
 from app.perks.models import Perk
-from app.perks.service import PerkDraft
 from core.errors import InvalidError
 
 

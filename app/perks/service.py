@@ -1,77 +1,92 @@
-"""Perks: drafted, published, archived, and put into members' hands by statements."""
+"""Perks: drafted, published, archived, deleted, and put into members' hands by statements."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, Select, func, literal, select, update
+from sqlalchemy import CTE, ColumnElement, Select, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.perks import assigning, drafting, using
+from app.perks.drafting import PerkDraft, draft_of
 from app.perks.errors import (
     PerkExhaustedError,
+    PerkHeldError,
     PerkInUseError,
+    PerkInvalidError,
     PerkNotFoundError,
     PerkTransitionError,
 )
-from app.perks.models import Holding, HoldingState, Perk, PerkQuota, PerkState
+from app.perks.models import (
+    Holding,
+    HoldingState,
+    Perk,
+    PerkQuota,
+    PerkState,
+    ShipmentState,
+)
+from app.perks.terms import RedemptionType, deadline
 from core.db import sql_id
-from core.errors import InvalidError
 from core.ids import new_id
 from core.types import GrantId, PerkId, UserId
 
-MOST = 100_000_000
-MOST_PER_USER = 1_000
-
-
-@dataclass(frozen=True)
-class PerkDraft:
-    """What people choose of a perk; empty limits are none."""
-
-    internal_name: str
-    title: str
-    subtitle: str = ""
-    description: str = ""
-    reference_id: str | None = None
-    total_quantity: int | None = None
-    max_per_user: int | None = None
+revoke = using.revoke
+"""Takes a holding back; its stock does not return, because it was given."""
 
 
 def create(session: Session, draft: PerkDraft, *, at: datetime) -> Perk:
     """A draft perk exists.
 
     Raises:
-        InvalidError: `fields` names what must change.
+        PerkInvalidError: `fields` names what must change.
     """
-    perk = Perk(id=PerkId(new_id()), state=PerkState.DRAFT, granted_count=0, created_at=at)
-    _apply(session, perk, draft)
-    session.add(perk)
-    session.flush()
+    perk = Perk(
+        id=PerkId(new_id()),
+        state=PerkState.DRAFT,
+        granted_count=0,
+        code_count=0,
+        has_reserved_codes=False,
+        created_at=at,
+    )
+    drafting.apply(session, perk, draft)
     return perk
 
 
 def edit(session: Session, perk: Perk, draft: PerkDraft) -> None:
-    """The perk is as drafted, for whoever has it, too.
+    """The perk is as drafted, for whoever has it, too; validity counts for what is given later.
 
     Raises:
-        InvalidError: `fields` names what must change.
+        PerkInvalidError: `fields` names what must change.
+        PerkTransitionError: it is deleted.
 
     Locks: the perk.
     """
     session.refresh(perk, with_for_update=True)
-    _apply(session, perk, draft)
-    session.flush()
+    if perk.state is PerkState.DELETED:
+        raise PerkTransitionError(perk.state, "changed")
+    drafting.apply(session, perk, draft)
+
+
+def duplicate(session: Session, perk: Perk, internal_name: str, *, at: datetime) -> Perk:
+    """A draft like this perk, without its codes and reference.
+
+    Raises:
+        PerkInvalidError: the name is taken, empty or too long.
+    """
+    draft = replace(draft_of(session, perk), internal_name=internal_name.strip(), reference_id=None)
+    return create(session, draft, at=at)
 
 
 def get(session: Session, perk_id: PerkId) -> Perk:
     """The perk.
 
     Raises:
-        PerkNotFoundError: this merchant has none with the id.
+        PerkNotFoundError: this merchant has none with the id, or it is deleted.
     """
     perk = session.get(Perk, perk_id)
-    if perk is None:
+    if perk is None or perk.state is PerkState.DELETED:
         raise PerkNotFoundError(perk_id)
     return perk
 
@@ -81,14 +96,18 @@ def publish(session: Session, perk: Perk, *, at: datetime) -> None:
 
     Raises:
         PerkTransitionError: it is live already.
-        InvalidError: another perk has its internal name meanwhile.
+        PerkUnpublishableError: something is missing; `problems` names it.
+        PerkInvalidError: another perk has its internal name meanwhile.
 
     Locks: the perk.
     """
     session.refresh(perk, with_for_update=True)
-    if perk.state is PerkState.LIVE:
+    if perk.state not in (PerkState.DRAFT, PerkState.ARCHIVED):
         raise PerkTransitionError(perk.state, "published")
-    _refuse_twin(session, perk, perk.internal_name)
+    taken = drafting.twins(session, perk, perk.internal_name)
+    if taken:
+        raise PerkInvalidError(taken)
+    drafting.check_publishable(perk, at=at)
     perk.state, perk.published_at = PerkState.LIVE, perk.published_at or at
     session.flush()
 
@@ -114,49 +133,31 @@ def archive(session: Session, perk: Perk, *, is_in_use: bool) -> None:
     session.flush()
 
 
-def _apply(session: Session, perk: Perk, draft: PerkDraft) -> None:
-    problems = {
-        "internal_name": _length(draft.internal_name, 1, 120),
-        "title": _length(draft.title, 1, 80),
-        "subtitle": _length(draft.subtitle, 0, 120),
-        "description": _length(draft.description, 0, 5_000),
-        "reference_id": _length(draft.reference_id or "", 0, 64),
-        "total_quantity": _range(draft.total_quantity, max(1, perk.granted_count), MOST),
-        "max_per_user": _range(draft.max_per_user, 1, MOST_PER_USER),
-    }
-    fields = {name: problem for name, problem in problems.items() if problem}
-    if fields:
-        raise InvalidError("The perk cannot be saved yet.", fields=fields)
-    _refuse_twin(session, perk, draft.internal_name, reference_id=draft.reference_id)
-    for name, value in vars(draft).items():
-        setattr(perk, name, value)
+def delete(session: Session, perk: Perk, *, is_in_use: bool) -> None:
+    """The perk is seen by nobody any more; grants keep what they say of it.
 
+    Its free codes go with the next sweep (`app.perks.sweeping`).
 
-def _refuse_twin(
-    session: Session, perk: Perk, internal_name: str, *, reference_id: str | None = None
-) -> None:
-    others = select(Perk.id).where(Perk.id != perk.id)
-    is_named = (Perk.internal_name == internal_name) & (Perk.state != PerkState.ARCHIVED)
-    taken = "Another perk has it. Choose a different one."
-    fields = {}
-    if session.scalar(others.where(is_named)):
-        fields["internal_name"] = taken
-    if reference_id and session.scalar(others.where(Perk.reference_id == reference_id)):
-        fields["reference_id"] = taken
-    if fields:
-        raise InvalidError("The perk cannot be saved yet.", fields=fields)
+    Args:
+        is_in_use: whether a campaign that is not over gives it.
 
+    Raises:
+        PerkTransitionError: it is live, or deleted already.
+        PerkInUseError: a campaign still gives it.
+        PerkHeldError: a member can still use it.
 
-def _length(text: str, least: int, most: int) -> str | None:
-    if least <= len(text) <= most:
-        return None
-    return f"Between {least} and {most:,} characters." if least else f"At most {most:,} characters."
-
-
-def _range(number: int | None, least: int, most: int) -> str | None:
-    if number is None or least <= number <= most:
-        return None
-    return f"Between {least:,} and {most:,}, or empty for no limit."
+    Locks: the perk.
+    """
+    session.refresh(perk, with_for_update=True)
+    if perk.state not in (PerkState.DRAFT, PerkState.ARCHIVED):
+        raise PerkTransitionError(perk.state, "deleted")
+    if is_in_use:
+        raise PerkInUseError(perk.title)
+    is_available = (Holding.perk_id == perk.id) & (Holding.state == HoldingState.AVAILABLE)
+    if session.scalar(select(exists().where(is_available))):
+        raise PerkHeldError(perk.title)
+    perk.state, perk.reference_id = PerkState.DELETED, None
+    session.flush()
 
 
 def promise(perk: Perk, promised: CTE) -> CTE:
@@ -190,9 +191,9 @@ def take_stock(perk: Perk, count: int) -> None:
     """So many more are promised; the perk is locked.
 
     Raises:
-        PerkExhaustedError: fewer are left; roll back.
+        PerkExhaustedError: fewer are left, of its quantity or of its codes; roll back.
     """
-    left = None if perk.total_quantity is None else perk.total_quantity - perk.granted_count
+    left = perk.left
     if left is not None and count > left:
         raise PerkExhaustedError(perk.title, wanted=count, left=left)
     perk.granted_count += count
@@ -225,22 +226,62 @@ def take_back(session: Session, perk: Perk, released: CTE) -> int:
     return count
 
 
-def hand_over(perk_id: PerkId, grants: Select[GrantId, UserId], *, at: datetime) -> CTE:
-    """A statement that makes a holding for each of these grants, and returns them."""
-    grant, user = grants.subquery().c
+def hand_over(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime) -> CTE:
+    """A statement that makes a holding for each of these grants.
+
+    With a pool each holding has a free code, assigned by the same statement; where fewer codes are
+    free, fewer holdings come back: the caller compares the counts and rolls back with
+    `CodePoolEmptyError`.
+
+    Returns:
+        Rows of `id`, `user_id` and `grant_id`.
+    """
+    if not perk.has_pool:
+        grant, user = grants.subquery().c
+        return _holdings(perk, sql_id(), user, grant, at=at, ends=None)
+    matched = assigning.match(perk, grants, at=at)
+    found = matched.c
+    made = _holdings(
+        perk, found.holding_id, found.user_id, found.grant_id, at=at, ends=found.expires_at
+    )
+    return (
+        select(made.c.id, made.c.user_id, made.c.grant_id)
+        .add_cte(assigning.assign(matched))
+        .cte("with_codes")
+    )
+
+
+def _holdings(
+    perk: Perk,
+    holding: ColumnElement[Any],
+    user: ColumnElement[Any],
+    grant: ColumnElement[Any],
+    *,
+    at: datetime,
+    ends: ColumnElement[Any] | None,
+) -> CTE:
+    valid_from, valid_until = perk.valid_span(at)
+    until: ColumnElement[Any] = literal(valid_until, type_=Holding.valid_until.type)
+    is_physical = perk.redemption is RedemptionType.PHYSICAL
+    shipment = ShipmentState.ADDRESS_NEEDED if is_physical else None
+    due_at = deadline(perk.terms, at) if is_physical else None
     facts: dict[InstrumentedAttribute[Any], Any] = {
-        Holding.id: sql_id(),
-        Holding.perk_id: literal(perk_id),
+        Holding.id: holding,
+        Holding.perk_id: literal(perk.id),
         Holding.user_id: user,
         Holding.grant_id: grant,
         Holding.state: literal(HoldingState.AVAILABLE, type_=Holding.state.type),
+        Holding.uses_left: literal(perk.uses_per_holding, type_=Holding.uses_left.type),
+        Holding.valid_from: literal(valid_from, type_=Holding.valid_from.type),
+        Holding.valid_until: until if ends is None else func.least(until, ends),
+        Holding.shipment: literal(shipment, type_=Holding.shipment.type),
+        Holding.address_due_at: literal(due_at, type_=Holding.address_due_at.type),
         Holding.received_at: literal(at),
     }
-    rows = select(*facts.values())
     return (
         insert(Holding)
-        .from_select([it.key for it in facts], rows, include_defaults=False)
-        .returning(Holding.id, Holding.user_id)
+        .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
+        .returning(Holding.id, Holding.user_id, Holding.grant_id)
         .cte("handed_over")
     )
 

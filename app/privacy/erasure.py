@@ -15,6 +15,10 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Audience, LoginSession, LoginToken
 from app.campaigns.models import AudienceRow
+from app.perks import service as perks
+from app.perks import shipping
+from app.perks.code_models import PerkCode
+from app.perks.queries import available_of
 from app.privacy import copies
 from app.privacy.errors import ErasureStateError, ReasonMissingError
 from app.privacy.models import Erasure
@@ -112,6 +116,7 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
     spellings = select(User.email_key, func.lower(User.email)).where(User.id.in_(ids))
     addresses = {it for row in session.execute(spellings) for it in row}
     _leave_lists(session, ids, at=at)
+    _lose_perks(session, ids, at=at)
     for statement in _removals(ids, at):
         session.execute(statement.execution_options(synchronize_session=False))
     for address in sorted(addresses):
@@ -148,6 +153,12 @@ def _leave_lists(session: Session, ids: Sequence[UserId], *, at: datetime) -> No
         lists.remove(session, row, of_them, reason="erased", at=at)
 
 
+def _lose_perks(session: Session, ids: Sequence[UserId], *, at: datetime) -> None:
+    """Nobody is left to use them; what was used or is over stays in the brand's books."""
+    for holding in session.scalars(available_of(ids)).all():
+        perks.revoke(session, holding, reason=ERASED, at=at)
+
+
 def _removals(ids: Sequence[UserId], at: datetime) -> list[Any]:
     """What is found by who it is about."""
     nothing = {"email": None, "email_key": None, "key": None, "text": None}
@@ -160,6 +171,7 @@ def _removals(ids: Sequence[UserId], at: datetime) -> list[Any]:
         # The key a file knew the person by; who is served once is told by the member itself.
         update(Grant).where(Grant.user_id.in_(ids)).values(recipient_key=cast(Grant.user_id, Text)),
         update(Erasure).where(Erasure.user_id.in_(ids)).values(reason=None),
+        shipping.forget_addresses(ids),
         delete(ImportChange).where(ImportChange.user_id.in_(ids)),
         delete(ImportConflict).where(ImportConflict.user_id.in_(ids)),
         # Whatever was taken out before names them still; the files go with the next sweep.
@@ -190,6 +202,8 @@ def _removals_by_address(address: str, merchant: MerchantId) -> list[Any]:
         update(UserImport)
         .where(or_(names(UserImport.samples), names(UserImport.preview)))
         .values(samples=[], preview=None),
+        # A code that was kept for the address is anybody's now.
+        update(PerkCode).where(PerkCode.reserved_for == address).values(reserved_for=None),
         delete(LoginToken).where(is_of_member),
     ]
 

@@ -10,7 +10,10 @@ from sqlalchemy.orm import Session
 from app.accounts.models import LoginSession
 from app.campaigns.models import AudienceRow
 from app.campaigns.queries import received_by
-from app.perks.queries import list_held
+from app.perks import codes, shipping
+from app.perks.code_models import CodeState, PerkCode
+from app.perks.models import Perk, Shipment
+from app.perks.queries import Held, list_held, log_of
 from app.segments.models import Badge, BadgeOwner
 from app.users import consents, fields, lists, queries, record
 from app.users.models import User
@@ -25,6 +28,7 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
     """Sections by name: facts as an object, things as a list of objects."""
     ids = queries.identities(session, user.id)
     known = fields.catalogue(session)
+    held = list_held(session, ids)
     return {
         "madeAt": _moment(at),
         "userId": encode_id("usr", user.id),
@@ -59,14 +63,9 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
         "badges": _badges(session, ids),
         "wallets": _wallets(session, ids),
         "collectibles": _collectibles(session, ids),
-        "perks": [
-            {
-                "title": it.perk.title,
-                "state": it.holding.state.value,
-                "since": _moment(it.holding.received_at),
-            }
-            for it in list_held(session, ids)
-        ],
+        "perks": [_perk(session, it, at=at) for it in held],
+        "perkLog": _perk_log(session, held),
+        "keptCodes": _kept_codes(session, ids),
         "campaigns": [
             {
                 "campaign": campaign.title or campaign.internal_title,
@@ -84,6 +83,51 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
             for it in session.scalars(queries.events_of(ids).order_by(Event.occurred_at, Event.id))
         ],
     }
+
+
+def _perk(session: Session, held: Held, *, at: datetime) -> dict[str, Any]:
+    """What the member has; the code in it is one of those that are shown, and told of."""
+    code = codes.of_holding(session, held.holding)
+    is_shown = code is not None and code.state is CodeState.ASSIGNED
+    address = shipping.address_of(session, held.holding)
+    parcel = session.get(Shipment, held.holding.id)
+    return {
+        "title": held.perk.title,
+        "state": held.holding.state.value,
+        "since": _moment(held.holding.received_at),
+        "until": _moment(held.holding.valid_until),
+        "usesLeft": held.holding.uses_left,
+        "code": codes.reveal(session, held.holding, at=at) if is_shown else None,
+        "address": None if address is None else ", ".join(filter(None, vars(address).values())),
+        "carrier": None if parcel is None else parcel.carrier,
+        "tracking": None if parcel is None else parcel.tracking,
+    }
+
+
+def _perk_log(session: Session, held: Sequence[Held]) -> list[dict[str, Any]]:
+    titles = {it.holding.id: it.perk.title for it in held}
+    return [
+        {
+            "perk": titles[it.holding_id],
+            "what": it.transition.value,
+            "uses": it.delta,
+            "how": None if it.channel is None else it.channel.value,
+            "reason": it.reason,
+            "at": _moment(it.occurred_at),
+        }
+        for it in log_of(session, list(titles))
+    ]
+
+
+def _kept_codes(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    """Perks of which a code is kept for the member's address, and nobody has it yet."""
+    keys = session.scalars(select(User.email_key).where(User.id.in_(ids))).all()
+    rows = session.scalars(
+        select(Perk.title)
+        .join(PerkCode, PerkCode.perk_id == Perk.id)
+        .where(PerkCode.reserved_for.in_(keys))
+    )
+    return [{"perk": title} for title in rows]
 
 
 def _moment(at: datetime | None) -> str | None:

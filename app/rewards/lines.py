@@ -79,9 +79,9 @@ class Reward:
         limits = [(self.line.quantity, self.line.granted_count)]
         if self.asset is not None:
             limits.append((self.asset.max_supply, self.asset.minted_count))
-        if self.perk is not None:
-            limits.append((self.perk.total_quantity, self.perk.granted_count))
         lefts = [most - given for most, given in limits if most is not None]
+        if self.perk is not None and self.perk.left is not None:
+            lefts.append(self.perk.left)
         return min(lefts, default=None)
 
 

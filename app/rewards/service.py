@@ -25,7 +25,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.perks import service as perks
-from app.perks.models import PerkQuota
+from app.perks.errors import CodePoolEmptyError
+from app.perks.models import Perk, PerkQuota
 from app.rewards.errors import StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
 from core.db import change, sql_id
@@ -241,11 +242,26 @@ def hand_over(session: Session, line: RewardLine, *, at: datetime) -> int:
     Returns:
         How many: fewer than were promised if they are many.
 
+    Raises:
+        CodePoolEmptyError: fewer codes are free; nothing of it was handed over.
+
     Locks: the reward line.
     """
     session.refresh(line, with_for_update=True)
-    if line.perk_id is None or line.granted_count == line.delivered_count:
+    due = min(line.granted_count - line.delivered_count, _AT_ONCE)
+    if line.perk_id is None or due == 0:
         return 0
+    perk = perks.get(session, line.perk_id)
+    with session.begin_nested():
+        count = _hand_over(session, line, perk, at=at)
+        if perk.has_pool and count < due:
+            raise CodePoolEmptyError(perk.title, wanted=due, found=count)
+    line.delivered_count += count
+    session.flush()
+    return count
+
+
+def _hand_over(session: Session, line: RewardLine, perk: Perk, *, at: datetime) -> int:
     is_due = (Grant.reward_line_id == line.id) & (Grant.state == GrantState.PENDING)
     due = select(Grant.id).where(is_due).limit(_AT_ONCE).subquery()
     closed = (
@@ -255,16 +271,13 @@ def hand_over(session: Session, line: RewardLine, *, at: datetime) -> int:
         .returning(Grant.id, Grant.user_id)
         .cte("closed")
     )
-    held = perks.hand_over(line.perk_id, select(closed.c.id, closed.c.user_id), at=at)
+    held = perks.hand_over(perk, select(closed.c.id, closed.c.user_id), at=at)
     data = func.jsonb_build_object(
-        *("perkId", cast(literal(str(line.perk_id)), Text)),
+        *("perkId", cast(literal(str(perk.id)), Text)),
         *("holdingId", held.c.id),
         *("campaignId", cast(literal(str(line.campaign_id)), Text)),
     )
-    count = emit_each(session, "cohort.perk.received", select(held.c.user_id, data), at=at)
-    line.delivered_count += count
-    session.flush()
-    return count
+    return emit_each(session, "cohort.perk.received", select(held.c.user_id, data), at=at)
 
 
 def cancel_open(session: Session, line: RewardLine, *, reason: str) -> int:

@@ -115,6 +115,7 @@ def make_perk(session: Session, title: str = "Coffee", **changes: Any) -> Perk:
         "title": title,
         "subtitle": "",
         "description": "",
+        "uses_per_holding": 1,
         "state": PerkState.LIVE,
         "created_at": NOW,
     }

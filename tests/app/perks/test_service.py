@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
 from app.perks import service
+from app.perks.drafting import PerkDraft
 from app.perks.errors import PerkInUseError, PerkNotFoundError, PerkTransitionError
-from app.perks.models import Perk, PerkState, Redemption
-from app.perks.service import PerkDraft
+from app.perks.models import Perk, PerkState
+from app.perks.terms import RedemptionType
 from core.db import unit_of_work
 from core.errors import InvalidError
 from tests.conftest import NOW
@@ -22,7 +23,7 @@ class TestCreate:
     def test_makes_a_draft_with_what_was_chosen(self, session: Session) -> None:
         perk = service.create(session, DRAFT, at=NOW)
         assert (perk.state, perk.redemption, perk.granted_count) == (
-            *(PerkState.DRAFT, Redemption.NONE, 0),
+            *(PerkState.DRAFT, RedemptionType.NONE, 0),
         )
         assert (perk.title, perk.reference_id, perk.total_quantity) == ("Coffee", "COF-1", 100)
 

@@ -12,8 +12,14 @@ from app import upkeep
 from app.accounts import sessions, signin
 from app.accounts.models import Audience, Merchant
 from app.campaigns.models import AudienceFile, AudienceRow, FileState
+from app.perks import shipping
+from app.perks.code_models import CodeState
+from app.perks.models import HoldingState
+from app.perks.shipping import Address
+from app.perks.terms import Options, RedemptionType
 from app.privacy import copies, erasure
 from app.privacy.errors import CopyNotFoundError, ErasureStateError, ReasonMissingError
+from app.privacy.known import everything_of
 from app.rewards.models import Grant, GrantSource, GrantState
 from app.users import consents, lists, queries, record
 from app.users.imports.models import (
@@ -34,6 +40,7 @@ from minting.models import MembershipPass, PassState
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_campaign, make_line, make_members
 from tests.factories.people import make_property
+from tests.factories.perks import codes_of, hold, load, perk_of
 from tests.signing import acting_as, reveal, stolen_key
 from wallets.models import Wallet
 
@@ -52,6 +59,7 @@ CANARIES = {
     "before": "Formername-Canary",
     "reason": "she asked by letter of canary day",
 }
+STREET = "12 Canary Wharf Road"
 
 
 def make_person(session: Session) -> User:
@@ -235,6 +243,32 @@ class TestErase:
         with pytest.raises(CopyNotFoundError):
             copies.read(session, user.id, copy.id, at=NOW)
         copies.file_of(copy.id).unlink()
+
+
+class TestPerks:
+    def test_are_lost_with_their_codes_and_addresses(self, session: Session) -> None:
+        user = ensure_user(session, CANARIES["email"], source="test", at=NOW)
+        coffee = perk_of(session, RedemptionType.UNIQUE_CODE)
+        head, email = "code,expiresAt,email", CANARIES["email"]
+        load(session, coffee, f"{head}\nA,,\nB,,{email}\nC,,x@y.example\n")
+        mug = perk_of(session, RedemptionType.PHYSICAL, title="Mug")
+        code, parcel = (hold(session, it, CANARIES["email"]) for it in (coffee, mug))
+        address = Address("O", STREET, "", "1000", "Brussels", "", "BE")
+        shipping.give_address(session, parcel, address, terms=Options(), at=NOW)
+        load(session, coffee, f"{head}\nD,,{email}\n", name="d.csv")
+        told = everything_of(session, user, at=NOW)
+        assert {it["code"] for it in told["perks"]} == {"B", None}
+        assert STREET in json.dumps(told["perks"])
+        assert told["keptCodes"] == [{"perk": "Coffee"}]
+        seen = select(func.count()).where(Event.type == "cohort.perk.code-revealed")
+        assert session.scalar(seen) == 1
+        erase(session, user)
+        session.expire_all()
+        assert (code.state, parcel.state) == (HoldingState.REVOKED, HoldingState.REVOKED)
+        assert shipping.address_of(session, parcel) is None
+        found = {it: row.reserved_for for it, row in codes_of(session, coffee).items()}
+        assert found == {"A": None, "B": None, "C": "x@y.example", "D": None}
+        assert codes_of(session, coffee)["D"].state is CodeState.FREE
 
 
 class TestGrace:

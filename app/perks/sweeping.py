@@ -1,0 +1,199 @@
+"""What is due with perks by itself: holdings expire and lapse, codes end, addresses are forgotten,
+the team is told that few are left.
+
+Each piece is one transaction that does a part; whatever a kill left behind is found the next time.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from app.accounts.models import MemberState, Merchant, TeamMember, TeamRole
+from app.perks import codes, shipping
+from app.perks import service as perks
+from app.perks.code_models import PerkCode
+from app.perks.models import (
+    Holding,
+    HoldingState,
+    Perk,
+    PerkState,
+    Redemption,
+    ShipmentState,
+    Transition,
+)
+from core.db import change, merchant_of
+from core.errors import SettingsError
+from core.events import emit_many
+from core.ids import encode_id, new_id
+from core.mail import Mail, send_after_commit
+from core.settings import core_settings
+from core.types import HoldingId, PerkId, UserId
+
+AT_ONCE = 5_000
+_EDITORS = (TeamRole.OWNER, TeamRole.ADMIN, TeamRole.EDITOR)
+_Ended = Sequence[tuple[HoldingId, UserId, PerkId]]
+
+
+def pieces() -> Sequence[Callable[[Session, datetime], bool]]:
+    """Everything there may be to do for a merchant; each says whether there may be more of it."""
+    return (expire_due, lapse_due, void_ended, remove_deleted, forget_delivered, tell_low_stock)
+
+
+def expire_due(session: Session, at: datetime) -> bool:
+    """Holdings whose time is over are expired.
+
+    Locks: the holdings; what somebody has in hand waits for the next time.
+    """
+    is_due = Holding.valid_until <= at
+    ended = _end(session, is_due, {"state": HoldingState.EXPIRED})
+    _log(session, ended, reason=None, at=at)
+    return len(ended) == AT_ONCE
+
+
+def lapse_due(session: Session, at: datetime) -> bool:
+    """Physical items for which nobody gave an address in time are expired, and others may get them.
+
+    Locks: the perk, then the holdings.
+    """
+    is_due = (Holding.shipment == ShipmentState.ADDRESS_NEEDED) & (Holding.address_due_at <= at)
+    perk_id = session.scalar(
+        select(Holding.perk_id).where(is_due, Holding.state == HoldingState.AVAILABLE).limit(1)
+    )
+    if perk_id is None:
+        return False
+    perk = perks.lock(session, perk_id)
+    ended = _end(
+        session,
+        is_due & (Holding.perk_id == perk_id),
+        {"state": HoldingState.EXPIRED, "shipment": ShipmentState.LAPSED},
+    )
+    lapsed = select(Holding.user_id).where(Holding.id.in_([it[0] for it in ended])).cte("lapsed")
+    perks.take_back(session, perk, lapsed)
+    _log(session, ended, reason="no address in time", at=at)
+    return bool(ended)
+
+
+def _end(session: Session, is_due: ColumnElement[bool], changes: dict[str, object]) -> _Ended:
+    """The next holdings of which this is true are no longer available."""
+    chosen = (
+        select(Holding.id)
+        .where(text("holdings.state = 'available'"), is_due)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")  # a subquery might be asked again, and then takes the next ones
+    )
+    rows = session.execute(
+        update(Holding)
+        .where(Holding.id.in_(select(chosen.c.id)))
+        .values(changes)
+        .returning(Holding.id, Holding.user_id, Holding.perk_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return [(holding, user, perk) for holding, user, perk in rows]
+
+
+def _log(session: Session, ended: _Ended, *, reason: str | None, at: datetime) -> None:
+    if not ended:
+        return
+    actor = session.info["actor"]
+    session.execute(
+        insert(Redemption),
+        [
+            {
+                "id": new_id(),
+                "holding_id": holding,
+                "transition": Transition.EXPIRED,
+                "delta": 0,
+                "actor": actor,
+                "reason": reason,
+                "occurred_at": at,
+            }
+            for holding, _, _ in ended
+        ],
+    )
+    told = [
+        (user, {"perkId": str(perk), "holdingId": str(holding)}) for holding, user, perk in ended
+    ]
+    emit_many(session, "cohort.perk.expired", told, at=at)
+
+
+def void_ended(session: Session, at: datetime) -> bool:
+    """Free codes that nobody could use any more are void."""
+    return codes.void_ended(session, at=at) == codes.MOST_AT_ONCE
+
+
+def remove_deleted(session: Session, _at: datetime) -> bool:
+    """Codes that nobody ever had of deleted perks are gone.
+
+    Locks: the codes, then the perk.
+    """
+    perk = session.scalar(
+        select(Perk).where(Perk.state == PerkState.DELETED, Perk.code_count > 0).limit(1)
+    )
+    if perk is None:
+        return False
+    some = (
+        select(PerkCode.id)
+        .where(PerkCode.perk_id == perk.id, PerkCode.holding_id.is_(None))
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+        .cte("some")
+    )
+    gone = delete(PerkCode).where(PerkCode.id.in_(select(some.c.id)))
+    count = change(session, gone.execution_options(synchronize_session=False))
+    session.refresh(perk, with_for_update=True)
+    perk.code_count = 0 if count < AT_ONCE else max(1, perk.code_count - count)
+    session.flush()
+    return count == AT_ONCE
+
+
+def forget_delivered(session: Session, at: datetime) -> bool:
+    """Addresses of what arrived 90 days ago are forgotten."""
+    shipping.forget_delivered(session, at=at)
+    return False
+
+
+def tell_low_stock(session: Session, at: datetime) -> bool:
+    """Whoever edits perks has a mail of each that has few left, once until there are more again."""
+    for perk in session.scalars(select(Perk).where(Perk.state == PerkState.LIVE)).all():
+        if perk.is_low == (perk.low_stock_told_at is not None):
+            continue
+        perk = perks.lock(session, perk.id)
+        if perk.is_low and perk.low_stock_told_at is None:
+            perk.low_stock_told_at = at
+            with suppress(SettingsError):  # without a transport the banner alone tells it
+                _mail(session, perk, at=at)
+        elif not perk.is_low:
+            perk.low_stock_told_at = None
+        session.flush()
+    return False
+
+
+def _mail(session: Session, perk: Perk, *, at: datetime) -> None:
+    merchant = session.get_one(Merchant, merchant_of(session))
+    editors = session.scalars(
+        select(TeamMember.email)
+        .where(
+            TeamMember.organisation_id == merchant.organisation_id,
+            TeamMember.role.in_(_EDITORS),
+            TeamMember.state == MemberState.ACTIVE,
+        )
+        .order_by(TeamMember.id)
+    )
+    address = f"{core_settings().public_url}/admin/perks/{encode_id('prk', perk.id)}"
+    for email in editors:
+        send_after_commit(
+            session,
+            Mail(
+                to=email,
+                subject=f"Few left: {perk.internal_name}",
+                text=(
+                    f"{perk.internal_name} has {perk.left:,} of {perk.stock:,} left.\n\n"
+                    f"Raise its quantity or import codes here:\n\n{address}\n"
+                ),
+                sent_at=at,
+            ),
+        )
