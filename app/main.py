@@ -21,6 +21,10 @@ from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
 from app.privacy import admin as privacy_admin
+from app.scanning import admin as scanning_admin
+from app.scanning import api as scanning_api
+from app.scanning import doors as scanning_doors
+from app.scanning import pages as scanning_pages
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
@@ -83,6 +87,10 @@ def create_app() -> FastAPI:
         verification_pages.router,
         verification_api.router,
         scans.router,
+        scanning_admin.router,
+        scanning_doors.router,
+        scanning_pages.router,
+        scanning_api.router,
     ):
         app.include_router(router)
     return app

@@ -8,6 +8,7 @@ import app.perks.code_models
 import app.perks.models
 import app.privacy.models
 import app.rewards.models
+import app.scanning.models
 import app.segments.models
 import app.users.exports.models
 import app.users.imports.models

@@ -55,6 +55,7 @@ RewardLineId = NewType("RewardLineId", UUID)
 GrantId = NewType("GrantId", UUID)
 EventId = NewType("EventId", UUID)
 DiscrepancyId = NewType("DiscrepancyId", UUID)
+DeviceId = NewType("DeviceId", UUID)
 
 
 def utc_now() -> datetime:

@@ -33,6 +33,21 @@ BUNDLES = {
         "css/space.css",
         "css/layout.css",
     ),
+    "bundle/scan.css": (
+        "css/tokens.css",
+        "css/components.css",
+        "css/data.css",
+        "css/space.css",
+        "css/layout.css",
+        "css/scan.css",
+    ),
+    "bundle/scan.js": (
+        "vendor/htmx/htmx.min.js",
+        "js/csrf.js",
+        "js/dialog.js",
+        "js/scan.js",
+        "js/scan-offline.js",
+    ),
     "bundle/public.js": ("js/copy.js",),
     "bundle/app.js": (
         "vendor/htmx/htmx.min.js",
