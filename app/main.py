@@ -90,6 +90,7 @@ def create_app() -> FastAPI:
         scanning_admin.router,
         scanning_doors.router,
         scanning_pages.router,
+        scanning_api.public,
         scanning_api.router,
     ):
         app.include_router(router)

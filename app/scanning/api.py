@@ -8,18 +8,20 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 from starlette.responses import JSONResponse, Response
 
 from app.perks.models import Channel
-from app.scanning import documents, looking, redeeming
+from app.scanning import devices, documents, looking, redeeming
 from app.scanning.deps import DeviceDep
 from app.scanning.looking import FoundPass
 from app.scanning.redeeming import Asked
 from app.scanning.scanner import Scanner
 from app.verification import passes
-from app.web.deps import AtDep
+from app.web.access import PUBLIC
+from app.web.deps import AtDep, SessionDep
 from core.db import unit_of_work
 from core.ids import decode_id
 from core.types import RedemptionId
 
 router = APIRouter(prefix="/v1/redemptions")
+public = APIRouter(prefix="/v1/public/devices", dependencies=[PUBLIC])
 Scanned = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
 
@@ -47,6 +49,19 @@ class RedeemRequest(LookupRequest):
     uses: int = Field(default=1, ge=1, le=1000)
     placeRef: str | None = Field(default=None, max_length=64)  # noqa: N815 - as in JSON
     externalId: str = Field(min_length=1, max_length=100, pattern=r"^[!-~]+$")  # noqa: N815
+
+
+class PairRequest(BaseModel):
+    """The end of the address that an admin's screen shows."""
+
+    code: str = Field(min_length=1, max_length=100)
+
+
+@public.post("/pair")
+def pair(session: SessionDep, at: AtDep, asked: PairRequest) -> Response:
+    """The till is the device that the code invites; its key is told this once."""
+    device, key = devices.pair(session, asked.code, at=at)
+    return JSONResponse(documents.device(device, key), headers={"Cache-Control": "no-store"})
 
 
 @router.post("/lookup")

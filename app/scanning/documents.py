@@ -5,8 +5,21 @@ from typing import Any
 
 from app.perks.models import Redemption
 from app.scanning.looking import FoundPerk
+from app.scanning.models import ScanDevice
 from app.web.formats import iso_milliseconds
 from core.ids import encode_id
+
+
+def device(row: ScanDevice, key: str) -> dict[str, Any]:
+    """A till that was paired just now, with the key it sends from here on."""
+    assert row.expires_at is not None
+    return {
+        "deviceId": encode_id("dev", row.id),
+        "name": row.name,
+        "placeId": encode_id("plc", row.place_id),
+        "key": key,
+        "expiresAt": iso_milliseconds(row.expires_at),
+    }
 
 
 def perk(found: FoundPerk) -> dict[str, Any]:

@@ -20,7 +20,7 @@ FIELD = "csrf"
 HEADER = "X-CSRF-Token"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = "/v1/public/"
-"""Below here routes answer everybody the same and act for nobody."""
+"""Below here routes act for nobody who is signed in."""
 _SALT_BYTES = 16
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")

@@ -273,6 +273,27 @@ class TestErrors:
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
 
 
+class TestPairing:
+    PATH = "/v1/public/devices/pair"
+
+    def test_a_code_brings_the_key_once(self, till: Till) -> None:
+        with unit_of_work(merchant=till.merchant.id) as session:
+            device = devices.add(session, "Till 2", make_place(session), at=NOW)
+            code = devices.invite(session, device, at=utc_now())
+        answer = till.client.post(self.PATH, json={"code": code})
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+        body = answer.json()
+        assert (body["deviceId"], body["name"]) == (encode_id("dev", device.id), "Till 2")
+        till.key = body["key"]
+        assert till.post("/lookup", code="x").json()["code"] == "code_unknown"
+        again = till.client.post(self.PATH, json={"code": code})
+        assert (again.status_code, again.json()["code"]) == (404, "pairing_over")
+
+    @pytest.mark.parametrize(("body", "status"), [({"code": "x"}, 404), ({"code": ""}, 422)])
+    def test_anything_else_brings_none(self, till: Till, body: dict[str, str], status: int) -> None:
+        assert till.client.post(self.PATH, json=body).status_code == status
+
+
 class TestKey:
     @pytest.mark.parametrize("path", ["", "/lookup", f"/{encode_id('rdm', new_id())}/undo"])
     def test_without_one_nothing_works(
