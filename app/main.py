@@ -30,17 +30,22 @@ from app.perks import (
 )
 from app.privacy import admin as privacy_admin
 from app.rewards import admin as rewards_admin
+from app.scanning import admin as scanning_admin
+from app.scanning import api as scanning_api
+from app.scanning import doors as scanning_doors
+from app.scanning import pages as scanning_pages
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
+from app.spaces import membership, perk_pages, preferences, profile
 from app.spaces import pages as spaces_pages
-from app.spaces import perk_pages, preferences, profile
 from app.users import list_admin, properties_admin, record_admin
 from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
 from app.users.imports import service as imports
 from app.verification import api as verification_api
 from app.verification import pages as verification_pages
+from app.verification import scans
 from app.web.application import new_application
 from core.log import configure_logging
 
@@ -94,10 +99,17 @@ def create_app() -> FastAPI:
         spaces_pages.router,
         perk_pages.router,
         profile.router,
+        membership.router,
         preferences.router,
         assets_pages.router,
         verification_pages.router,
         verification_api.router,
+        scans.router,
+        scanning_admin.router,
+        scanning_doors.router,
+        scanning_pages.router,
+        scanning_api.public,
+        scanning_api.router,
     ):
         app.include_router(router)
     return app

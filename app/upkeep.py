@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.passes import keys, seen
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
 from app.rewards import refusals
@@ -100,6 +101,13 @@ def merchants_with_badges() -> list[MerchantId]:
 def follow_badges(merchant: MerchantId) -> None:
     """Badges are gained and lost as far as events can be read now."""
     _repeat(merchant, lambda session: badge_reader.follow(session, at=utc_now()))
+
+
+def keep_codes(merchant: MerchantId) -> None:
+    """The key that signs is not too old, and codes that are over are forgotten."""
+    with unit_of_work(merchant=merchant) as session:
+        keys.rotate(session, at=utc_now())
+        seen.prune(session, at=utc_now())
 
 
 def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:

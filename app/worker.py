@@ -53,6 +53,7 @@ celery.conf.beat_schedule = {
     "perks": {"task": "engine.perks", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
+    "codes": {"task": "engine.codes", "schedule": 60, "options": {"expires": 60}},
     "keep-segments": {"task": "segments.keep", "schedule": 0.5, "options": {"expires": 2}},
     "build-segments": {"task": "segments.sweep", "schedule": 15, "options": {"expires": 15}},
     "prove-segments": {
@@ -212,6 +213,12 @@ def sweep_people() -> None:
 def follow_badges() -> None:
     """Give and take badges as lists and segments say."""
     _each(upkeep.merchants_with_badges(), upkeep.follow_badges, "badges_failed")
+
+
+@jobs.task("engine.codes")
+def keep_codes() -> None:
+    """Rotate the keys that sign codes; forget codes nobody can show any more."""
+    _each(engine.merchants(), upkeep.keep_codes, "codes_not_kept")
 
 
 @jobs.task(conversions.TASK)

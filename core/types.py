@@ -57,6 +57,7 @@ ManualGrantId = NewType("ManualGrantId", UUID)
 GrantRefusalId = NewType("GrantRefusalId", UUID)
 EventId = NewType("EventId", UUID)
 DiscrepancyId = NewType("DiscrepancyId", UUID)
+DeviceId = NewType("DeviceId", UUID)
 
 
 def utc_now() -> datetime:

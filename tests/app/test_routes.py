@@ -84,7 +84,8 @@ class TestAccess:
         assert {"/admin", "/admin/users", "/space/home"} <= set(paths)
         for path in paths:
             answer = stranger.get(path, headers=HTML)
-            door = "/admin/sign-in" if path.startswith("/admin") else "/space/login"
+            side = path.split("/")[1]
+            door = {"admin": "/admin/sign-in", "scan": "/scan/sign-in"}.get(side, "/space/login")
             assert answer.status_code == 303, path
             assert answer.headers["location"] == f"{door}?destination={path}"
 
@@ -232,13 +233,17 @@ class TestOutbox:
 
 
 class TestPages:
-    PLAIN = ("/admin/sign-in", "/space/login", "/outbox", "/nowhere", "/admin/nowhere")
+    PLAIN = (
+        *("/admin/sign-in", "/space/login", "/scan/sign-in", "/outbox", "/v/code"),
+        *("/nowhere", "/admin/nowhere", "/scan/nowhere"),
+    )
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
         *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived", "/admin/places"),
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
+        "/admin/settings/devices",
         *("/admin/segments", "/admin/segments/new", "/admin/segments?archived=true"),
     )
 
@@ -258,6 +263,7 @@ class TestPages:
         for path in self.TEAM:
             self.check(admin, path)
         self.check(member, "/space/home")
+        self.check(member, "/space/pass")
         self.check(member, "/space/profile")
 
     def test_of_objects_neither(self, admin: TestClient, merchant: Merchant) -> None:
