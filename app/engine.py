@@ -21,6 +21,7 @@ from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
 from app.perks import sweeping
 from app.perks.code_models import CodeFile, CodeFileState
+from app.rewards import travelling
 from app.rewards.service import close_delivered
 from app.segments import keeping
 from app.segments.book import open_book
@@ -272,6 +273,7 @@ def _decide(place: Workplace, client: ChainClient, *, at: datetime) -> int:
     """Runs go on, what became possible is planned, and what is ready is signed."""
     _in_unit(place.merchant, lambda session: latecomers.look(session, at=at))
     _in_unit(place.merchant, lambda session: runs.advance(session, at=at))
+    _in_unit(place.merchant, lambda session: travelling.plan_due(session, at=at))
     _in_unit(place.merchant, lambda session: _plan_due(session, place.chain, at=at))
     return sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=at)
 

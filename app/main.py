@@ -20,7 +20,16 @@ from app.campaigns import (
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
+from app.perks import (
+    code_files,
+    codes_admin,
+    holdings_admin,
+    places_admin,
+    shipping,
+    shipping_admin,
+)
 from app.privacy import admin as privacy_admin
+from app.rewards import admin as rewards_admin
 from app.scanning import admin as scanning_admin
 from app.scanning import api as scanning_api
 from app.scanning import doors as scanning_doors
@@ -28,7 +37,7 @@ from app.scanning import pages as scanning_pages
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
-from app.spaces import membership, preferences, profile
+from app.spaces import membership, perk_pages, preferences, profile
 from app.spaces import pages as spaces_pages
 from app.users import list_admin, properties_admin, record_admin
 from app.users.exports import admin as exports_admin
@@ -46,6 +55,8 @@ _LARGER_BODIES = {
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
     "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
     "/admin/users/badges/*": badges_admin.MEDIA_BYTES + 1_000_000,
+    "/admin/perks/*/codes": code_files.FILE_BYTES + 1_000_000,
+    "/admin/perks/*/shipments/tracking": shipping.FILE_BYTES + 1_000_000,
     "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
 }
 
@@ -72,14 +83,21 @@ def create_app() -> FastAPI:
         record_admin.router,
         segments_admin.router,
         assets_admin.router,
+        codes_admin.router,
+        holdings_admin.router,
+        shipping_admin.router,
         perks_admin.router,
+        places_admin.router,
         perk_admin.router,
+        rewards_admin.router,
+        rewards_admin.record,
         campaigns_admin.router,
         run_admin.router,
         audience_admin.router,
         more_admin.router,
         spaces_pages.public,
         spaces_pages.router,
+        perk_pages.router,
         profile.router,
         membership.router,
         preferences.router,

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from app.passes import keys, seen
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
+from app.rewards import refusals
+from app.rewards.models import GrantRefusal
 from app.segments import badge_reader, badges
 from app.users import conversions
 from app.users.models import Property
@@ -39,6 +41,7 @@ def due_work(at: datetime) -> Iterator[Work]:
             *_clearings(session, at),
             *_erasures(session, at),
             *_copies(session, at),
+            *_answers(session, at),
         ]
     yield from found
 
@@ -75,6 +78,17 @@ def _clear(merchant: MerchantId, property_id: PropertyId) -> None:
         return row is not None and conversions.clear_due(session, row, at=utc_now())
 
     _repeat(merchant, part)
+
+
+def _answers(session: Session, at: datetime) -> Iterator[Work]:
+    is_old = GrantRefusal.refused_at < at - refusals.KEPT
+    for merchant in session.scalars(select(GrantRefusal.merchant_id).where(is_old).distinct()):
+        yield partial(_forget_answers, merchant)
+
+
+def _forget_answers(merchant: MerchantId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        refusals.forget_old(session, at=utc_now())
 
 
 def merchants_with_badges() -> list[MerchantId]:

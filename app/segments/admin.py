@@ -85,7 +85,7 @@ def count_members(
         context["preview"] = service.preview(session, rule, at=at)
     except (InvalidError, GoneError) as error:
         fields = getattr(error, "fields", {})
-        context["problem"] = " ".join([str(error), *list(fields.values())[:1]])
+        context["problem"] = next(iter(fields.values()), str(error))
     return render(request, "segments/segment_count.html", block="count", **context)
 
 

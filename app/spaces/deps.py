@@ -19,7 +19,7 @@ from app.web.rendering import Shell, set_shell
 from core.db import choose_actor, choose_merchant
 from core.ids import encode_id
 
-TABS = ("/space/home", "/space/pass", "/space/profile")
+TABS = ("/space/home", "/space/pass", "/space/perks", "/space/profile")
 
 
 @dataclass(frozen=True)

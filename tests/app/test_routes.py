@@ -35,6 +35,7 @@ from tests.factories.brand import (
     make_perk,
     make_preview,
 )
+from tests.factories.perks import make_place
 
 JSON = {"accept": "application/json"}
 _PARAMETER = re.compile(r"\{\w+\}")
@@ -162,6 +163,7 @@ class TestForeignObjects:
                 "segments/seg": make_segment(session).id,
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
+                "places/plc": make_place(session).id,
             }
         yield found
         imports.forget_files(row.id)
@@ -170,7 +172,7 @@ class TestForeignObjects:
         "kind",
         [
             *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
-            *("users/lists/lst", "users/badges/bdg", "segments/seg"),
+            *("users/lists/lst", "users/badges/bdg", "segments/seg", "places/plc"),
         ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
@@ -238,7 +240,7 @@ class TestPages:
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
-        *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
+        *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived", "/admin/places"),
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
         "/admin/settings/devices",

@@ -9,6 +9,11 @@ from app import upkeep
 from app.accounts.models import Merchant
 from app.privacy import copies, erasure
 from app.privacy.models import SubjectExport, SubjectExportState
+from app.rewards import refusals
+from app.rewards.errors import StockExhaustedError
+from app.rewards.lines import Choice, make_line
+from app.rewards.models import GrantRefusal, GrantSource
+from app.rewards.service import Source
 from app.users import conversions, properties
 from app.users.conversion_rules import Rules, Shape
 from app.users.models import Property, User, UserState
@@ -16,7 +21,7 @@ from app.users.slots import Kind
 from app.users.upkeep_models import Conversion, ConversionState
 from core.db import unit_of_work
 from core.types import utc_now
-from tests.factories.brand import make_members
+from tests.factories.brand import make_members, make_perk
 from tests.factories.people import make_property, set_values, values_of
 from wallets.models import Wallet
 
@@ -95,3 +100,22 @@ class TestPeople:
         with unit_of_work(merchant=merchant.id) as session:
             assert session.get(SubjectExport, row.id) is None
         assert not copies.file_of(row.id).exists()
+
+
+class TestAnswers:
+    def test_an_old_refusal_is_forgotten(self, merchant: Merchant) -> None:
+        now = utc_now()
+        with unit_of_work(merchant=merchant.id) as session:
+            line = make_line(session, Choice(perk_id=make_perk(session).id))
+            for at in (now - refusals.KEPT - timedelta(days=1), now):
+                refusals.note(
+                    session,
+                    line,
+                    person(session).id if at == now else make_members(session, "b@example.com")[0],
+                    StockExhaustedError(1, 0),
+                    source=Source(GrantSource.CLAIM, line.id),
+                    at=at,
+                )
+        assert (work(), work()) == (1, 0)
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(GrantRefusal.refused_at)).all() == [now]
