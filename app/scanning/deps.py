@@ -52,12 +52,14 @@ class ScannerAccess(Access):
         Raises:
             SignInRequiredError: neither paired nor signed in.
             ScannerRoleError: signed in with a role that does not scan.
+            TooManyScansError: more than six hundred requests in a minute.
         """
         key = session_token(request, Surface.SCAN) or ""
         with unit_of_work() as session:
             found = _device(session, key, at=at) or _member(session, key, at=at)
         if found is None:
             raise SignInRequiredError
+        _count(found)
         set_shell(request, shell_of(found.merchant))
         return found
 
@@ -80,13 +82,18 @@ class DeviceAccess(Access):
             found = _device(session, key, at=at) if scheme.lower() == "bearer" else None
         if found is None:
             raise DeviceKeyRefusedError
-        if not _limiter().hit(_LIMIT, "device", found.actor):
-            raise TooManyScansError(_RETRY_SECONDS)
+        _count(found)
         return found
 
 
 ScannerDep = Annotated[Scanner, Depends(ScannerAccess())]
 DeviceDep = Annotated[Scanner, Depends(DeviceAccess())]
+
+
+def _count(scanner: Scanner) -> None:
+    """Nobody tries out codes of pools: the request counts against whoever scans."""
+    if not _limiter().hit(_LIMIT, "scan", scanner.actor):
+        raise TooManyScansError(_RETRY_SECONDS)
 
 
 def _device(session: Session, key: str, *, at: datetime) -> Scanner | None:

@@ -23,7 +23,7 @@ from core.ids import encode_id, new_id
 from core.types import utc_now
 from minting.models import PassState
 from tests.app.conftest import Browse
-from tests.app.web.client import ORIGIN, TestClient
+from tests.app.web.client import HTML, ORIGIN, TestClient
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import make_other_merchant, make_pass_contract
 from tests.factories.passes import make_code, make_pass
@@ -268,9 +268,11 @@ class TestErrors:
 
     def test_too_many(self, till: Till) -> None:
         for _ in range(600):
-            assert _limiter().hit(_LIMIT, "device", till.scanner.actor)
+            assert _limiter().hit(_LIMIT, "scan", till.scanner.actor)
         answer = till.post("/lookup", code="NOTHING")
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
+        till.client.cookies.set("cohort_scan", till.key)
+        assert till.client.get("/scan", headers=HTML).status_code == 429
 
 
 class TestPairing:
