@@ -3,6 +3,7 @@
 
 import app.accounts.models
 import app.campaigns.models
+import app.claims.models
 import app.perks.models
 import app.privacy.models
 import app.rewards.models

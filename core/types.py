@@ -51,6 +51,8 @@ RewardLineId = NewType("RewardLineId", UUID)
 GrantId = NewType("GrantId", UUID)
 ManualGrantId = NewType("ManualGrantId", UUID)
 GrantRefusalId = NewType("GrantRefusalId", UUID)
+ClaimBatchId = NewType("ClaimBatchId", UUID)
+ClaimUseId = NewType("ClaimUseId", UUID)
 EventId = NewType("EventId", UUID)
 DiscrepancyId = NewType("DiscrepancyId", UUID)
 
