@@ -25,8 +25,8 @@ from app.rewards import admin as rewards_admin
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
+from app.spaces import claim_pages, preferences, profile
 from app.spaces import pages as spaces_pages
-from app.spaces import preferences, profile
 from app.users import list_admin, properties_admin, record_admin
 from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
@@ -80,6 +80,8 @@ def create_app() -> FastAPI:
         spaces_pages.router,
         profile.router,
         preferences.router,
+        claim_pages.public,
+        claim_pages.members,
         assets_pages.router,
         verification_pages.router,
         verification_api.router,

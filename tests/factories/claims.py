@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.claims import making, service
 from app.claims.models import ClaimBatch
 from app.claims.service import BatchDraft
+from app.perks.models import Perk
 from app.rewards.lines import Choice
 from core.db import beyond_policies
 from tests.conftest import NOW
@@ -18,7 +20,8 @@ def make_batch(
 ) -> ClaimBatch:
     """A batch whose codes give a perk, or what is chosen."""
     if choice is None:
-        choice = Choice(perk_id=make_perk(session).id)
+        coffee = session.scalar(select(Perk).where(Perk.title == "Coffee"))
+        choice = Choice(perk_id=(coffee or make_perk(session)).id)
     draft = BatchDraft(name="Flyers", choice=choice, code_count=codes, **changes)
     batch = service.create(session, draft, at=NOW)
     make_codes(session, batch)
