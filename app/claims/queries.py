@@ -33,6 +33,11 @@ def uses(batch_id: ClaimBatchId) -> Select[ClaimUse]:
     return select(ClaimUse).where(ClaimUse.batch_id == batch_id)
 
 
+def uses_of_code(code: ClaimCode) -> Select[ClaimUse]:
+    """Who used this code, and when."""
+    return uses(code.batch_id).where(ClaimUse.position == code.position)
+
+
 def claimed_counts(session: Session, lines: Sequence[RewardLineId]) -> Mapping[RewardLineId, int]:
     """How often codes were used, by the reward line of their batch."""
     rows = session.execute(
@@ -55,7 +60,7 @@ def opened_count(session: Session, batch_id: ClaimBatchId) -> int:
 
 @dataclass(frozen=True)
 class Period:
-    """What happened from a moment on, within an hour or a day."""
+    """What happened within an hour or a day, which begins at this time of the brand's clocks."""
 
     start: datetime
     opened: int
@@ -66,8 +71,8 @@ def periods(
     session: Session, batch_id: ClaimBatchId, *, unit: str, zone: str, since: datetime
 ) -> list[Period]:
     """Openings and claims by `hour` or `day` of the zone, newest first; empty ones are left out."""
-    opened_at = func.date_trunc(unit, ClaimOpening.hour, zone)
-    used_at = func.date_trunc(unit, ClaimUse.used_at, zone)
+    opened_at = func.date_trunc(unit, func.timezone(zone, ClaimOpening.hour))
+    used_at = func.date_trunc(unit, func.timezone(zone, ClaimUse.used_at))
     opened = session.execute(
         select(opened_at, func.sum(ClaimOpening.opened_count))
         .where(ClaimOpening.batch_id == batch_id, ClaimOpening.hour >= since - timedelta(hours=1))

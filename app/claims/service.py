@@ -158,6 +158,18 @@ def get(session: Session, batch_id: ClaimBatchId) -> ClaimBatch:
     return batch
 
 
+def get_code(session: Session, batch: ClaimBatch, position: int) -> ClaimCode:
+    """The code at this position.
+
+    Raises:
+        CodeNotFoundError: the batch has none there.
+    """
+    row = session.get(ClaimCode, (batch.id, position))
+    if row is None:
+        raise CodeNotFoundError(position)
+    return row
+
+
 def _lock(session: Session, batch: ClaimBatch) -> None:
     """As it is now and until the transaction ends; claims go on meanwhile."""
     session.refresh(batch, with_for_update={"key_share": True})

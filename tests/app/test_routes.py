@@ -35,6 +35,7 @@ from tests.factories.brand import (
     make_perk,
     make_preview,
 )
+from tests.factories.claims import make_batch
 
 JSON = {"accept": "application/json"}
 _PARAMETER = re.compile(r"\{\w+\}")
@@ -161,6 +162,7 @@ class TestForeignObjects:
                 "segments/seg": make_segment(session).id,
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
+                "claims/clb": make_batch(session).id,
             }
         yield found
         imports.forget_files(row.id)
@@ -169,7 +171,7 @@ class TestForeignObjects:
         "kind",
         [
             *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
-            *("users/lists/lst", "users/badges/bdg", "segments/seg"),
+            *("users/lists/lst", "users/badges/bdg", "segments/seg", "claims/clb"),
         ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
@@ -230,7 +232,7 @@ class TestOutbox:
 
 
 class TestPages:
-    PLAIN = ("/admin/sign-in", "/space/login", "/outbox", "/nowhere", "/admin/nowhere")
+    PLAIN = ("/admin/sign-in", "/space/login", "/claim", "/outbox", "/nowhere", "/admin/nowhere")
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
@@ -238,6 +240,7 @@ class TestPages:
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
         *("/admin/segments", "/admin/segments/new", "/admin/segments?archived=true"),
+        *("/admin/claims", "/admin/claims/new"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -278,6 +281,9 @@ class TestPages:
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
             paths.append(f"campaigns/{campaign}/review")
+            codes = f"claims/{encode_id('clb', make_batch(session).id)}"
+            paths += [codes, *(f"{codes}/{it}" for it in ("codes", "codes/1", "uses"))]
+            paths += [f"{codes}/analytics", f"{codes}/output"]
         for path in paths:
             self.check(admin, f"/admin/{path}")
 
