@@ -55,6 +55,7 @@ def owner(chrome: Browser, site: Site) -> Visitor:
     visitor.page.get_by_label("Description").fill("At any of our places.")
     visitor.press("Save as draft")
     visitor.press("Publish")
+    visitor.page.get_by_text("Live", exact=True).wait_for()
     return visitor
 
 
