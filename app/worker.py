@@ -18,6 +18,7 @@ from sqlalchemy import text
 import app.models  # noqa: F401 - the mappers need every table
 from app import engine, upkeep
 from app.campaigns import files
+from app.claims import making
 from app.perks import code_files, code_loading
 from app.privacy import copies
 from app.segments import service as segments
@@ -31,6 +32,7 @@ from core.errors import AppError
 from core.log import configure_logging
 from core.types import (
     AudienceFileId,
+    ClaimBatchId,
     CodeFileId,
     ConversionId,
     ExportId,
@@ -231,6 +233,12 @@ def convert_property(merchant: str, conversion_id: str) -> None:
 def make_copy(merchant: str, export_id: str) -> None:
     """Write down everything that is known of a member."""
     upkeep.make_copy(MerchantId(UUID(merchant)), SubjectExportId(UUID(export_id)))
+
+
+@jobs.task(making.TASK)
+def make_claim_codes(merchant: str, batch_id: str) -> None:
+    """Make the codes of a batch to the last, a part a transaction."""
+    upkeep.make_codes(MerchantId(UUID(merchant)), ClaimBatchId(UUID(batch_id)))
 
 
 @jobs.task("segments.keep")

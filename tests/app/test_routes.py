@@ -35,6 +35,7 @@ from tests.factories.brand import (
     make_perk,
     make_preview,
 )
+from tests.factories.claims import make_batch
 from tests.factories.perks import make_place
 
 JSON = {"accept": "application/json"}
@@ -164,6 +165,7 @@ class TestForeignObjects:
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
                 "places/plc": make_place(session).id,
+                "claims/clb": make_batch(session).id,
             }
         yield found
         imports.forget_files(row.id)
@@ -173,6 +175,7 @@ class TestForeignObjects:
         [
             *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
             *("users/lists/lst", "users/badges/bdg", "segments/seg", "places/plc"),
+            "claims/clb",
         ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
@@ -234,7 +237,7 @@ class TestOutbox:
 
 class TestPages:
     PLAIN = (
-        *("/admin/sign-in", "/space/login", "/scan/sign-in", "/outbox", "/v/code"),
+        *("/admin/sign-in", "/space/login", "/scan/sign-in", "/claim", "/outbox", "/v/code"),
         *("/nowhere", "/admin/nowhere", "/scan/nowhere"),
     )
     TEAM = (
@@ -245,6 +248,7 @@ class TestPages:
         *("/admin/settings/properties", "/admin/settings/properties/new"),
         "/admin/settings/devices",
         *("/admin/segments", "/admin/segments/new", "/admin/segments?archived=true"),
+        *("/admin/claims", "/admin/claims/new"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -286,6 +290,9 @@ class TestPages:
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
             paths.append(f"campaigns/{campaign}/review")
+            codes = f"claims/{encode_id('clb', make_batch(session).id)}"
+            paths += [codes, *(f"{codes}/{it}" for it in ("codes", "codes/1", "uses"))]
+            paths += [f"{codes}/analytics", f"{codes}/output"]
         for path in paths:
             self.check(admin, f"/admin/{path}")
 
