@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, and_, cast, delete, func, null, or_, select, text, update
+from sqlalchemy import Text, Uuid, and_, cast, delete, func, null, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Audience, LoginSession, LoginToken
@@ -118,6 +119,7 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
         for statement in _removals_by_address(address, merchant_of(session)):
             session.execute(statement.execution_options(synchronize_session=False))
     _clear_properties(session, ids)
+    session.execute(select(func.cohort_forget_events(cast(ids, ARRAY(Uuid())))))
     for user_id in ids:
         _blank(session, user_id)
         emit(session, "cohort.user.deleted", at=at, user_id=user_id)

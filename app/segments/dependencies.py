@@ -34,6 +34,7 @@ UPDATED = "cohort.user.updated"
 _STATES = ("cohort.user.blocked", "cohort.user.unblocked", "cohort.user.deleted")
 _SIGNED_IN = "cohort.user.signed-in"
 _CONSENT = "cohort.user.consent-updated"
+_REMOVED = "cohort.event.removed"
 _LISTS = ("cohort.list.joined", "cohort.list.left")
 _BADGES = ("cohort.badge.gained", "cohort.badge.lost")
 _ASSETS = tuple(f"cohort.digital-asset.{it}" for it in ("received", "transferred", "revoked"))
@@ -77,6 +78,8 @@ def touched(fact: Fact) -> set[str]:
         keys |= {_field("last_seen_at"), _field("email_verified_at")}
     elif fact.type in _LISTS:
         keys.add(f"list:{fact.data.get('listId')}")
+    elif fact.type == _REMOVED:
+        keys.add(_event(str(fact.data.get("eventType"))))
     elif fact.type in _BADGES:
         keys.add(f"badge:{fact.data.get('badgeId')}")
     return keys

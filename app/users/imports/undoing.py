@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app.users.fields import CORE, fold
 from app.users.imports import mapping as mappings
 from app.users.imports.columns import column_names, column_type
-from app.users.imports.loading import list_actor
 from app.users.imports.models import ImportState, UserImport
+from app.users.imports.staging import list_actor
 from core.db import Base, change, merchant_of
 from core.events import emit
 from core.ids import encode_id
@@ -29,7 +29,8 @@ WHERE c.merchant_id = :merchant AND c.import_id = :import ORDER BY c.user_id LIM
 """
 _OWN_EVENTS = """
 ('cohort.user.created', 'cohort.list.joined', 'cohort.list.left', 'cohort.segment.joined',
- 'cohort.segment.left', 'cohort.badge.gained', 'cohort.badge.lost', 'cohort.pass.issued')
+ 'cohort.segment.left', 'cohort.badge.gained', 'cohort.badge.lost', 'cohort.pass.issued',
+ 'cohort.event.removed')
 """
 _CREATED = """
 CREATE TEMPORARY TABLE undo_created AS
@@ -96,6 +97,12 @@ def run_part(session: Session, row: UserImport, *, at: datetime) -> bool:
         return True
     if row.list_id is not None:
         undo.run(_UNLIST_REST)
+    end(session, row, at=at)
+    return False
+
+
+def end(session: Session, row: UserImport, *, at: datetime) -> None:
+    """Nothing of the import is left to take back."""
     row.state, row.undone_at = ImportState.UNDONE, at
     emit(
         session,
@@ -104,7 +111,6 @@ def run_part(session: Session, row: UserImport, *, at: datetime) -> bool:
         importId=encode_id("imp", row.id),
         conflicts=row.conflict_count,
     )
-    return False
 
 
 _UNLIST_REST = """

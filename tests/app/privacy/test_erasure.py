@@ -1,5 +1,6 @@
 """A person is forgotten: no table holds anything of them, and the books still add up."""
 
+import io
 import json
 from datetime import timedelta
 from typing import Any
@@ -16,9 +17,12 @@ from app.privacy import copies, erasure
 from app.privacy.errors import CopyNotFoundError, ErasureStateError, ReasonMissingError
 from app.rewards.models import Grant, GrantSource, GrantState
 from app.users import consents, lists, queries, record
+from app.users.imports import running
+from app.users.imports import service as imports
 from app.users.imports.models import (
     ImportChange,
     ImportConflict,
+    ImportKind,
     ImportRefusal,
     ImportState,
     UserImport,
@@ -33,6 +37,7 @@ from core.types import AudienceFileId, GrantId, ImportId, UserId
 from minting.models import MembershipPass, PassState
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_campaign, make_line, make_members
+from tests.factories.imports import go_on
 from tests.factories.people import make_property
 from tests.signing import acting_as, reveal, stolen_key
 from wallets.models import Wallet
@@ -51,6 +56,8 @@ CANARIES = {
     "proof": "form-canary-proof-3",
     "before": "Formername-Canary",
     "reason": "she asked by letter of canary day",
+    "told": "ordered a canary cage",
+    "external": "canary-order-2026",
 }
 
 
@@ -78,7 +85,21 @@ def make_person(session: Session) -> User:
     best = lists.create(session, "Best", at=NOW)
     lists.add(session, best, queries.only(user.id), reason="manual", at=NOW)
     name_in_files(session, user)
+    bring_event(session, user)
     return user
+
+
+def bring_event(session: Session, user: User) -> None:
+    """Something happened to the person, as a file says."""
+    content = f"email,time,event,event id,properties\n{user.email},2026-05-01,order,{{}},{{}}\n"
+    said = content.format(CANARIES["external"], f'"{{""note"": ""{CANARIES["told"]}""}}"')
+    row = imports.upload(
+        session, "events.csv", io.BytesIO(said.encode()), kind=ImportKind.EVENTS, at=NOW
+    )
+    running.run_part(session, row.id, at=NOW)
+    imports.start(session, row, at=NOW)
+    go_on(session, row)
+    assert row.created_count == 1
 
 
 def name_in_files(session: Session, user: User) -> None:
