@@ -59,7 +59,8 @@ class Loading(Staging):
             "CREATE TEMPORARY TABLE import_known AS SELECT m.line, m.user_id, m.version, m.reason,"
             " CASE WHEN m.reason IS NULL THEN m.changes END AS changes FROM ("
             "SELECT p.line, u.id AS user_id, u.version, CASE"
-            f" WHEN u.state = 'erased' THEN 'user_erased' WHEN {unknown} THEN 'unknown_user'"
+            " WHEN u.state = 'erased' THEN 'user_erased' WHEN u.state = 'merged' THEN 'user_merged'"
+            f" WHEN {unknown} THEN 'unknown_user'"
             f" WHEN {exists} THEN 'exists' WHEN {other} IS NOT NULL THEN 'reference_taken'"
             f" END AS reason, {self._changes()} AS changes"
             f" FROM import_part p {join} WHERE {wanted} OR {unknown}) m"
@@ -166,7 +167,8 @@ class Loading(Staging):
                 " ON CONFLICT DO NOTHING RETURNING user_id)"
                 " INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)"
                 " SELECT cohort_new_id(), :merchant, :at, 'cohort.list.joined', user_id, :actor,"
-                " jsonb_build_object('listId', CAST(:list_fact AS text)) FROM joined"
+                " jsonb_build_object('cohortId', CAST(:list_fact AS text),"
+                " 'listId', CAST(:list_fact AS text), 'reason', 'import') FROM joined"
             ),
         )
 

@@ -31,7 +31,10 @@ _MISSING = {
     event_fields.TYPE: "type_missing",
 }
 """Reasons of rows that lack what no row can be without."""
-_PLACES = {"reference_taken": ("reference_id",), "unknown_user": event_fields.WHO}
+_PLACES = {
+    "reference_taken": ("reference_id",),
+    **dict.fromkeys(("unknown_user", "user_merged", "user_erased"), event_fields.WHO),
+}
 """Fields a reason is about that is only found later; the first that the file has is named."""
 HINTS = {
     "column_count": "The row has more or fewer cells than the table has columns.",
@@ -46,6 +49,7 @@ HINTS = {
     "unknown_user": "There is no such user, and the import shall create none.",
     "exists": "There is such a user already, and the import shall change none.",
     "user_erased": "This person was erased and is not created again.",
+    "user_merged": "This person was merged into another one. Use that one's address.",
     "reference_taken": "The reference ID belongs to somebody else.",
 }
 

@@ -53,7 +53,8 @@ WITH gone AS (DELETE FROM list_members l USING undo_part d
     AND l.actor = :list_actor RETURNING l.user_id)
 INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)
 SELECT cohort_new_id(), :merchant, :at, 'cohort.list.left', user_id, :actor,
-    jsonb_build_object('listId', CAST(:list_fact AS text)) FROM gone
+    jsonb_build_object('cohortId', CAST(:list_fact AS text), 'listId', CAST(:list_fact AS text),
+    'reason', 'undo') FROM gone
 """
 _DELETED = (
     "INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)"
@@ -119,7 +120,8 @@ WITH gone AS (DELETE FROM list_members l
     RETURNING l.user_id)
 INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)
 SELECT cohort_new_id(), :merchant, :at, 'cohort.list.left', user_id, :actor,
-    jsonb_build_object('listId', CAST(:list_fact AS text)) FROM gone
+    jsonb_build_object('cohortId', CAST(:list_fact AS text), 'listId', CAST(:list_fact AS text),
+    'reason', 'undo') FROM gone
 """
 
 

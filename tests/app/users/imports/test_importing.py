@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
 from app.uploads.export import safe_cell
-from app.users import properties, provisioning
+from app.users import lists, properties, provisioning
 from app.users.fields import of_property
 from app.users.imports import queries, running, service
 from app.users.imports.cells import Reading
@@ -32,7 +32,7 @@ from app.users.models import ListMember, Property, User, UserList
 from app.users.slots import Kind
 from core.db import unit_of_work
 from core.events import Event
-from core.ids import new_id
+from core.ids import encode_id, new_id
 from core.types import ImportId, ListId
 from minting import passes
 from minting.models import MembershipPass, PassState
@@ -350,6 +350,35 @@ class TestLists:
         assert row.listed_count == count(session, ListMember, list_id=made.id) == 2
         assert count(session, Event, type="cohort.list.joined") == 2
         assert run(session, content, list_id=made.id).listed_count == 0
+        told = session.scalars(select(Event.data).where(Event.type == "cohort.list.joined"))
+        name = encode_id("lst", made.id)
+        assert {tuple(sorted(it.items())) for it in told} == {
+            (("cohortId", name), ("listId", name), ("reason", "import"))
+        }
+
+    def test_unknown_people_are_refused_when_nobody_shall_be_created(
+        self, session: Session
+    ) -> None:
+        run(session, "email\na@example.com\n")
+        made = lists.create(session, "VIP", at=NOW)
+        options = Options(mode=Mode.UPDATE_ONLY)
+        content = "email\na@example.com\nb@example.com\n"
+        row = run(session, content, list_id=made.id, options=options)
+        assert refused(session, row) == [(3, "unknown_user")]
+        assert row.listed_count == count(session, ListMember, list_id=made.id) == 1
+
+    def test_who_was_merged_comes_on_no_list(self, session: Session) -> None:
+        run(session, "email\na@example.com\nb@example.com\n")
+        who = user(session, "b@example.com").id
+        session.execute(
+            update(User)
+            .where(User.email_key == "a@example.com")
+            .values(state="merged", merged_into_id=who)
+        )
+        made = lists.create(session, "VIP", at=NOW)
+        row = run(session, "email,first name\na@example.com,Ada\n", list_id=made.id)
+        assert refused(session, row) == [(2, "user_merged")]
+        assert count(session, ListMember) == 0
 
 
 class TestUndo:

@@ -37,8 +37,8 @@ _TABLES = {
     " state, source, version FROM users WHERE merchant_id = :merchant",
     "lists": "SELECT u.email_key FROM list_members l JOIN users u ON u.id = l.user_id"
     " WHERE l.merchant_id = :merchant",
-    "events": "SELECT e.type, u.email_key, e.data - 'importId' - 'listId' FROM events e"
-    " LEFT JOIN users u ON u.id = e.user_id WHERE e.merchant_id = :merchant",
+    "events": "SELECT e.type, u.email_key, e.data - '{importId,listId,cohortId}'::text[]"
+    " FROM events e LEFT JOIN users u ON u.id = e.user_id WHERE e.merchant_id = :merchant",
     "changes": "SELECT u.email_key, c.changes FROM import_changes c JOIN users u"
     " ON u.id = c.user_id WHERE c.merchant_id = :merchant",
     "refusals": "SELECT line, reason, position, hint, cells FROM import_refusals"
