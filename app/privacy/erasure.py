@@ -21,7 +21,7 @@ from app.privacy.errors import ErasureStateError, ReasonMissingError
 from app.privacy.models import Erasure
 from app.rewards.models import Grant
 from app.segments.models import BadgeOwner
-from app.users import lists, slots
+from app.users import forgotten, lists, slots
 from app.users.exports.models import UserExport
 from app.users.imports.models import ImportChange, ImportConflict, ImportRefusal, UserImport
 from app.users.models import (
@@ -111,7 +111,9 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
         return
     ids = identities(session, row.user_id)
     spellings = select(User.email_key, func.lower(User.email)).where(User.id.in_(ids))
-    addresses = {it for row in session.execute(spellings) for it in row}
+    spelt = session.execute(spellings).all()
+    addresses = {it for row in spelt for it in row}
+    forgotten.remember(session, [key for key, _ in spelt])
     _leave_lists(session, ids, at=at)
     for statement in _removals(ids, at):
         session.execute(statement.execution_options(synchronize_session=False))

@@ -1,4 +1,4 @@
-"""imports of events: what the file holds, the events it brought, and how they leave again"""
+"""imports of events and consents; the events that files brought; addresses of the erased"""
 
 from alembic import op
 import sqlalchemy as sa
@@ -74,6 +74,17 @@ def upgrade() -> None:
         postgresql_where=sa.text('external_id IS NOT NULL'),
     )
     _protect('imported_events')
+    op.add_column(
+        'imports', sa.Column('consent_count', sa.Integer(), nullable=False, server_default='0')
+    )
+    op.alter_column('imports', 'consent_count', server_default=None)
+    op.create_table('erased_addresses',
+    sa.Column('fingerprint', sa.LargeBinary(), nullable=False),
+    sa.Column('merchant_id', sa.UUID(), server_default=sa.text(f"({MERCHANT})"), nullable=False),
+    sa.ForeignKeyConstraint(['merchant_id'], ['merchants.id'], name=op.f('fk_erased_addresses_merchant_id_merchants')),
+    sa.PrimaryKeyConstraint('merchant_id', 'fingerprint', name=op.f('pk_erased_addresses'))
+    )
+    _protect('erased_addresses')
     for function, statement in FUNCTIONS.items():
         op.execute(statement)
         op.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
@@ -87,5 +98,7 @@ def _protect(table: str) -> None:
 def downgrade() -> None:
     for function in FUNCTIONS:
         op.execute(f"DROP FUNCTION {function}")
+    op.drop_table('erased_addresses')
     op.drop_table('imported_events')
+    op.drop_column('imports', 'consent_count')
     op.drop_column('imports', 'kind')

@@ -17,10 +17,12 @@ from app.accounts.emails import MAX_LENGTH, EmailInvalidError, email_key
 from app.users import values
 from app.users.errors import ValueInvalidError
 from app.users.fields import Field, fold
-from app.users.imports import cells, event_fields
+from app.users.imports import cells, consent_fields, event_fields
 from app.users.imports.cells import Reading
 from app.users.slots import Kind
 
+ERASED = "was_erased"
+"""A column beside those of users: somebody with the row's address was erased."""
 _SPACES = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
 """What `str.strip` takes away of ASCII texts."""
 _PLAIN_EMAIL = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[^@]+$"
@@ -182,6 +184,8 @@ def column_type(name: str) -> str:
     """The SQL type of a column the import writes."""
     if name in event_fields.COLUMN_TYPES:
         return event_fields.COLUMN_TYPES[name]
+    if consent_fields.is_column(name) or name == ERASED:
+        return "boolean"
     kinds = {"n": "numeric", "b": "boolean", "d": "timestamptz"}
     if name[1:].isdigit():
         return kinds.get(name[0], 'text COLLATE "C"' if name[0] == "k" else "text")

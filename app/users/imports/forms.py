@@ -12,7 +12,7 @@ from app.uploads.tables import ENCODINGS, Layout
 from app.users import lists, properties
 from app.users.errors import ListArchivedError
 from app.users.fields import Field, of_property
-from app.users.imports import event_fields, service
+from app.users.imports import consent_fields, event_fields, service
 from app.users.imports import mapping as mappings
 from app.users.imports.cells import Reading
 from app.users.imports.errors import MappingInvalidError
@@ -54,6 +54,8 @@ def choose(session: Session, row: UserImport, form: FormData, *, at: datetime) -
 
 def _new_key(session: Session, row: UserImport, said: str, title: str, *, at: datetime) -> str:
     """A property of events is a name in them; one of users is made."""
+    if said == consent_fields.CONSENT and row.kind is ImportKind.USERS:
+        return consent_fields.key_of(title.lower())
     if said not in list(Kind):
         raise MappingInvalidError("Choose one of the options on the page.")
     kind = Kind(said)
@@ -78,6 +80,8 @@ def options_of(form: FormData) -> Options:
                 {"dmy": "dmy", "mdy": "mdy"}.get(_said(form, "date_order")),
             ),
             _said(form, "event_type") or None,
+            _said(form, "consent_basis") or None,
+            _said(form, "is_recreating") == "1",
         )
     except ValueError:
         raise MappingInvalidError("Choose one of the options on the page.") from None
@@ -110,10 +114,9 @@ def choices(session: Session, row: UserImport, form: FormData | None) -> dict[st
         if event_fields.is_property(key):
             kind, names[position] = event_fields.property_of(key)
             chosen[position] = f"{NEW}:{kind}"
-    known = event_fields.FIELDS if row.kind is ImportKind.EVENTS else None
     return {
         "layout": service.load_layout(row),
-        "fields": list((known or _user_fields(session)).items()),
+        "fields": _offered(session, row),
         "mapping": chosen,
         "names": names,
         "options": options,
@@ -122,8 +125,10 @@ def choices(session: Session, row: UserImport, form: FormData | None) -> dict[st
     }
 
 
-def _user_fields(session: Session) -> dict[str, Field]:
-    return {key: field for key, (field, _) in mappings.fields(session).items()}
+def _offered(session: Session, row: UserImport) -> list[tuple[str, Field]]:
+    """Fields by key; properties of events are made by naming them."""
+    known = mappings.known_fields(session, row)
+    return [(key, it) for key, (it, _) in known.items() if not event_fields.is_property(key)]
 
 
 def pasted(form: FormData) -> tuple[bytes, ImportKind, str]:

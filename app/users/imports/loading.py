@@ -6,12 +6,19 @@ objects.
 
 from typing import Any
 
-from app.users.imports.columns import column_names
+import pyarrow as pa
+
+from app.users import forgotten
+from app.users.imports import consent_fields
+from app.users.imports.columns import ERASED, column_names
 from app.users.imports.errors import RowsMovedError
 from app.users.imports.models import Mode, OnEmpty
 from app.users.imports.staging import Outcome, Staging, by_index
 from core.db import change
 from core.ids import encode_id
+
+CHANNEL = "import"
+"""Where an answer of a file was given, as far as the product knows."""
 
 
 class Loading(Staging):
@@ -26,6 +33,7 @@ class Loading(Staging):
 
         Locks: the members that change.
         """
+        self._find_erased()
         self._stage()
         self._execute(self._match())
         refused = {line: reason for line, reason in self._execute(_REFUSED)}
@@ -36,8 +44,27 @@ class Loading(Staging):
         if not is_trial:
             self._write(created, updated)
             listed = self._list() if self._order.list_id else 0
+        consents = sum(self._consents(it, is_trial=is_trial) for it in self._consent_columns())
         self._clear()
-        return Outcome(created, updated, known - updated, listed, refused, examples)
+        return Outcome(created, updated, known - updated, listed, refused, examples, consents)
+
+    def _find_erased(self) -> None:
+        """Rows of addresses that were erased say so, unless these people shall be there again."""
+        self._marks_erased = False
+        if not self._is_by_email or self._order.options.is_recreating:
+            return
+        found = forgotten.erased(self._session, self._rows["email_key"].to_pylist())
+        self._marks_erased = any(found)
+        if self._marks_erased:
+            self._rows = self._rows.append_column(ERASED, pa.array(found, pa.bool_()))
+            self._names.append(ERASED)
+
+    def _consent_columns(self) -> list[str]:
+        return [name for name in self._names if consent_fields.is_column(name)]
+
+    def _user_columns(self) -> list[str]:
+        beside = {*self._consent_columns(), ERASED}
+        return [name for name in self._names if name not in beside]
 
     @property
     def _is_by_email(self) -> bool:
@@ -54,16 +81,18 @@ class Loading(Staging):
             other, wanted = "r.id", "(u.id IS NOT NULL OR r.id IS NOT NULL)"
         is_creating = self._is_by_email and self._order.options.mode is not Mode.UPDATE_ONLY
         unknown = "false" if is_creating else "u.id IS NULL"
+        erased = f"u.id IS NULL AND p.{ERASED}" if self._marks_erased and is_creating else "false"
         exists = "u.id IS NOT NULL" if self._order.options.mode is Mode.CREATE_ONLY else "false"
         return (
             "CREATE TEMPORARY TABLE import_known AS SELECT m.line, m.user_id, m.version, m.reason,"
             " CASE WHEN m.reason IS NULL THEN m.changes END AS changes FROM ("
             "SELECT p.line, u.id AS user_id, u.version, CASE"
-            " WHEN u.state = 'erased' THEN 'user_erased' WHEN u.state = 'merged' THEN 'user_merged'"
+            f" WHEN u.state = 'erased' OR ({erased}) THEN 'user_erased'"
+            " WHEN u.state = 'merged' THEN 'user_merged'"
             f" WHEN {unknown} THEN 'unknown_user'"
             f" WHEN {exists} THEN 'exists' WHEN {other} IS NOT NULL THEN 'reference_taken'"
             f" END AS reason, {self._changes()} AS changes"
-            f" FROM import_part p {join} WHERE {wanted} OR {unknown}) m"
+            f" FROM import_part p {join} WHERE {wanted} OR {unknown} OR ({erased})) m"
         )
 
     def _examples(self) -> list[dict[str, Any]]:
@@ -75,6 +104,8 @@ class Loading(Staging):
         fields = []
         for target in self._order.targets:
             key = target.field.key
+            if consent_fields.is_consent(key):
+                continue
             name = column_names(target.field)[0]
             if key == "email" or (key == "reference_id" and not self._is_by_email):
                 continue
@@ -105,8 +136,8 @@ class Loading(Staging):
             raise RowsMovedError
 
     def _insert(self) -> str:
-        columns = ", ".join(f'"{name}"' for name in self._names)
-        copied = ", ".join(f'p."{name}"' for name in self._names)
+        columns = ", ".join(f'"{name}"' for name in self._user_columns())
+        copied = ", ".join(f'p."{name}"' for name in self._user_columns())
         name_key = ("", "") if "name_key" in self._names else (", name_key", ", ''")
         return (
             "WITH fresh AS (INSERT INTO users"
@@ -151,6 +182,36 @@ class Loading(Staging):
         if name not in self._names:
             return f"u.{name}"
         return f"coalesce(p.{name}, u.{name})" if is_skipping else f"p.{name}"
+
+    def _consents(self, name: str, *, is_trial: bool) -> int:
+        """What people answer to a purpose is written down where it is not what they said last."""
+        purpose = name.removeprefix(f"{consent_fields.CONSENT}_")
+        self._values |= {"purpose": purpose, "channel": CHANNEL}
+        key = "email_key" if self._is_by_email else "reference_id"
+        said = (
+            f'SELECT u.id AS user_id, p."{name}" AS is_given FROM import_part p'
+            f" LEFT JOIN {by_index('u', key)} ON true LEFT JOIN LATERAL (SELECT c.is_given"
+            " FROM consents c WHERE c.user_id = u.id AND c.purpose = :purpose"
+            " ORDER BY c.id DESC LIMIT 1) newest ON true"
+            f' WHERE p."{name}" IS DISTINCT FROM newest.is_given AND p."{name}" IS NOT NULL'
+            " AND NOT EXISTS (SELECT FROM import_known k"
+            " WHERE k.line = p.line AND k.reason IS NOT NULL)"
+        )
+        if is_trial:
+            return int(self._execute(f"SELECT count(*) FROM ({said}) s").scalar_one())
+        return change(
+            self._session,
+            self._statement(
+                f"WITH said AS ({said}), kept AS (INSERT INTO consents (id, merchant_id, user_id,"
+                " purpose, is_given, at, channel, proof, actor) SELECT cohort_new_id(), :merchant,"
+                " user_id, :purpose, is_given, :at, :channel, :proof, :actor FROM said"
+                " RETURNING user_id, is_given)"
+                " INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)"
+                " SELECT cohort_new_id(), :merchant, :at, 'cohort.user.consent-updated', user_id,"
+                " :actor, jsonb_build_object('purpose', CAST(:purpose AS text), 'given', is_given)"
+                " FROM kept"
+            ),
+        )
 
     def _list(self) -> int:
         """Everybody of the part is on the list."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.users import properties
 from app.users.fields import CORE, Field, fold, of_property
-from app.users.imports import event_fields
+from app.users.imports import consent_fields, event_fields
 from app.users.imports.errors import MappingInvalidError
 from app.users.imports.models import ColumnMemory, ImportKind, UserImport
 
@@ -28,6 +28,7 @@ IMPORTED = (
 """Core fields a file can carry."""
 
 _SPELLINGS = {
+    "consent:marketing_email": ("marketingemail", "newsletter", "optin", "marketingconsent"),
     "email": ("email", "emailaddress", "mail"),
     "first_name": ("firstname", "givenname"),
     "last_name": ("lastname", "familyname", "surname"),
@@ -57,8 +58,9 @@ def fields(session: Session) -> dict[str, tuple[Field, str]]:
 
 def known_fields(session: Session, row: UserImport) -> dict[str, tuple[Field, str]]:
     """Every field a column of this import can go to by its key, with the label of reasons."""
-    is_of_events = row.kind is ImportKind.EVENTS
-    return event_fields.known(row.mapping) if is_of_events else fields(session)
+    if row.kind is ImportKind.EVENTS:
+        return event_fields.known(row.mapping)
+    return {**fields(session), **consent_fields.known(session, row.mapping)}
 
 
 def targets(session: Session, row: UserImport) -> list[Target]:

@@ -93,6 +93,7 @@ class UserImport(TenantMixin, VersionMixin, Base):
     unchanged_count: Mapped[int] = mapped_column(default=0)
     rejected_count: Mapped[int] = mapped_column(default=0)
     listed_count: Mapped[int] = mapped_column(default=0)
+    consent_count: Mapped[int] = mapped_column(default=0)
     preview: Mapped[dict[str, Any] | None]
     conflict_count: Mapped[int] = mapped_column(default=0)
     failure: Mapped[str | None]

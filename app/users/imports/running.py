@@ -214,12 +214,11 @@ class _Run:
         Raises:
             RowsMovedError: they collide again and again; the sweep tries later.
         """
-        loading = self._loading(part)
         is_trial = self._row.state is ImportState.PREVIEWING
         for _ in range(_TRIES):
             try:
                 with self._session.begin_nested():
-                    return loading.run(is_trial=is_trial)
+                    return self._loading(part).run(is_trial=is_trial)
             except (IntegrityError, RowsMovedError):
                 continue
         raise RowsMovedError
@@ -240,6 +239,7 @@ class _Run:
         row.updated_count += outcome.updated
         row.unchanged_count += outcome.unchanged
         row.listed_count += outcome.listed
+        row.consent_count += outcome.consents
         row.rejected_count += len(refusals)
         _store(self._session, row, refusals)
         if outcome.created and row.kind is ImportKind.USERS:
@@ -271,6 +271,7 @@ def _nothing() -> dict[str, Any]:
         "created": 0,
         "updated": 0,
         "unchanged": 0,
+        "consents": 0,
         "refused": {},
         "examples": {},
         "changes": [],
@@ -290,6 +291,7 @@ def _added(report: dict[str, Any], outcome: Outcome, refusals: Sequence[Refusal]
         "created": report["created"] + outcome.created,
         "updated": report["updated"] + outcome.updated,
         "unchanged": report["unchanged"] + outcome.unchanged,
+        "consents": report["consents"] + outcome.consents,
         "refused": dict(refused),
         "examples": examples,
         "changes": [*report["changes"], *outcome.examples][:_EXAMPLES],

@@ -11,8 +11,10 @@ from typing import Any, BinaryIO, cast
 
 from sqlalchemy.orm import Session
 
+from app.accounts import models as accounts
 from app.uploads.errors import FileUnreadableError
 from app.uploads.tables import Layout
+from app.users.imports import consent_fields
 from app.users.imports import mapping as mappings
 from app.users.imports.cells import Reading
 from app.users.imports.duplicates import Survey
@@ -26,6 +28,7 @@ from app.users.imports.models import (
     UserImport,
 )
 from core import jobs
+from core.db import merchant_of
 from core.ids import new_id
 from core.settings import core_settings
 from core.types import ImportId, ListId
@@ -51,6 +54,8 @@ class Options:
 
     Args:
         event_type: of every row of a file of events, where no column says it.
+        consent_basis: on what answers rest that the file says people gave.
+        is_recreating: people who were erased are created again.
     """
 
     mode: Mode = Mode.CREATE_AND_UPDATE
@@ -58,6 +63,8 @@ class Options:
     on_duplicate: OnDuplicate = OnDuplicate.FIRST
     reading: Reading = field(default_factory=Reading)
     event_type: str | None = None
+    consent_basis: str | None = None
+    is_recreating: bool = False
 
     def dump(self) -> dict[str, Any]:
         """As the row keeps it."""
@@ -76,6 +83,8 @@ def load_options(said: dict[str, Any]) -> Options:
         OnDuplicate(said["on_duplicate"]),
         Reading(**said["reading"]),
         said.get("event_type"),
+        said.get("consent_basis"),
+        said.get("is_recreating", False),
     )
 
 
@@ -183,7 +192,7 @@ def choose_mapping(
         ImportStateError: it has started.
     """
     _check_editable(row)
-    _check_mapping(row, mapping, options)
+    _check_mapping(session, row, mapping, options)
     said = {str(position): key for position, key in mapping.items()}
     if (said, options.dump(), list_id) != (row.mapping, row.options, row.list_id):
         _forget_findings(row)
@@ -191,14 +200,18 @@ def choose_mapping(
     session.flush()
 
 
-def _check_mapping(row: UserImport, mapping: dict[int, str], options: Options) -> None:
+def _check_mapping(
+    session: Session, row: UserImport, mapping: dict[int, str], options: Options
+) -> None:
     columns = [str(column) for column in row.columns]
     mappings.check(row.kind, mapping, columns, event_type=options.event_type)
+    is_live = session.get_one(accounts.Merchant, merchant_of(session)).mode is accounts.Mode.LIVE
+    consent_fields.check(session, mapping.values(), options.consent_basis, is_live=is_live)
 
 
-def _check_complete(row: UserImport) -> None:
+def _check_complete(session: Session, row: UserImport) -> None:
     mapping = {int(position): key for position, key in row.mapping.items()}
-    _check_mapping(row, mapping, load_options(row.options))
+    _check_mapping(session, row, mapping, load_options(row.options))
 
 
 def _forget_findings(row: UserImport) -> None:
@@ -221,7 +234,7 @@ def preview(session: Session, row: UserImport, *, at: datetime) -> None:
         ImportStateError: it has started.
     """
     _check_editable(row)
-    _check_complete(row)
+    _check_complete(session, row)
     row.state, row.preview, row.resumed_at = ImportState.PREVIEWING, None, at
     row.next_byte, row.next_line, row.done_count = 0, 1, 0
     session.flush()
@@ -236,7 +249,7 @@ def start(session: Session, row: UserImport, *, at: datetime) -> None:
     """
     if row.state not in EDITABLE:
         return
-    _check_complete(row)
+    _check_complete(session, row)
     row.state, row.started_at, row.resumed_at = ImportState.RUNNING, at, at
     row.next_byte, row.next_line, row.done_count = 0, 1, 0
     mappings.remember(session, row)

@@ -53,7 +53,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the rows; `examples` are changes of values."""
+    """What became of the rows; `examples` are changes of values, `consents` new answers."""
 
     created: int
     updated: int
@@ -61,6 +61,7 @@ class Outcome:
     listed: int
     refused: dict[int, str]
     examples: list[dict[str, Any]]
+    consents: int = 0
 
 
 class Staging:
@@ -78,6 +79,7 @@ class Staging:
             "at": order.at,
             "actor": order.actor,
             "list_actor": list_actor(order.import_id),
+            "proof": encode_id("imp", order.import_id),
             "list_fact": encode_id("lst", order.list_id) if order.list_id else None,
         }
 

@@ -229,6 +229,17 @@ class TestErase:
         again = ensure_user(session, CANARIES["email"], source="space", at=DUE)
         assert again.id != user.id and again.state is UserState.ACTIVE
 
+    def test_the_next_import_of_an_old_file_does_not_bring_the_person_back(
+        self, session: Session
+    ) -> None:
+        erase(session, make_person(session))
+        content = f"email\n{CANARIES['email']}\n"
+        row = imports.upload(session, "old.csv", io.BytesIO(content.encode()), at=DUE)
+        running.run_part(session, row.id, at=DUE)
+        imports.start(session, row, at=DUE)
+        go_on(session, row)
+        assert (row.created_count, row.rejected_count) == (0, 1)
+
     def test_takes_those_who_were_merged_along(self, session: Session) -> None:
         user = make_person(session)
         [other] = make_members(session, "second-canary@example.com")

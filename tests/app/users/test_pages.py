@@ -138,6 +138,27 @@ class TestExports:
         assert "Choose at least one column" in answer.text
 
 
+class TestConsents:
+    def test_are_mapped_with_what_they_rest_on(
+        self, admin: TestClient, row: UserImport, session: Session
+    ) -> None:
+        form = {"column-0": "email", "column-1": "new:consent", "name-1": "Two words"}
+        token = token_in(admin.get(address(row), headers=HTML).text)
+        headers = {"origin": "http://testserver", **HTML}
+        wrong = admin.post(address(row), data={"csrf": token, **form}, headers=headers)
+        assert wrong.status_code == 422 and "A purpose of consent" in wrong.text
+        form |= {"name-1": "Partners", "consent_basis": "The fair", "is_recreating": "1"}
+        post(admin, address(row), act="preview", **form)
+        work(row)
+        page = admin.get(address(row), headers=HTML).text
+        assert '<option value="consent:partners" selected>' in page and "The fair" in page
+        with_basis = {"column-0": "email", "column-1": "consent:partners"}
+        post(admin, address(row), act="start", consent_basis="The fair", **with_basis)
+        done = work(row)
+        assert done.rejected_count == 2  # an answer is yes or no, and nobody is an address
+        assert service.load_options(done.options).consent_basis == "The fair"
+
+
 class TestListsScreen:
     @pytest.fixture
     def listed(self, session: Session) -> UserList:
