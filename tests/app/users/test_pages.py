@@ -159,6 +159,20 @@ class TestConsents:
         assert service.load_options(done.options).consent_basis == "The fair"
 
 
+class TestPaste:
+    @pytest.mark.parametrize(("size", "status"), [(4_900_000, 303), (5_000_001, 422)])
+    def test_of_five_megabytes_is_taken_and_no_more(
+        self, admin: TestClient, size: int, status: int
+    ) -> None:
+        text = "email\n" + "a@example.com\n" * (size // 14)
+        text += "x" * (size - len(text))
+        token = token_in(admin.get("/admin/users/import", headers=HTML).text)
+        headers = {"origin": "http://testserver", **HTML}
+        sent = {"csrf": token, "text": text}
+        answer = admin.post("/admin/users/import/paste", data=sent, headers=headers)
+        assert answer.status_code == status
+
+
 class TestListsScreen:
     @pytest.fixture
     def listed(self, session: Session) -> UserList:
