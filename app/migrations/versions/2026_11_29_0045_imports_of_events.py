@@ -1,4 +1,4 @@
-"""imports of events and consents; the events that files brought; addresses of the erased"""
+"""imports of events and consents; addresses of the erased; proofs of segments"""
 
 from alembic import op
 import sqlalchemy as sa
@@ -85,6 +85,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('merchant_id', 'fingerprint', name=op.f('pk_erased_addresses'))
     )
     _protect('erased_addresses')
+    op.add_column(
+        'segments', sa.Column('is_proving', sa.Boolean(), nullable=False, server_default=sa.false())
+    )
+    op.alter_column('segments', 'is_proving', server_default=None)
+    op.add_column('segments', sa.Column('proved_at', sa.DateTime(timezone=True), nullable=True))
+    for name in ('proof_joined', 'proof_left'):
+        op.add_column('segments', sa.Column(name, sa.BigInteger(), nullable=True))
     for function, statement in FUNCTIONS.items():
         op.execute(statement)
         op.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
@@ -98,6 +105,8 @@ def _protect(table: str) -> None:
 def downgrade() -> None:
     for function in FUNCTIONS:
         op.execute(f"DROP FUNCTION {function}")
+    for name in ('proof_left', 'proof_joined', 'proved_at', 'is_proving'):
+        op.drop_column('segments', name)
     op.drop_table('erased_addresses')
     op.drop_table('imported_events')
     op.drop_column('imports', 'consent_count')
