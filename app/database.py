@@ -236,6 +236,14 @@ _RIGHTS = {
 }
 """Of both roles on tables where they have not all of them."""
 
+_FUNCTIONS = (
+    "cohort_make_event_partitions()",
+    "cohort_add_property_slot(text, int)",
+    "cohort_take_back_events(uuid, int)",
+    "cohort_forget_events(uuid[])",
+)
+"""What both roles may have done by the owner of the tables."""
+
 _SIGNER_RIGHTS = {
     "approvals": ("SELECT",),
     "signatures": ("SELECT", "INSERT"),
@@ -253,7 +261,7 @@ def _grant(connection: Connection) -> None:
     for role in (Role.APP, Role.ENGINE):
         for table in ours:
             _allow(connection, role, table, _RIGHTS.get(table, _ALL))
-        for function in ("cohort_make_event_partitions()", "cohort_add_property_slot(text, int)"):
+        for function in _FUNCTIONS:
             connection.execute(text(f"GRANT EXECUTE ON FUNCTION {function} TO {role}"))
     for table, rights in _SIGNER_RIGHTS.items():
         _allow(connection, Role.SIGNER, table, rights)
