@@ -245,19 +245,21 @@ _RIGHTS = {
 }
 """Of both roles on tables where they have not all of them."""
 
+_FUNCTIONS = (
+    "cohort_make_event_partitions()",
+    "cohort_add_property_slot(text, int)",
+    "cohort_take_back_events(uuid, int)",
+    "cohort_forget_events(uuid[])",
+    "cohort_read_draw_seed(uuid, text, text)",
+)
+"""What both roles may have done by the owner of the tables."""
+
 _SIGNER_RIGHTS = {
     "approvals": ("SELECT",),
     "signatures": ("SELECT", "INSERT"),
     "wallets": ("SELECT", "UPDATE (data_key_id, salt, ciphertext, destroyed_at)"),
     "data_keys": _ALL,
 }
-
-
-_FUNCTIONS = (
-    "cohort_make_event_partitions()",
-    "cohort_add_property_slot(text, int)",
-    "cohort_read_draw_seed(uuid, text, text)",
-)
 
 
 def _grant(connection: Connection) -> None:

@@ -17,18 +17,40 @@ from app.campaigns import (
     perk_admin,
     run_admin,
 )
+from app.claims import admin as claims_admin
+from app.claims import codes_admin as claim_codes_admin
+from app.claims import output_admin
 from app.draws import admin as draws_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
+from app.perks import (
+    code_files,
+    codes_admin,
+    holdings_admin,
+    places_admin,
+    shipping,
+    shipping_admin,
+)
 from app.privacy import admin as privacy_admin
 from app.rewards import admin as rewards_admin
+from app.scanning import admin as scanning_admin
+from app.scanning import api as scanning_api
+from app.scanning import doors as scanning_doors
+from app.scanning import pages as scanning_pages
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
 from app.spaces import boxes as spaces_boxes
+from app.spaces import (
+    claim_pages,
+    kiosk_pages,
+    membership,
+    perk_pages,
+    preferences,
+    profile,
+)
 from app.spaces import pages as spaces_pages
-from app.spaces import preferences, profile
 from app.users import list_admin, properties_admin, record_admin
 from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
@@ -36,6 +58,7 @@ from app.users.imports import service as imports
 from app.verification import api as verification_api
 from app.verification import draws as verification_draws
 from app.verification import pages as verification_pages
+from app.verification import scans
 from app.web.application import new_application
 from core.log import configure_logging
 
@@ -45,6 +68,8 @@ _LARGER_BODIES = {
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
     "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
     "/admin/users/badges/*": badges_admin.MEDIA_BYTES + 1_000_000,
+    "/admin/perks/*/codes": code_files.FILE_BYTES + 1_000_000,
+    "/admin/perks/*/shipments/tracking": shipping.FILE_BYTES + 1_000_000,
     "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
 }
 
@@ -71,7 +96,11 @@ def create_app() -> FastAPI:
         record_admin.router,
         segments_admin.router,
         assets_admin.router,
+        codes_admin.router,
+        holdings_admin.router,
+        shipping_admin.router,
         perks_admin.router,
+        places_admin.router,
         perk_admin.router,
         rewards_admin.router,
         rewards_admin.record,
@@ -80,16 +109,30 @@ def create_app() -> FastAPI:
         run_admin.router,
         audience_admin.router,
         more_admin.router,
+        claims_admin.router,
+        claim_codes_admin.router,
+        output_admin.router,
         spaces_pages.public,
         spaces_pages.router,
         spaces_boxes.router,
         spaces_boxes.api,
+        perk_pages.router,
         profile.router,
+        membership.router,
         preferences.router,
+        claim_pages.public,
+        claim_pages.members,
+        kiosk_pages.router,
         assets_pages.router,
         verification_pages.router,
         verification_api.router,
         verification_draws.router,
+        scans.router,
+        scanning_admin.router,
+        scanning_doors.router,
+        scanning_pages.router,
+        scanning_api.public,
+        scanning_api.router,
     ):
         app.include_router(router)
     return app

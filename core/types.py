@@ -58,8 +58,11 @@ GrantRefusalId = NewType("GrantRefusalId", UUID)
 DrawId = NewType("DrawId", UUID)
 BoxId = NewType("BoxId", UUID)
 TicketId = NewType("TicketId", UUID)
+ClaimBatchId = NewType("ClaimBatchId", UUID)
+ClaimUseId = NewType("ClaimUseId", UUID)
 EventId = NewType("EventId", UUID)
 DiscrepancyId = NewType("DiscrepancyId", UUID)
+DeviceId = NewType("DeviceId", UUID)
 
 
 def utc_now() -> datetime:

@@ -1,4 +1,4 @@
-"""Archives a perk: whether a campaign still gives it is known here."""
+"""Archives and deletes a perk: whether a campaign still gives it is known here."""
 
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
@@ -19,3 +19,11 @@ def archive_perk(session: SessionDep, _who: Editor, perk_id: str) -> Response:
     perk = perks.get(session, PerkId(decode_id("prk", perk_id)))
     perks.archive(session, perk, is_in_use=queries.gives_perk(session, perk.id))
     return RedirectResponse(f"/admin/perks/{perk_id}", status_code=303)
+
+
+@router.post("/{perk_id}/delete")
+def delete_perk(session: SessionDep, _who: Editor, perk_id: str) -> Response:
+    """Nobody sees the perk any more."""
+    perk = perks.get(session, PerkId(decode_id("prk", perk_id)))
+    perks.delete(session, perk, is_in_use=queries.gives_perk(session, perk.id))
+    return RedirectResponse("/admin/perks", status_code=303)

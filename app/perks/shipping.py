@@ -175,16 +175,27 @@ def _seal(holding_id: HoldingId, address: Address) -> bytes:
 
 def waiting(perk: Perk) -> Select[Holding]:
     """What is to be sent, as it became ready."""
-    return (
-        select(Holding)
-        .where(Holding.perk_id == perk.id, Holding.shipment == ShipmentState.READY_TO_SHIP)
-        .order_by(Holding.id)
-    )
+    is_ready = (Holding.perk_id == perk.id) & (Holding.shipment == ShipmentState.READY_TO_SHIP)
+    return select(Holding).where(is_ready, Holding.state == HoldingState.AVAILABLE)
+
+
+def open_shipments(perk: Perk) -> Select[Holding]:
+    """What is to be sent, and what is on its way."""
+    moving = (ShipmentState.READY_TO_SHIP, ShipmentState.SHIPPED)
+    is_moving = (Holding.perk_id == perk.id) & Holding.shipment.in_(moving)
+    return select(Holding).where(is_moving, Holding.state != HoldingState.REVOKED)
+
+
+def parcels_of(session: Session, holdings: Sequence[Holding]) -> dict[HoldingId, Shipment]:
+    """How each of these is on its way."""
+    ids = [it.id for it in holdings]
+    found = session.scalars(select(Shipment).where(Shipment.holding_id.in_(ids)))
+    return {row.holding_id: row for row in found}
 
 
 def export(session: Session, perk: Perk, *, at: datetime) -> Iterator[str]:
     """What is to be sent, with its addresses, as lines of CSV; the event says who took them."""
-    holdings = session.scalars(waiting(perk).limit(MOST_ROWS)).all()
+    holdings = session.scalars(waiting(perk).order_by(Holding.id).limit(MOST_ROWS)).all()
     emit(
         session,
         "cohort.perk.addresses-exported",

@@ -12,6 +12,7 @@ from app.accounts.door import Door
 from app.accounts.models import Audience
 from app.accounts.service import first_merchant
 from app.accounts.signin import CodeAnswer
+from app.perks.models import HoldingState
 from app.perks.queries import list_held
 from app.segments import badge_views
 from app.spaces import queries, service
@@ -34,7 +35,7 @@ _DOOR = Door(
     surface=Surface.SPACE,
     address="/space/login",
     home=_HOME,
-    inside="/space",
+    inside=("/space", "/claim"),
     template="spaces/login.html",
     lifetime=sessions.SPACE_LIFETIME,
     around=lambda session: shell_of(first_merchant(session)),
@@ -120,7 +121,8 @@ def sign_out(request: Request, session: SessionDep, at: AtDep) -> Response:
 
 @router.get("/home")
 def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
-    """The member's pass and collectibles."""
+    """The member's pass, collectibles, and the perks that can be used."""
+    held = list_held(session, identities(session, who.user.id))
     return render(
         request,
         "spaces/home.html",
@@ -131,7 +133,7 @@ def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
         badges=badge_views.shown_to(session, who.user),
         tokens=queries.list_collectibles(session, who.user.id),
         entries=queries.list_entries(session, who.user.id),
-        held=list_held(session, identities(session, who.user.id)),
+        held=[it for it in held if it.holding.state is HoldingState.AVAILABLE],
         is_test=request.state.shell.is_test,
         encode_id=encode_id,
     )

@@ -28,7 +28,7 @@ from starlette.responses import HTMLResponse, Response
 from app.web import csrf, i18n
 from app.web.components import Components
 from app.web.formats import FILTERS
-from app.web.qr import qr_code
+from app.web.qr import qr_code, qr_modules
 from app.web.static import static_url
 from core.settings import core_settings
 
@@ -86,6 +86,7 @@ def environment() -> Environment:
         text_direction=i18n.text_direction,
         static_url=static_url,
         qr_code=qr_code,
+        qr_modules=qr_modules,
         ui=Components(env),
     )
     return env

@@ -35,7 +35,9 @@ from tests.factories.brand import (
     make_perk,
     make_preview,
 )
+from tests.factories.claims import make_batch
 from tests.factories.draws import make_draw
+from tests.factories.perks import make_place
 
 JSON = {"accept": "application/json"}
 _PARAMETER = re.compile(r"\{\w+\}")
@@ -84,7 +86,8 @@ class TestAccess:
         assert {"/admin", "/admin/users", "/space/home"} <= set(paths)
         for path in paths:
             answer = stranger.get(path, headers=HTML)
-            door = "/admin/sign-in" if path.startswith("/admin") else "/space/login"
+            side = path.split("/")[1]
+            door = {"admin": "/admin/sign-in", "scan": "/scan/sign-in"}.get(side, "/space/login")
             assert answer.status_code == 303, path
             assert answer.headers["location"] == f"{door}?destination={path}"
 
@@ -163,6 +166,8 @@ class TestForeignObjects:
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
                 "draws/drw": make_draw(session).id,
+                "places/plc": make_place(session).id,
+                "claims/clb": make_batch(session).id,
             }
         yield found
         imports.forget_files(row.id)
@@ -171,7 +176,8 @@ class TestForeignObjects:
         "kind",
         [
             *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
-            *("users/lists/lst", "users/badges/bdg", "segments/seg", "draws/drw"),
+            *("users/lists/lst", "users/badges/bdg", "segments/seg", "places/plc"),
+            *("claims/clb", "draws/drw"),
         ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
@@ -232,15 +238,21 @@ class TestOutbox:
 
 
 class TestPages:
-    PLAIN = ("/admin/sign-in", "/space/login", "/outbox", "/nowhere", "/admin/nowhere")
+    PLAIN = (
+        *("/admin/sign-in", "/space/login", "/scan/sign-in", "/claim", "/outbox", "/v/code"),
+        *("/nowhere", "/admin/nowhere", "/scan/nowhere"),
+    )
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
         *("/admin/draws", "/admin/draws/new"),
         *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
+        *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived", "/admin/places"),
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
+        "/admin/settings/devices",
         *("/admin/segments", "/admin/segments/new", "/admin/segments?archived=true"),
+        *("/admin/claims", "/admin/claims/new"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -259,6 +271,7 @@ class TestPages:
         for path in self.TEAM:
             self.check(admin, path)
         self.check(member, "/space/home")
+        self.check(member, "/space/pass")
         self.check(member, "/space/profile")
 
     def test_of_objects_neither(self, admin: TestClient, merchant: Merchant) -> None:
@@ -283,6 +296,9 @@ class TestPages:
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
             paths.append(f"campaigns/{campaign}/review")
+            codes = f"claims/{encode_id('clb', make_batch(session).id)}"
+            paths += [codes, *(f"{codes}/{it}" for it in ("codes", "codes/1", "uses"))]
+            paths += [f"{codes}/analytics", f"{codes}/output"]
         for path in paths:
             self.check(admin, f"/admin/{path}")
 

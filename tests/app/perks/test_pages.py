@@ -100,4 +100,5 @@ class TestGiven:
             it in text for it in ("Your perks", "Coffee", "On us", "One a day.", "Available")
         )
         assert "Nothing here yet" not in text
-        assert name in admin.get(f"{PERKS}/{encode_id('prk', perk.id)}", headers=HTML).text
+        page = f"{PERKS}/{encode_id('prk', perk.id)}/holdings"
+        assert name in admin.get(page, headers=HTML).text
