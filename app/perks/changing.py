@@ -62,7 +62,7 @@ def revalidate(session: Session, _at: datetime) -> bool:
     return True
 
 
-def _limit(perk: Perk) -> ColumnElement[datetime | None]:
+def _limit(perk: Perk) -> ColumnElement[Any]:
     """Until when a holding is valid: as the perk says, and never longer than its code."""
     limit: ColumnElement[Any]
     if perk.validity is Validity.DAYS and perk.valid_days is not None:
