@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from app.web import csrf, i18n
+from app.web.barcode import bars
 from app.web.components import Components
 from app.web.formats import FILTERS
 from app.web.qr import qr_code
@@ -86,6 +87,7 @@ def environment() -> Environment:
         text_direction=i18n.text_direction,
         static_url=static_url,
         qr_code=qr_code,
+        bars=bars,
         ui=Components(env),
     )
     return env
