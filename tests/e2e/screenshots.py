@@ -137,6 +137,10 @@ def shoot_perks(page: Page, camera: Camera) -> None:
     page.get_by_role("button", name="Publish").click()
     camera.take("perk")
     camera.take("perks", "/admin/perks")
+    perk = first_link(page, "td.cell-main a")
+    camera.take("perk-edit", f"{perk}/edit")
+    camera.take("perk-holdings", f"{perk}/holdings")
+    camera.take("places", "/admin/places")
 
 
 def shoot_people(page: Page, camera: Camera) -> None:
@@ -185,6 +189,7 @@ def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
     sign_in_as_member(page, site, example_member())
     camera.take("space-home")
     camera.take("space-profile", "/space/profile")
+    camera.take("space-perks", "/space/perks")
     page.goto(f"{site.base}/space/home")
     camera.take("collectible", first_link(page, "a[href*='/space/rewards/']"))
     camera.take("verify", verify)
