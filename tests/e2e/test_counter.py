@@ -20,6 +20,7 @@ from app.scanning.scanner import Scanner
 from core.db import unit_of_work
 from core.types import MerchantId, utc_now
 from tests.conftest import make_merchant, wait_until
+from tests.e2e.camera import bring_decoder, read_code
 from tests.e2e.site import Site, browser, chromium, free_port
 from tests.e2e.visitor import Visitor
 from tests.factories.brand import make_pass_contract
@@ -35,20 +36,6 @@ pytestmark = [
 ]
 
 PHONE = {"width": 390, "height": 844}
-_READ = """() => {
-  const svg = document.querySelector("#live-code svg");
-  const side = Number(svg.getAttribute("viewBox").split(" ")[2]);
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = side * 4;
-  const context = canvas.getContext("2d");
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.scale(4, 4);
-  context.fillStyle = "#000";
-  context.fill(new Path2D(svg.querySelector("path").getAttribute("d")));
-  const picture = context.getImageData(0, 0, canvas.width, canvas.height);
-  return (jsQR(picture.data, picture.width, picture.height) || {}).data;
-}"""
 
 
 @pytest.fixture
@@ -87,11 +74,6 @@ def visit(chrome: Browser, site: Site, cookie: str, value: str) -> Visitor:
     return visitor
 
 
-def read_code(page: Page) -> str:
-    """What a camera reads from the member's screen."""
-    return str(page.evaluate(_READ))
-
-
 class TestMember:
     @pytest.fixture
     def member(self, chrome: Browser, site: Site, merchant_id: MerchantId) -> Visitor:
@@ -110,7 +92,7 @@ class TestMember:
         page.set_viewport_size(PHONE)  # type: ignore[arg-type]
         page.clock.install()
         member.go("/space/pass")
-        page.add_script_tag(url=f"{site.base}/static/x/vendor/jsqr/jsQR.js")
+        bring_decoder(page, site)
         box = page.locator("#live-code")
         shown = [self.check(page)]
         page.context.set_offline(True)
@@ -143,8 +125,7 @@ class TestMember:
         self, chrome: Browser, member: Visitor, site: Site
     ) -> None:
         member.go("/space/pass")
-        member.page.add_script_tag(url=f"{site.base}/static/x/vendor/jsqr/jsQR.js")
-        token = read_code(member.page).rpartition("/v/")[2]
+        token = read_code(member.page, site).rpartition("/v/")[2]
         stranger = Visitor(chrome, site)
         stranger.go(f"/v/{token}")
         # The chain of this test has no node, so the pass is confirmed by the record alone.
@@ -261,6 +242,28 @@ class TestScanner:
         assert counter.uses() == 2
         counter.visitor.noise.clear()
         counter.visitor.look()
+
+    def test_opens_anew_without_connection_and_remembers_what_it_accepted(
+        self, counter: Counter
+    ) -> None:
+        page = counter.page
+        code = counter.code("ada@example.com")
+        counter.visitor.go("/scan")
+        page.locator("body[data-kept]").wait_for()
+        page.context.set_offline(True)
+        counter.type(code)
+        counter.see("yellow", "ACCEPTED")
+        page.reload()
+        expect(page.get_by_text("1 waiting to be sent")).to_be_visible()
+        counter.type(code)
+        counter.see("red", "NOT NOW")
+        page.get_by_role("link", name="Next").click()
+        counter.type(counter.code("bo@example.com"))
+        counter.see("yellow", "ACCEPTED")
+        page.context.set_offline(False)
+        page.reload()
+        expect(page.get_by_text("waiting to be sent")).to_be_hidden()
+        wait_until(lambda: counter.uses() == 2)
 
     def take_elsewhere(self, counter: Counter, code: str) -> None:
         at = utc_now() + timedelta(seconds=1)
