@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from sqlalchemy import select
 
 from app.accounts import sessions
 from app.main import create_app
-from app.passes import checking
+from app.passes import checking, keys
+from app.passes.tokens import parse, sign
 from app.perks.models import Redemption
 from app.scanning import answers, devices
 from app.scanning.scanner import Scanner
@@ -147,11 +149,12 @@ class Counter:
         self.visitor = visit(chrome, site, "cohort_scan", key)
         self.page = self.visitor.page
 
-    def code(self, email: str, **changes: Any) -> str:
-        """A live code of a new perk."""
+    def code(self, email: str, at: datetime | None = None, **changes: Any) -> str:
+        """A code of a new perk, live unless it is of another time."""
         with unit_of_work(merchant=self.merchant) as session:
             holding = make_holding(session, email, title=f"Coffee {email[:1]}", **changes)
-            return code_for(session, holding, utc_now())
+            keys.current(session, at=utc_now() - timedelta(days=1))
+            return code_for(session, holding, at or utc_now())
 
     def type(self, text: str) -> None:
         """A hand scanner types, wherever the focus is, and presses Enter."""
@@ -219,13 +222,17 @@ class TestScanner:
         page = counter.page
         first, second = counter.code("ada@example.com"), counter.code("bo@example.com")
         altered = first[:40] + ("A" if first[40] != "A" else "B") + first[41:]
+        claims = parse(first).claims
+        forged = sign(replace(claims, nonce=bytes(8)), bytes(32))
+        unknown = sign(replace(claims, nonce=bytes(8), key_id="zzzzzzzz"), bytes(32))
+        stale = counter.code("cy@example.com", at=utc_now() - timedelta(seconds=92))
         counter.visitor.go("/scan")
         expect(page.get_by_text("Ready to go on without connection.")).to_be_visible()
         page.context.set_offline(True)
         counter.type(first)
         counter.see("yellow", "ACCEPTED")
         page.get_by_role("link", name="Next").click()
-        for refused in (first, altered, "SUMMER-1"):
+        for refused in (first, altered, forged, unknown, stale, "SUMMER-1"):
             counter.type(refused)
             counter.see("red", "NOT NOW")
             page.get_by_role("link", name="Next").click()
