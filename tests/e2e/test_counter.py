@@ -95,6 +95,7 @@ class TestMember:
         page.clock.install()
         member.go("/space/pass")
         bring_decoder(page, site)
+        page.locator("#code-reserve i").first.wait_for(state="attached")
         box = page.locator("#live-code")
         shown = [self.check(page)]
         page.context.set_offline(True)
