@@ -123,17 +123,18 @@ def keep_segments(merchant: MerchantId) -> None:
 
 
 def build_segments(merchant: MerchantId) -> None:
-    """No segment of the merchant waits to be built, but for those that others build now."""
-    more = True
-    while more:
-        with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
-            more = keeping.rebuild_next(session, at=utc_now()) is not None
+    """No segment of the merchant waits to be built or proved, but for what others do now."""
+    for step in (keeping.rebuild_next, keeping.prove_next):
+        more = True
+        while more:
+            with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
+                more = step(session, at=utc_now()) is not None
 
 
 def prove_segments(merchant: MerchantId) -> None:
-    """Every segment of the merchant will be built again."""
+    """Every segment of the merchant will be built again, and what differs is told."""
     with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
-        keeping.make_anew(session, sorted(open_book(session).rules))
+        keeping.prove(session, sorted(open_book(session).rules))
 
 
 def running_imports() -> list[tuple[MerchantId, ImportId]]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from app.web.cookies import session_token, surface_of
+from app.web.forms import read_form
 from core.errors import ForbiddenError
 from core.secrets import fingerprint
 from core.settings import core_settings
@@ -98,7 +99,7 @@ async def _sent_token(request: Request) -> str:
         return header
     if not request.headers.get("content-type", "").startswith(_FORM_TYPES):
         return ""
-    field = (await request.form()).get(FIELD)
+    field = (await read_form(request)).get(FIELD)
     return field if isinstance(field, str) else ""
 
 

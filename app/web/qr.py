@@ -1,20 +1,30 @@
 """QR codes as one SVG path: the template draws it, nothing is fetched and no style is inline."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import segno
 
-BORDER = 4
-"""The quiet zone, in modules."""
+QUIET_ZONE = 4
+"""Modules around the code that stay light. ISO/IEC 18004."""
 
 
 @dataclass(frozen=True)
 class QrCode:
-    """A square of `size` modules including the quiet zone, and the path of its dark ones."""
+    """A square of `size` modules including the quiet zone, and where its dark ones are.
+
+    Args:
+        runs: column, row and length of each row of dark modules side by side.
+    """
 
     size: int
-    path: str
+    runs: Sequence[tuple[int, int, int]]
+
+    @property
+    def path(self) -> str:
+        """The dark modules as a path of SVG."""
+        return "".join(f"M{x} {y}h{length}v1h-{length}z" for x, y, length in self.runs)
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ def qr_modules(text: str) -> QrModules:
     return QrModules(len(rows), base64.b64encode(packed).decode())
 
 
-def qr_code(text: str, *, border: int = BORDER) -> QrCode:
+def qr_code(text: str, *, border: int = QUIET_ZONE) -> QrCode:
     """The code of `text`, error correction M or better, with the quiet zone the standard asks for.
 
     References:
@@ -49,11 +59,11 @@ def qr_code(text: str, *, border: int = BORDER) -> QrCode:
     """
     matrix = segno.make(text, micro=False, error="m").matrix
     runs = [
-        f"M{x + border} {y + border}h{length}v1h-{length}z"
+        (x + border, y + border, length)
         for y, row in enumerate(matrix)
         for x, length in _dark_runs(bytes(row))
     ]
-    return QrCode(size=len(matrix) + 2 * border, path="".join(runs))
+    return QrCode(size=len(matrix) + 2 * border, runs=runs)
 
 
 def _dark_runs(row: bytes) -> list[tuple[int, int]]:

@@ -7,6 +7,10 @@ from sqlalchemy.orm import Session
 
 from app import upkeep
 from app.accounts.models import Merchant
+from app.claims import guessing
+from app.claims import service as claim_batches
+from app.claims.models import ClaimBatch, ClaimGuess
+from app.claims.service import BatchDraft
 from app.privacy import copies, erasure
 from app.privacy.models import SubjectExport, SubjectExportState
 from app.rewards import refusals
@@ -119,3 +123,24 @@ class TestAnswers:
         assert (work(), work()) == (1, 0)
         with unit_of_work(merchant=merchant.id) as session:
             assert session.scalars(select(GrantRefusal.refused_at)).all() == [now]
+
+
+class TestClaimCodes:
+    def test_are_made_whoever_lost_the_message(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            choice = Choice(perk_id=make_perk(session).id)
+            draft = BatchDraft(name="Flyers", choice=choice, code_count=7)
+            batch = claim_batches.create(session, draft, at=utc_now())
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(ClaimBatch, batch.id).made_count == 7
+        assert work() == 0
+
+    def test_old_guesses_are_forgotten(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            guessing.count(session, b"n", at=utc_now() - guessing.KEPT - timedelta(days=1))
+            guessing.count(session, b"n", at=utc_now())
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert len(session.scalars(select(ClaimGuess)).all()) == 1
+        assert work() == 0

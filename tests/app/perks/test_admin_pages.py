@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.models import Merchant, TeamRole
-from app.campaigns import service as campaigns
 from app.perks import code_loading, shipping, using
 from app.perks.code_models import CodeFile, PerkCode
 from app.perks.models import (
@@ -26,7 +25,7 @@ from core.ids import encode_id
 from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
-from tests.factories.brand import give, make_campaign, make_members, make_perk, make_preview
+from tests.factories.brand import make_perk
 from tests.factories.perks import code_of, hold, load, make_place, perk_of
 
 PERKS = "/admin/perks"
@@ -212,19 +211,6 @@ class TestManage:
             perk = make_perk(session, **values)
         for path in (PERKS, page_of(perk)):
             assert "1 of 10 are left" in admin.get(path, headers=HTML).text
-
-    def test_a_campaign_shows_a_pool_that_is_too_small(
-        self, admin: TestClient, merchant: Merchant
-    ) -> None:
-        with unit_of_work(merchant=merchant.id) as session:
-            make_members(session, "a@example.com", "b@example.com")
-            perk = perk_of(session, RedemptionType.UNIQUE_CODE)
-            load(session, perk, "A\n")
-            campaign = make_campaign(session)
-            give(session, campaign, perk)
-            with pytest.raises(Exception, match="has 1 left, but 2"), session.begin_nested():
-                preview = make_preview(session, campaign)
-                campaigns.publish(session, campaign, preview, at=NOW)
 
 
 class TestCodes:
