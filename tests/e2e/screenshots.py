@@ -113,6 +113,7 @@ def shoot_admin(page: Page, site: Site) -> str:
     verify = first_link(page, "a[href*='/verify/t/']")
     camera.take("asset-new", "/admin/assets/new")
     shoot_perks(page, camera)
+    shoot_claims(page, camera)
     camera.take("campaigns", "/admin/campaigns")
     campaign = first_link(page, "td.cell-main a")
     camera.take("campaign", campaign)
@@ -137,6 +138,22 @@ def shoot_perks(page: Page, camera: Camera) -> None:
     page.get_by_role("button", name="Publish").click()
     camera.take("perk")
     camera.take("perks", "/admin/perks")
+
+
+def shoot_claims(page: Page, camera: Camera) -> None:
+    """The screens of claim codes, and the page behind one; the perk before is what they give."""
+    camera.take("claims-empty", "/admin/claims")
+    camera.take("claims-new", "/admin/claims/new")
+    page.get_by_label("Name").fill("Flyers of May")
+    page.get_by_role("button", name="Make codes").click()
+    page.locator(".status").get_by_text("Live", exact=True).wait_for()
+    batch = page.url
+    camera.take("claims-batch")
+    for tab in ("codes", "uses", "analytics", "output"):
+        camera.take(f"claims-{tab}", f"{batch}/{tab}")
+    camera.take("claims-code", f"{batch}/codes/1")
+    camera.take("claim", page.locator(".facts .cell-text").inner_text())
+    camera.take("claim-unknown", "/claim/unknown")
 
 
 def shoot_people(page: Page, camera: Camera) -> None:
