@@ -17,6 +17,7 @@ from app.claims.guessing import network_of
 from app.claims.models import ClaimAudience, ClaimBatch, ClaimCode, ClaimOpening, ClaimUse
 from app.claims.seeds import code_of
 from app.perks.models import Holding, Perk, PerkState
+from app.perks.terms import RedemptionType
 from app.rewards.lines import Choice
 from app.rewards.models import Grant, GrantRefusal, GrantSource, RewardLine
 from app.segments import rules as segment_rules
@@ -34,6 +35,7 @@ from minting.models import Token
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import make_asset, make_members, make_other_merchant, make_perk
 from tests.factories.claims import make_batch
+from tests.factories.perks import perk_of
 
 NETWORK = network_of("192.0.2.1")
 
@@ -148,6 +150,12 @@ class TestRefusal:
         perk.total_quantity = 2
         session.flush()
         assert isinstance(claim(session, user, attempt(batch, 2), at=NOW), Claimed)
+
+    def test_no_code_is_left_in_the_pool_of_the_perk(self, session: Session, user: User) -> None:
+        perk = perk_of(session, RedemptionType.UNIQUE_CODE)
+        batch = make_batch(session, choice=Choice(perk_id=perk.id))
+        self.refused(session, user, attempt(batch), 409, "stock_exhausted")
+        assert left_of(session) == 1
 
     def test_nothing_is_left_of_the_edition(self, session: Session, user: User) -> None:
         asset = make_asset(session, max_supply=1)

@@ -83,6 +83,12 @@ class TestStranger:
         assert "Claim" in stranger.get(path, headers=HTML).text
         assert claim(stranger, path).status_code == 200
 
+    def test_reads_the_conditions_of_a_perk(self, stranger: TestClient, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session, "Cake", conditions="Not on Sundays.")
+            path = f"/claim/{code_of(make_batch(session, choice=Choice(perk_id=perk.id)), 1)}"
+        assert "Not on Sundays." in stranger.get(path, headers=HTML).text
+
     def test_cannot_claim(self, stranger: TestClient, stage: Stage, merchant: Merchant) -> None:
         answer = claim(stranger, stage())
         assert answer.status_code == 401 and uses_of(merchant) == 0
