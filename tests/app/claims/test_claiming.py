@@ -1,12 +1,14 @@
 """One code, one use: whoever asks, in whatever order, at the same moment."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
@@ -76,10 +78,10 @@ class TestClaim:
         assert (grant.source_type, grant.source_id) == (GrantSource.CLAIM, batch.id)
         assert session.scalars(select(Holding.user_id)).one() == user.id
         assert left_of(session) == 0
-        event = session.scalars(select(Event).where(Event.type == "cohort.claim.redeemed")).one()
+        told = session.scalars(select(Event).where(Event.type == "cohort.claim.redeemed")).one()
         perk = session.scalars(select(Perk)).one()
-        assert event.user_id == user.id
-        assert event.data == {
+        assert told.user_id == user.id
+        assert told.data == {
             "batchId": encode_id("clb", batch.id),
             "rewardId": encode_id("prk", perk.id),
         }
@@ -273,6 +275,31 @@ class TestLook:
             ]
         assert {answer_of(it) for it in answers} == {(404, "code_unknown")}
         assert len({str(it) for it in answers}) == 1
+
+    def test_they_cost_the_same_work(self, merchant: Merchant) -> None:
+        """The same statements in the same order, whatever was typed."""
+        with unit_of_work(merchant=make_other_merchant(merchant)) as session:
+            theirs = code_of(make_batch(session), 1)
+        work = []
+        for typed in (theirs, "A" * 26, "nonsense", ""):
+            with unit_of_work(merchant=merchant.id) as session, statements(session) as seen:
+                look(session, Attempt(typed, network_of(typed)), at=NOW)
+            work.append(seen)
+        assert work[0] == work[1] == work[2] == work[3] and len(work[0]) == 3
+
+
+@contextmanager
+def statements(session: Session) -> Iterator[list[str]]:
+    """Every statement that is sent inside the block."""
+    seen: list[str] = []
+
+    def note(*args: Any) -> None:
+        seen.append(args[2])
+
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", note)
+    yield seen
+    event.remove(connection, "before_cursor_execute", note)
 
 
 class TestTogether:
