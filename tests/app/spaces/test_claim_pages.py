@@ -16,6 +16,7 @@ from app.claims.models import ChallengePolicy, ClaimBatch, ClaimCode, ClaimUse
 from app.claims.seeds import code_of
 from app.rewards.lines import Choice
 from app.rewards.models import Grant, GrantRefusal
+from app.spaces.pages import _DOOR
 from app.users import lists
 from core.db import unit_of_work
 from core.mail import outbox
@@ -82,6 +83,13 @@ class TestStranger:
         assert (entered.status_code, entered.headers["location"]) == (303, path)
         assert "Claim" in stranger.get(path, headers=HTML).text
         assert claim(stranger, path).status_code == 200
+
+    @pytest.mark.parametrize(
+        "elsewhere", ["/claimed", "/admin", "//evil.example/claim/x", "https://evil.example/claim"]
+    )
+    def test_comes_back_to_nothing_else(self, elsewhere: str) -> None:
+        assert _DOOR.enter("cookie", elsewhere).headers["location"] == "/space/home"
+        assert _DOOR.enter("cookie", UNKNOWN).headers["location"] == UNKNOWN
 
     def test_reads_the_conditions_of_a_perk(self, stranger: TestClient, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
