@@ -170,6 +170,15 @@ class TestCode:
         page = give(RedemptionType.UNIQUE_CODE, "MY-OWN-1\n", terms=Options(display=display))
         text = post(member, f"{page}/code")[1]
         assert ('class="qr"' in text) is (display is Display.QR)
+        assert ('class="barcode"' in text) is (display is Display.CODE128)
+        assert "MY-OWN-1" in text
+
+    def test_of_thirteen_digits_is_drawn_as_an_article_number(
+        self, member: TestClient, give: Give
+    ) -> None:
+        terms = Options(display=Display.EAN13)
+        page = give(RedemptionType.UNIQUE_CODE, "4006381333931\n", terms=terms)
+        assert 'class="barcode"' in post(member, f"{page}/code")[1]
 
     def test_what_has_none_shows_none(self, member: TestClient, give: Give) -> None:
         assert post(member, give(RedemptionType.NONE) + "/code")[0] == 404
