@@ -228,6 +228,15 @@ _RIGHTS = {
         "SELECT (id, merchant_id, kind, owner_id, address, data_key_id, created_at, destroyed_at)",
         "INSERT",
     ),
+    "draws": ("SELECT", "INSERT", "UPDATE"),
+    "draw_lines": ("SELECT", "INSERT", "UPDATE (won_count)"),
+    "draw_seeds": ("INSERT",),
+    "draw_seed_reads": ("SELECT",),
+    "draw_boxes": ("SELECT", "INSERT", "UPDATE (state)"),
+    "draw_openings": ("SELECT", "INSERT"),
+    "draw_tickets": ("SELECT", "INSERT", "UPDATE (state)"),
+    "draw_places": ("SELECT", "INSERT"),
+    "draw_replacements": ("SELECT", "INSERT"),
     "data_keys": (
         "SELECT (id, merchant_id, kek_id, fingerprint, replaced_by_id, wallet_count, created_at)",
         "INSERT",
@@ -235,6 +244,15 @@ _RIGHTS = {
     ),
 }
 """Of both roles on tables where they have not all of them."""
+
+_FUNCTIONS = (
+    "cohort_make_event_partitions()",
+    "cohort_add_property_slot(text, int)",
+    "cohort_take_back_events(uuid, int)",
+    "cohort_forget_events(uuid[])",
+    "cohort_read_draw_seed(uuid, text, text)",
+)
+"""What both roles may have done by the owner of the tables."""
 
 _SIGNER_RIGHTS = {
     "approvals": ("SELECT",),
@@ -253,7 +271,7 @@ def _grant(connection: Connection) -> None:
     for role in (Role.APP, Role.ENGINE):
         for table in ours:
             _allow(connection, role, table, _RIGHTS.get(table, _ALL))
-        for function in ("cohort_make_event_partitions()", "cohort_add_property_slot(text, int)"):
+        for function in _FUNCTIONS:
             connection.execute(text(f"GRANT EXECUTE ON FUNCTION {function} TO {role}"))
     for table, rights in _SIGNER_RIGHTS.items():
         _allow(connection, Role.SIGNER, table, rights)

@@ -21,6 +21,7 @@ from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
 from app.perks import sweeping
 from app.perks.code_models import CodeFile, CodeFileState
+from app.rewards import travelling
 from app.rewards.service import close_delivered
 from app.segments import keeping
 from app.segments.book import open_book
@@ -122,17 +123,18 @@ def keep_segments(merchant: MerchantId) -> None:
 
 
 def build_segments(merchant: MerchantId) -> None:
-    """No segment of the merchant waits to be built, but for those that others build now."""
-    more = True
-    while more:
-        with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
-            more = keeping.rebuild_next(session, at=utc_now()) is not None
+    """No segment of the merchant waits to be built or proved, but for what others do now."""
+    for step in (keeping.rebuild_next, keeping.prove_next):
+        more = True
+        while more:
+            with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
+                more = step(session, at=utc_now()) is not None
 
 
 def prove_segments(merchant: MerchantId) -> None:
-    """Every segment of the merchant will be built again."""
+    """Every segment of the merchant will be built again, and what differs is told."""
     with unit_of_work(merchant=merchant, role=Role.ENGINE) as session:
-        keeping.make_anew(session, sorted(open_book(session).rules))
+        keeping.prove(session, sorted(open_book(session).rules))
 
 
 def running_imports() -> list[tuple[MerchantId, ImportId]]:
@@ -272,6 +274,7 @@ def _decide(place: Workplace, client: ChainClient, *, at: datetime) -> int:
     """Runs go on, what became possible is planned, and what is ready is signed."""
     _in_unit(place.merchant, lambda session: latecomers.look(session, at=at))
     _in_unit(place.merchant, lambda session: runs.advance(session, at=at))
+    _in_unit(place.merchant, lambda session: travelling.plan_due(session, at=at))
     _in_unit(place.merchant, lambda session: _plan_due(session, place.chain, at=at))
     return sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=at)
 

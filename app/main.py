@@ -17,6 +17,10 @@ from app.campaigns import (
     perk_admin,
     run_admin,
 )
+from app.claims import admin as claims_admin
+from app.claims import codes_admin as claim_codes_admin
+from app.claims import output_admin
+from app.draws import admin as draws_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
@@ -29,17 +33,32 @@ from app.perks import (
     shipping_admin,
 )
 from app.privacy import admin as privacy_admin
+from app.rewards import admin as rewards_admin
+from app.scanning import admin as scanning_admin
+from app.scanning import api as scanning_api
+from app.scanning import doors as scanning_doors
+from app.scanning import pages as scanning_pages
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
+from app.spaces import boxes as spaces_boxes
+from app.spaces import (
+    claim_pages,
+    kiosk_pages,
+    membership,
+    perk_pages,
+    preferences,
+    profile,
+)
 from app.spaces import pages as spaces_pages
-from app.spaces import perk_pages, preferences, profile
 from app.users import list_admin, properties_admin, record_admin
 from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
 from app.users.imports import service as imports
 from app.verification import api as verification_api
+from app.verification import draws as verification_draws
 from app.verification import pages as verification_pages
+from app.verification import scans
 from app.web.application import new_application
 from core.log import configure_logging
 
@@ -83,18 +102,37 @@ def create_app() -> FastAPI:
         perks_admin.router,
         places_admin.router,
         perk_admin.router,
+        rewards_admin.router,
+        rewards_admin.record,
         campaigns_admin.router,
+        draws_admin.router,
         run_admin.router,
         audience_admin.router,
         more_admin.router,
+        claims_admin.router,
+        claim_codes_admin.router,
+        output_admin.router,
         spaces_pages.public,
         spaces_pages.router,
+        spaces_boxes.router,
+        spaces_boxes.api,
         perk_pages.router,
         profile.router,
+        membership.router,
         preferences.router,
+        claim_pages.public,
+        claim_pages.members,
+        kiosk_pages.router,
         assets_pages.router,
         verification_pages.router,
         verification_api.router,
+        verification_draws.router,
+        scans.router,
+        scanning_admin.router,
+        scanning_doors.router,
+        scanning_pages.router,
+        scanning_api.public,
+        scanning_api.router,
     ):
         app.include_router(router)
     return app

@@ -3,10 +3,14 @@
 
 import app.accounts.models
 import app.campaigns.models
+import app.claims.models
+import app.draws.models
+import app.passes.models
 import app.perks.code_models
 import app.perks.models
 import app.privacy.models
 import app.rewards.models
+import app.scanning.models
 import app.segments.models
 import app.users.exports.models
 import app.users.imports.models

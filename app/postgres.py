@@ -101,7 +101,7 @@ class EmbeddedPostgres:
                 *("-c", "listen_addresses="),
                 *("-c", f"unix_socket_directories={self.socket_folder}"),
                 *("-c", "unix_socket_permissions=0700"),
-                *("-c", "max_connections=60", "-c", "shared_buffers=128MB"),
+                *("-c", "max_connections=100", "-c", "shared_buffers=128MB"),
                 *("-c", "log_min_messages=warning", "-c", "log_checkpoints=off"),
             ]
         )

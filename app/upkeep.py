@@ -1,4 +1,5 @@
-"""What is due with members: found across merchants, done a part a transaction, as the engine.
+"""What is due with members and codes: found across merchants, done a part a transaction, as the
+engine.
 
 Level-triggered like `app.engine`: whatever a lost message or a kill left behind is found here.
 """
@@ -10,8 +11,14 @@ from functools import partial
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from app.claims import challenge, guessing, making
+from app.claims.models import ClaimBatch, ClaimGuess, ClaimProof
+from app.draws import steps
+from app.passes import keys, seen
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
+from app.rewards import refusals
+from app.rewards.models import GrantRefusal
 from app.segments import badge_reader, badges
 from app.users import conversions
 from app.users.models import Property
@@ -19,6 +26,7 @@ from app.users.upkeep_models import Conversion
 from core.db import Role, unit_of_work
 from core.event_cursor import EventCursor
 from core.types import (
+    ClaimBatchId,
     ConversionId,
     ErasureId,
     MerchantId,
@@ -38,6 +46,9 @@ def due_work(at: datetime) -> Iterator[Work]:
             *_clearings(session, at),
             *_erasures(session, at),
             *_copies(session, at),
+            *_answers(session, at),
+            *_codes(session),
+            *_guesses(session, at),
         ]
     yield from found
 
@@ -76,6 +87,17 @@ def _clear(merchant: MerchantId, property_id: PropertyId) -> None:
     _repeat(merchant, part)
 
 
+def _answers(session: Session, at: datetime) -> Iterator[Work]:
+    is_old = GrantRefusal.refused_at < at - refusals.KEPT
+    for merchant in session.scalars(select(GrantRefusal.merchant_id).where(is_old).distinct()):
+        yield partial(_forget_answers, merchant)
+
+
+def _forget_answers(merchant: MerchantId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        refusals.forget_old(session, at=utc_now())
+
+
 def merchants_with_badges() -> list[MerchantId]:
     """Whose events are followed: merchants that have ever published a badge."""
     with unit_of_work(role=Role.ENGINE) as session:
@@ -86,6 +108,13 @@ def merchants_with_badges() -> list[MerchantId]:
 def follow_badges(merchant: MerchantId) -> None:
     """Badges are gained and lost as far as events can be read now."""
     _repeat(merchant, lambda session: badge_reader.follow(session, at=utc_now()))
+
+
+def keep_codes(merchant: MerchantId) -> None:
+    """The key that signs is not too old, and codes that are over are forgotten."""
+    with unit_of_work(merchant=merchant) as session:
+        keys.rotate(session, at=utc_now())
+        seen.prune(session, at=utc_now())
 
 
 def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:
@@ -114,6 +143,14 @@ def _erase(merchant: MerchantId, erasure_id: ErasureId) -> None:
         erasure.destroy_keys(session, erasure_id, at=utc_now())
 
 
+def due_draws(at: datetime) -> Iterator[Work]:
+    """Draws whose boxes are overdue or whose date has come, one piece of work each."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        found = steps.list_due(session, at)
+    for merchant, draw_id in found:
+        yield partial(steps.advance, merchant, draw_id, at=at)
+
+
 def _copies(session: Session, at: datetime) -> Iterator[Work]:
     waiting = SubjectExport.state == SubjectExportState.QUEUED
     is_old = SubjectExport.created_at <= at - copies.KEPT
@@ -133,3 +170,29 @@ def make_copy(merchant: MerchantId, export_id: SubjectExportId) -> None:
 def _expire_copy(merchant: MerchantId, export_id: SubjectExportId) -> None:
     with unit_of_work(merchant=merchant) as session:
         copies.expire(session, export_id)
+
+
+def _codes(session: Session) -> Iterator[Work]:
+    rows = session.execute(
+        select(ClaimBatch.merchant_id, ClaimBatch.id).where(making.is_unfinished())
+    )
+    for merchant, batch_id in rows:
+        yield partial(make_codes, merchant, batch_id)
+
+
+def make_codes(merchant: MerchantId, batch_id: ClaimBatchId) -> None:
+    """The batch has all its codes."""
+    _repeat(merchant, lambda session: making.run_part(session, batch_id, at=utc_now()))
+
+
+def _guesses(session: Session, at: datetime) -> Iterator[Work]:
+    counted = select(ClaimGuess.merchant_id).where(guessing.is_old(at))
+    solved = select(ClaimProof.merchant_id).where(challenge.is_old(at))
+    for merchant in session.scalars(counted.union(solved)):
+        yield partial(_forget_guesses, merchant)
+
+
+def _forget_guesses(merchant: MerchantId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        guessing.forget_old(session, at=utc_now())
+        challenge.forget_old(session, at=utc_now())

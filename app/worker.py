@@ -18,6 +18,7 @@ from sqlalchemy import text
 import app.models  # noqa: F401 - the mappers need every table
 from app import engine, upkeep
 from app.campaigns import files
+from app.claims import making
 from app.perks import code_files, code_loading
 from app.privacy import copies
 from app.segments import service as segments
@@ -31,6 +32,7 @@ from core.errors import AppError
 from core.log import configure_logging
 from core.types import (
     AudienceFileId,
+    ClaimBatchId,
     CodeFileId,
     ConversionId,
     ExportId,
@@ -52,7 +54,9 @@ celery.conf.beat_schedule = {
     "code-files": {"task": "engine.code_files", "schedule": 15, "options": {"expires": 15}},
     "perks": {"task": "engine.perks", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
+    "draws": {"task": "engine.draws", "schedule": 5, "options": {"expires": 5}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
+    "codes": {"task": "engine.codes", "schedule": 60, "options": {"expires": 60}},
     "keep-segments": {"task": "segments.keep", "schedule": 0.5, "options": {"expires": 2}},
     "build-segments": {"task": "segments.sweep", "schedule": 15, "options": {"expires": 15}},
     "prove-segments": {
@@ -208,10 +212,22 @@ def sweep_people() -> None:
     _each(upkeep.due_work(utc_now()), lambda work: work(), "upkeep_failed")
 
 
+@jobs.task("engine.draws")
+def advance_draws() -> None:
+    """Open boxes nobody opened, and draw raffles whose date has come."""
+    _each(upkeep.due_draws(utc_now()), lambda work: work(), "draw_failed")
+
+
 @jobs.task("engine.badges")
 def follow_badges() -> None:
     """Give and take badges as lists and segments say."""
     _each(upkeep.merchants_with_badges(), upkeep.follow_badges, "badges_failed")
+
+
+@jobs.task("engine.codes")
+def keep_codes() -> None:
+    """Rotate the keys that sign codes; forget codes nobody can show any more."""
+    _each(engine.merchants(), upkeep.keep_codes, "codes_not_kept")
 
 
 @jobs.task(conversions.TASK)
@@ -224,6 +240,12 @@ def convert_property(merchant: str, conversion_id: str) -> None:
 def make_copy(merchant: str, export_id: str) -> None:
     """Write down everything that is known of a member."""
     upkeep.make_copy(MerchantId(UUID(merchant)), SubjectExportId(UUID(export_id)))
+
+
+@jobs.task(making.TASK)
+def make_claim_codes(merchant: str, batch_id: str) -> None:
+    """Make the codes of a batch to the last, a part a transaction."""
+    upkeep.make_codes(MerchantId(UUID(merchant)), ClaimBatchId(UUID(batch_id)))
 
 
 @jobs.task("segments.keep")

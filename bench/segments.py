@@ -337,6 +337,7 @@ def main() -> None:
         again_and_again = naive(brand, segments)
         previews = preview(brand)
         report = _after_changes(brand, segments)
+        build(brand)  # what the reader marked when it skipped what filling and building said
         with brand.unit() as session:
             states = set(session.scalars(select(Segment.state)))
     report = {

@@ -109,6 +109,13 @@ def is_behind(session: Session, cursor: EventCursor, *, by: int) -> bool:
     return (session.scalar(select(func.count()).select_from(waiting)) or 0) > by
 
 
+def is_up_to_date(session: Session, cursor: EventCursor) -> bool:
+    """Whether nothing was committed after the cursor, but for what this transaction writes."""
+    own = func.pg_current_xact_id(type_=Xid8())
+    later = _after(session, cursor, None).where(Event.xid != own)
+    return session.execute(later.limit(1)).first() is None
+
+
 def _line(session: Session) -> int:
     """Every transaction before this one has ended."""
     line = func.pg_snapshot_xmin(func.pg_current_snapshot(), type_=Xid8())
@@ -116,15 +123,15 @@ def _line(session: Session) -> int:
 
 
 def _after(
-    session: Session, cursor: EventCursor, line: int
+    session: Session, cursor: EventCursor, line: int | None
 ) -> Select[int, EventId, str, UserId | None, datetime, dict[str, Any]]:
     place = tuple_(Event.xid, Event.id)
-    return (
+    query = (
         select(Event.xid, Event.id, Event.type, Event.user_id, Event.occurred_at, Event.data)
         .where(
             Event.merchant_id == merchant_of(session),
             place > tuple_(cursor.xid, cursor.event_id, types=[Xid8(), PG_UUID(as_uuid=True)]),
-            Event.xid < line,
         )
         .order_by(Event.xid, Event.id)
     )
+    return query if line is None else query.where(Event.xid < line)

@@ -2,6 +2,10 @@
 
 Segments, indicators, webhooks and exports read it by cursor. A row is written in the transaction
 of the change it tells of, so an event exists exactly when the change does.
+
+No row is changed or taken away, with two exceptions that functions of the tables' owner make for
+events a file brought (`custom.`): they go when their import is undone, and are emptied when the
+person they are of is forgotten.
 """
 
 from collections.abc import Callable, Sequence

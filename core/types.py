@@ -54,8 +54,16 @@ CampaignId = NewType("CampaignId", UUID)
 RunId = NewType("RunId", UUID)
 RewardLineId = NewType("RewardLineId", UUID)
 GrantId = NewType("GrantId", UUID)
+ManualGrantId = NewType("ManualGrantId", UUID)
+GrantRefusalId = NewType("GrantRefusalId", UUID)
+DrawId = NewType("DrawId", UUID)
+BoxId = NewType("BoxId", UUID)
+TicketId = NewType("TicketId", UUID)
+ClaimBatchId = NewType("ClaimBatchId", UUID)
+ClaimUseId = NewType("ClaimUseId", UUID)
 EventId = NewType("EventId", UUID)
 DiscrepancyId = NewType("DiscrepancyId", UUID)
+DeviceId = NewType("DeviceId", UUID)
 
 
 def utc_now() -> datetime:

@@ -120,6 +120,7 @@ def request_tokens(
     reward_line_id: RewardLineId,
     grants: Select[GrantId, UserId | None, ChecksumAddress | None, int],
     most: int,
+    is_reserved: bool = False,
     at: datetime,
 ) -> int:
     """One queued token for each grant; they count against the supply from now on.
@@ -128,6 +129,7 @@ def request_tokens(
         grants: rows of grant, member or address, and the ordinal among the recipient's; it may end
             in a statement that makes the grants.
         most: how many of it any recipient receives at most.
+        is_reserved: they were counted before (`reserve`).
 
     Returns:
         How many tokens are new.
@@ -147,11 +149,28 @@ def request_tokens(
     ).join(Drop, is_its_drop)
     columns = ["id", "asset_id", "grant_id", "user_id", "address", "drop_id", "state", "created_at"]
     count = change(session, insert(Token).from_select(columns, rows, include_defaults=False))
+    if not is_reserved:
+        _take_supply(asset, count)
+    return count
+
+
+def reserve(session: Session, asset_id: AssetId, count: int) -> None:
+    """So many tokens of the asset count as minted from now on; a negative count gives some back.
+
+    Raises:
+        SupplyExhaustedError: the edition has fewer tokens left; roll back.
+
+    Locks: the asset.
+    """
+    asset = session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
+    _take_supply(asset, count)
+
+
+def _take_supply(asset: DigitalAsset, count: int) -> None:
     left = None if asset.max_supply is None else asset.max_supply - asset.minted_count
     if left is not None and count > left:
         raise SupplyExhaustedError(asset.title, wanted=count, left=left)
     asset.minted_count += count
-    return count
 
 
 def _make_drops(

@@ -24,6 +24,11 @@ from core.settings import core_settings
 BROWSER_COOKIE = "cohort_browser"
 _RANK = list(TeamRole)
 _YEAR = 31_536_000
+_DOORS = {
+    Surface.ADMIN: "/admin/sign-in",
+    Surface.SPACE: "/space/login",
+    Surface.SCAN: "/scan/sign-in",
+}
 
 
 class TeamAccess(Access):
@@ -96,8 +101,7 @@ async def ask_to_sign_in(request: Request, error: Exception) -> Response:
     is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if not is_page:
         return answer(request, problem_of(error))
-    is_admin = surface_of(request) is Surface.ADMIN
-    target = "/admin/sign-in" if is_admin else "/space/login"
+    target = _DOORS[surface_of(request)]
     return RedirectResponse(f"{target}?destination={quote(request.url.path)}", status_code=303)
 
 

@@ -4,7 +4,7 @@ What differs is a value of `Door`: who is let in, where the pages are and what t
 routes themselves, and what a right code makes of its sender, stay with their features.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,7 +35,7 @@ class Door:
     Args:
         address: the page that asks for the address.
         home: where one arrives without another destination.
-        inside: every destination lies below this path.
+        inside: every destination lies below one of these paths.
         template: shows the steps `ask`, `sent` and `confirm`.
         lifetime: how long the browser keeps the session's cookie.
         around: what surrounds the page.
@@ -45,7 +45,7 @@ class Door:
     surface: Surface
     address: str
     home: str
-    inside: str
+    inside: Sequence[str]
     template: str
     lifetime: timedelta
     around: Callable[[Session], Shell]
@@ -106,7 +106,9 @@ class Door:
 
     def enter(self, cookie: str, destination: str = "") -> Response:
         """The browser has its session and goes where its person wanted to go."""
-        target = own_path(destination or self.home, below=self.inside)
+        wanted = destination or self.home
+        is_ours = any(own_path(wanted, below=path) == wanted for path in self.inside)
+        target = wanted if is_ours else self.inside[0]
         response = RedirectResponse(target, status_code=303)
         lifetime = int(self.lifetime.total_seconds())
         set_session_cookie(response, self.surface, cookie, max_age=lifetime)

@@ -90,9 +90,18 @@ def first_merchant(session: Session) -> Merchant:
 
 
 def request_team_sign_in(
-    session: Session, email: str, *, browser: str, ip: str, at: datetime
+    session: Session,
+    email: str,
+    *,
+    browser: str,
+    ip: str,
+    at: datetime,
+    address: str = "/admin/sign-in",
 ) -> None:
     """A link and a code are in the mail if the address belongs to the team, and only then.
+
+    Args:
+        address: the page whose links these are.
 
     Raises:
         EmailInvalidError: not an address.
@@ -105,7 +114,7 @@ def request_team_sign_in(
     mail = Mail(
         to=member.email if member else email,
         subject=f"Sign in to {organisation.name}",
-        text=_team_mail(organisation.name, challenge.link_token, challenge.code),
+        text=_team_mail(organisation.name, f"{address}/{challenge.link_token}", challenge.code),
         sent_at=at,
     )
     deliver = send_after_commit if member is not None else discard_after_commit
@@ -133,11 +142,11 @@ def _find_member(session: Session, organisation: OrganisationId, key: str) -> Te
     )
 
 
-def _team_mail(name: str, link_token: str, code: str) -> str:
+def _team_mail(name: str, path: str, code: str) -> str:
     base = core_settings().public_url
     return (
         f"Open this link in the browser you asked from to sign in to {name}:\n\n"
-        f"{base}/admin/sign-in/{link_token}\n\n"
+        f"{base}{path}\n\n"
         f"Or type this code there: {code}\n\n"
         "Both work once, for five minutes. If you did not ask for them, ignore this mail.\n"
     )

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, and_, cast, delete, func, null, or_, select, text, update
+from sqlalchemy import Text, Uuid, and_, cast, delete, func, null, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Audience, LoginSession, LoginToken
@@ -24,7 +25,7 @@ from app.privacy.errors import ErasureStateError, ReasonMissingError
 from app.privacy.models import Erasure
 from app.rewards.models import Grant
 from app.segments.models import BadgeOwner
-from app.users import lists, slots
+from app.users import forgotten, lists, slots
 from app.users.exports.models import UserExport
 from app.users.imports.models import ImportChange, ImportConflict, ImportRefusal, UserImport
 from app.users.models import (
@@ -114,7 +115,9 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
         return
     ids = identities(session, row.user_id)
     spellings = select(User.email_key, func.lower(User.email)).where(User.id.in_(ids))
-    addresses = {it for row in session.execute(spellings) for it in row}
+    spelt = session.execute(spellings).all()
+    addresses = {it for row in spelt for it in row}
+    forgotten.remember(session, [key for key, _ in spelt])
     _leave_lists(session, ids, at=at)
     _lose_perks(session, ids, at=at)
     for statement in _removals(ids, at):
@@ -123,6 +126,7 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
         for statement in _removals_by_address(address, merchant_of(session)):
             session.execute(statement.execution_options(synchronize_session=False))
     _clear_properties(session, ids)
+    session.execute(select(func.cohort_forget_events(cast(ids, ARRAY(Uuid())))))
     for user_id in ids:
         _blank(session, user_id)
         emit(session, "cohort.user.deleted", at=at, user_id=user_id)

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from app.accounts.models import LoginSession
 from app.campaigns.models import AudienceRow
 from app.campaigns.queries import received_by
+from app.claims.models import ClaimBatch, ClaimUse
+from app.draws.queries import list_boxes, list_tickets
 from app.perks import codes, shipping
 from app.perks.code_models import CodeState, PerkCode
 from app.perks.models import Perk, Shipment
@@ -66,6 +68,20 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
         "perks": [_perk(session, it, at=at) for it in held],
         "perkLog": _perk_log(session, held),
         "keptCodes": _kept_codes(session, ids),
+        "boxes": [
+            {"draw": it.draw.name, "state": it.state.value, "since": _moment(it.handed_out_at)}
+            for it in list_boxes(session, ids)
+        ],
+        "tickets": [
+            {
+                "draw": it.draw.name,
+                "number": it.seq,
+                "tag": it.tag.hex(),
+                "state": it.state.value,
+                "since": _moment(it.registered_at),
+            }
+            for it in list_tickets(session, ids)
+        ],
         "campaigns": [
             {
                 "campaign": campaign.title or campaign.internal_title,
@@ -75,6 +91,7 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
             }
             for campaign, reward, grant in received_by(session, ids)
         ],
+        "claims": _claims(session, ids),
         "transactions": _transactions(session, ids),
         "files": _files(session, ids),
         "signIns": _sign_ins(session, ids),
@@ -168,6 +185,17 @@ def _collectibles(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any
         }
         for it in queries.tokens_of(session, ids)
     ]
+
+
+def _claims(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    """Which claim codes the member used."""
+    used = session.execute(
+        select(ClaimUse, ClaimBatch.name)
+        .join(ClaimBatch, ClaimBatch.id == ClaimUse.batch_id)
+        .where(ClaimUse.user_id.in_(ids))
+        .order_by(ClaimUse.id)
+    )
+    return [{"codes": name, "number": it.position, "at": _moment(it.used_at)} for it, name in used]
 
 
 def _transactions(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:

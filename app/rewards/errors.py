@@ -1,7 +1,8 @@
 """What can go wrong with grants and reward lines."""
 
 from app.perks.errors import PerkExhaustedError
-from core.errors import ConflictError, InvalidError
+from core.errors import ConflictError, InvalidError, NotFoundError
+from core.types import ManualGrantId
 from minting.errors import SupplyExhaustedError
 
 
@@ -25,11 +26,44 @@ class RewardNotLiveError(InvalidError):
         super().__init__(sentence, fields={"rewards": sentence})
 
 
+class PerUserLimitError(ConflictError):
+    """The member has as many of the perk as anybody may have."""
+
+    def __init__(self, title: str, most: int) -> None:
+        times = "once" if most == 1 else f"{most} times"
+        super().__init__(f"“{title}” is given to each member {times} at most, and was already.")
+
+
+class UserNotActiveError(ConflictError):
+    """The member takes no part, so nothing can be given to them."""
+
+    def __init__(self, state: str | None) -> None:
+        super().__init__(
+            f"Nothing can be given to this member, who is {state or 'unknown'}. Only active "
+            "members receive rewards."
+        )
+
+
 class LinesInvalidError(InvalidError):
     """These rewards cannot be given together."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__("The rewards cannot be saved yet.", fields={"rewards": sentence})
+
+
+class RecipientsInvalidError(InvalidError):
+    """A grant by hand cannot be made as it was asked for."""
+
+    def __init__(self, sentence: str, field: str = "emails") -> None:
+        super().__init__("Nothing was given yet.", fields={field: sentence})
+
+
+class ManualGrantNotFoundError(NotFoundError):
+    """This merchant made no such grant by hand."""
+
+    def __init__(self, grant_id: ManualGrantId) -> None:
+        super().__init__("There is no such grant. Go back to the member or the reward.")
+        self.grant_id = grant_id
 
 
 EXHAUSTED = (StockExhaustedError, SupplyExhaustedError, PerkExhaustedError)

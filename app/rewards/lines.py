@@ -13,7 +13,7 @@ from app.rewards.errors import LinesInvalidError, RewardNotLiveError
 from app.rewards.models import MOST_LINES, MOST_PER_RECIPIENT, RewardLine
 from core.ids import new_id
 from core.types import AssetId, CampaignId, PerkId, RewardLineId
-from minting import assets
+from minting import airdrops, assets
 from minting.models import ContractState, DigitalAsset
 
 MOST_OF_A_LINE = 100_000_000
@@ -151,6 +151,77 @@ def _chain_of(session: Session, choice: Choice) -> int | None:
     return None
 
 
+def make_line(session: Session, choice: Choice, *, is_reserved: bool = False) -> RewardLine:
+    """A line outside campaigns, which whatever gives by it names.
+
+    Args:
+        is_reserved: all of its quantity counts as given of the reward from now on.
+
+    Raises:
+        LinesInvalidError: a quantity is out of range.
+        RewardNotLiveError: the reward is not published.
+        PerkExhaustedError, SupplyExhaustedError: fewer are left than are to be reserved; roll back.
+        AssetNotFoundError, PerkNotFoundError: this merchant has none with the id.
+
+    Locks: the perk or the asset, if reserved.
+    """
+    _check(session, [choice])
+    line = RewardLine(
+        id=RewardLineId(new_id()),
+        asset_id=choice.asset_id,
+        perk_id=choice.perk_id,
+        per_recipient=choice.per_recipient,
+        quantity=choice.quantity,
+        is_reserved=is_reserved,
+    )
+    if is_reserved:
+        assert choice.quantity is not None  # whoever reserves says how many
+        _reserve(session, line, choice.quantity)
+    session.add(line)
+    session.flush()
+    return line
+
+
+def give_back(session: Session, line: RewardLine) -> int:
+    """The line gives nothing more; what was reserved and not given is free for others.
+
+    Returns:
+        How many of the line are left.
+
+    Locks: the line, then the perk or the asset.
+    """
+    session.refresh(line, with_for_update=True)
+    left = 0 if line.quantity is None else line.quantity - line.granted_count
+    if line.is_reserved and left:
+        _reserve(session, line, -left)
+    line.quantity = line.granted_count
+    session.flush()
+    return left
+
+
+def reserve_more(session: Session, line: RewardLine, count: int) -> None:
+    """The line gives so many more than it did, and the reward counts them as given from now on.
+
+    Raises:
+        PerkExhaustedError, SupplyExhaustedError: the reward has fewer left; roll back.
+
+    Locks: the line, then the perk or the asset.
+    """
+    session.refresh(line, with_for_update=True)
+    assert line.quantity is not None  # whoever reserves says how many
+    _reserve(session, line, count)
+    line.quantity += count
+    session.flush()
+
+
+def _reserve(session: Session, line: RewardLine, count: int) -> None:
+    if line.asset_id is not None:
+        airdrops.reserve(session, line.asset_id, count)
+    else:
+        assert line.perk_id is not None  # one of both
+        perks.take_stock(perks.lock(session, line.perk_id), count)
+
+
 def lines_of(session: Session, campaign_id: CampaignId) -> Sequence[RewardLine]:
     """The campaign's reward lines in their order."""
     query = select(RewardLine).where(RewardLine.campaign_id == campaign_id)
@@ -175,8 +246,17 @@ def rewards_of_many(
     )
     found: dict[CampaignId, list[Reward]] = {}
     for line, asset, perk in rows:
+        assert line.campaign_id is not None  # as asked for
         found.setdefault(line.campaign_id, []).append(Reward(line, asset, perk))
     return found
+
+
+def reward_of(session: Session, line_id: RewardLineId) -> Reward:
+    """What the line gives."""
+    line = session.get_one(RewardLine, line_id)
+    asset = session.get(DigitalAsset, line.asset_id) if line.asset_id else None
+    perk = session.get(Perk, line.perk_id) if line.perk_id else None
+    return Reward(line, asset, perk)
 
 
 def names_of(rewards: Sequence[Reward]) -> dict[str, RewardLineId]:

@@ -9,7 +9,16 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Base, TenantMixin
-from core.types import AssetId, CampaignId, GrantId, PerkId, RewardLineId, UserId
+from core.types import (
+    AssetId,
+    CampaignId,
+    GrantId,
+    GrantRefusalId,
+    ManualGrantId,
+    PerkId,
+    RewardLineId,
+    UserId,
+)
 from wallets.addresses import Address, ChecksumAddress
 
 MOST_LINES = 10
@@ -17,11 +26,14 @@ MOST_PER_RECIPIENT = 100
 
 
 class RewardLine(TenantMixin, Base):
-    """One reward in one campaign, a digital asset or a perk, for each recipient so many.
+    """One reward of one source, a digital asset or a perk, for each recipient so many.
 
-    `quantity` is the most the campaign gives of it. `granted_count` is how many were promised, of a
-    perk `delivered_count` how many of these were handed over; `skipped_count` is how many nobody
-    was promised, for a reason of the recipient's.
+    The source is a campaign, or whatever names the line: a grant by hand, a batch of claim codes.
+    `quantity` is the most it gives of the reward; of a line that `is_reserved` the reward counts
+    all of them as given from the start, so that none is missing later. `granted_count` is how many
+    were promised, of a perk `delivered_count` how many of these were handed over; `skipped_count`
+    is how many nobody was promised, for a reason of the recipient's. `waiting_since` is set while
+    promised digital assets of a line outside campaigns are in no plan.
     """
 
     __tablename__ = "reward_lines"
@@ -31,23 +43,31 @@ class RewardLine(TenantMixin, Base):
         UniqueConstraint("campaign_id", "perk_id"),
         Index("ix_reward_lines_asset", "asset_id"),
         Index("ix_reward_lines_perk", "perk_id"),
+        Index(
+            "ix_reward_lines_waiting",
+            "waiting_since",
+            postgresql_where=text("waiting_since IS NOT NULL"),
+        ),
         CheckConstraint("num_nonnulls(asset_id, perk_id) = 1", name="reward"),
         CheckConstraint(f"per_recipient BETWEEN 1 AND {MOST_PER_RECIPIENT}", name="per_recipient"),
         CheckConstraint("granted_count >= 0", name="granted"),
         CheckConstraint("delivered_count <= granted_count", name="delivered"),
         CheckConstraint("quantity IS NULL OR granted_count <= quantity", name="stock"),
+        CheckConstraint("NOT is_reserved OR quantity IS NOT NULL", name="reserved"),
     )
 
     id: Mapped[RewardLineId] = mapped_column(primary_key=True)
-    campaign_id: Mapped[CampaignId] = mapped_column(ForeignKey("campaigns.id"))
+    campaign_id: Mapped[CampaignId | None] = mapped_column(ForeignKey("campaigns.id"))
     position: Mapped[int] = mapped_column(default=0)
     asset_id: Mapped[AssetId | None] = mapped_column(ForeignKey("digital_assets.id"))
     perk_id: Mapped[PerkId | None] = mapped_column(ForeignKey("perks.id"))
     per_recipient: Mapped[int] = mapped_column(default=1)
     quantity: Mapped[int | None] = mapped_column(BigInteger)
+    is_reserved: Mapped[bool] = mapped_column(default=False)
     granted_count: Mapped[int] = mapped_column(BigInteger, default=0)
     delivered_count: Mapped[int] = mapped_column(BigInteger, default=0)
     skipped_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    waiting_since: Mapped[datetime | None]
 
     @property
     def reward_id(self) -> UUID:
@@ -62,6 +82,9 @@ class GrantSource(StrEnum):
 
     AIRDROP = "airdrop"
     MANUAL = "manual"
+    CLAIM = "claim"
+    BOX = "box"
+    TICKET = "ticket"
 
 
 class GrantState(StrEnum):
@@ -124,3 +147,38 @@ class Grant(TenantMixin, Base):
     reason: Mapped[str | None]
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
+
+
+class ManualGrant(TenantMixin, Base):
+    """A member of the team gave a reward to members by hand, on a line of its own."""
+
+    __tablename__ = "manual_grants"
+    __table_args__ = (UniqueConstraint("reward_line_id"),)
+
+    id: Mapped[ManualGrantId] = mapped_column(primary_key=True)
+    reward_line_id: Mapped[RewardLineId] = mapped_column(ForeignKey("reward_lines.id"))
+    reason: Mapped[str]
+    actor: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class GrantRefusal(TenantMixin, Base):
+    """Why a member did not get a reward: the answer that was given, kept for 400 days.
+
+    `code` is the name of the error, `sentence` what it said then.
+    """
+
+    __tablename__ = "grant_refusals"
+    __table_args__ = (
+        Index("ix_grant_refusals_member", "user_id", "id"),
+        Index("ix_grant_refusals_age", "refused_at"),
+    )
+
+    id: Mapped[GrantRefusalId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    source_type: Mapped[GrantSource]
+    source_id: Mapped[UUID] = mapped_column(PG_UUID(as_uuid=True))
+    reward_line_id: Mapped[RewardLineId] = mapped_column(ForeignKey("reward_lines.id"))
+    code: Mapped[str]
+    sentence: Mapped[str]
+    refused_at: Mapped[datetime]

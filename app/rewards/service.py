@@ -272,12 +272,18 @@ def _hand_over(session: Session, line: RewardLine, perk: Perk, *, at: datetime) 
         .cte("closed")
     )
     held = perks.hand_over(perk, select(closed.c.id, closed.c.user_id), at=at)
-    data = func.jsonb_build_object(
-        *("perkId", cast(literal(str(perk.id)), Text)),
+    received = select(held.c.user_id, received_data(line, held))
+    return emit_each(session, "cohort.perk.received", received, at=at)
+
+
+def received_data(line: RewardLine, held: CTE) -> ColumnElement[dict[str, Any]]:
+    """What is told of a perk of the line that a member received."""
+    campaign = None if line.campaign_id is None else str(line.campaign_id)
+    return func.jsonb_build_object(
+        *("perkId", cast(literal(str(line.perk_id)), Text)),
         *("holdingId", held.c.id),
-        *("campaignId", cast(literal(str(line.campaign_id)), Text)),
+        *("campaignId", cast(literal(campaign, Text), Text)),
     )
-    return emit_each(session, "cohort.perk.received", select(held.c.user_id, data), at=at)
 
 
 def cancel_open(session: Session, line: RewardLine, *, reason: str) -> int:

@@ -85,7 +85,7 @@ def count_members(
         context["preview"] = service.preview(session, rule, at=at)
     except (InvalidError, GoneError) as error:
         fields = getattr(error, "fields", {})
-        context["problem"] = " ".join([str(error), *list(fields.values())[:1]])
+        context["problem"] = next(iter(fields.values()), str(error))
     return render(request, "segments/segment_count.html", block="count", **context)
 
 
@@ -200,6 +200,7 @@ def _names(session: Session) -> words.Names:
         *queries.other_segments(session, None),
         *queries.badges(session),
         *queries.assets(session),
+        *queries.campaigns(session),
     )
     return words.Names(fields, dict(things))
 
@@ -229,6 +230,7 @@ def _edit_page(
         "segments": queries.other_segments(session, None if segment is None else segment.id),
         "badges": queries.badges(session),
         "assets": queries.assets(session),
+        "campaigns": queries.campaigns(session),
         "event_types": queries.event_types(session),
     }
     if is_htmx(request) and error is None:

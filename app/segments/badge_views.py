@@ -1,15 +1,18 @@
 """Reads of badges: as members see them, and as the team lists them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from app.segments.models import Badge, BadgeOwner, BadgeState, BadgeVisibility
+from app.uploads.export import as_csv
 from app.users.models import User
+from core.ids import encode_id
 from core.types import BadgeId, UserId
 
 
@@ -26,12 +29,17 @@ def text_in(texts: Mapping[str, Any], language: str | None) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """A badge as one member sees it; `gained_at` is None of a locked one."""
+    """A badge as one member sees it; `gained_at` is None of a locked one.
+
+    Args:
+        is_grey: it is locked and has no picture of its own for that.
+    """
 
     title: str
     text: str
     media_cid: str | None
     gained_at: datetime | None
+    is_grey: bool = False
 
 
 def shown_to(session: Session, user: User) -> list[Shown]:
@@ -55,13 +63,30 @@ def _shown(badge: Badge, gained_at: datetime | None, language: str | None) -> Sh
     if gained_at is None:
         text = text_in(badge.locked_description, language) or text
         media = badge.locked_media_cid or media
-    return Shown(text_in(badge.title, language), text, media, gained_at)
+    is_grey = gained_at is None and badge.locked_media_cid is None
+    return Shown(text_in(badge.title, language), text, media, gained_at, is_grey)
 
 
 def owners(badge_id: BadgeId) -> Select[User]:
     """The members who own the badge."""
     owned = BadgeOwner.badge_id == badge_id
     return select(User).join(BadgeOwner, BadgeOwner.user_id == User.id).where(owned)
+
+
+def owners_as_csv(session: Session, badge_id: BadgeId) -> Iterator[str]:
+    """Who owns the badge and since when, safe to open in a spreadsheet."""
+    query = (
+        select(User.id, User.email, User.first_name, User.last_name, BadgeOwner.gained_at)
+        .join(BadgeOwner, BadgeOwner.user_id == User.id)
+        .where(BadgeOwner.badge_id == badge_id)
+        .order_by(BadgeOwner.gained_at, User.id)
+        .execution_options(yield_per=1000)
+    )
+    rows = (
+        (encode_id("usr", user), email, first or "", last or "", since.isoformat("T", "seconds"))
+        for user, email, first, last, since in session.execute(query)
+    )
+    return as_csv(chain([("userId", "email", "firstName", "lastName", "gainedAt")], rows))
 
 
 def gained_by(

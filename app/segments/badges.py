@@ -136,11 +136,21 @@ def _missing(row: Badge) -> dict[str, str]:
     return problems
 
 
-def draw(session: Session, store: ContentStore, row: Badge, media: Media) -> None:
-    """The badge has this picture, in the size it is shown in."""
+def draw(
+    session: Session, store: ContentStore, row: Badge, media: Media, *, is_locked: bool = False
+) -> None:
+    """The badge has this picture, in the size it is shown in.
+
+    Args:
+        is_locked: it is what outsiders see, in place of the grey picture of owners.
+    """
     big_enough = [it for it in media.renditions if it.width >= _SHOWN_SIDE]
     chosen = big_enough[0] if big_enough else media.renditions[-1]
-    row.media_cid = store.put(chosen.data)
+    cid = store.put(chosen.data)
+    if is_locked:
+        row.locked_media_cid = cid
+    else:
+        row.media_cid = cid
     session.flush()
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from app.accounts.deps import Analyst, Editor
 from app.segments import badge_views, badges
@@ -86,6 +86,17 @@ def change_badge(
     return RedirectResponse(_address(row), status_code=303)
 
 
+@router.get("/{badge_id}/owners.csv")
+def download_owners(session: SessionDep, _who: Editor, badge_id: str) -> Response:
+    """Who owns it and since when."""
+    row = _get(session, badge_id)
+    return StreamingResponse(
+        iter(list(badge_views.owners_as_csv(session, row.id))),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="owners.csv"'},
+    )
+
+
 @router.post("/{badge_id}/archive")
 def archive_badge(session: SessionDep, at: AtDep, _who: Editor, badge_id: str) -> Response:
     """Nobody owns it any more."""
@@ -130,10 +141,13 @@ def _address(row: Badge) -> str:
 
 
 def _save(session: Session, row: Badge, form: FormData, *, at: Any) -> None:
-    image = form.get("image")
-    if isinstance(image, UploadFile) and image.filename:
-        media = render_image(image.file.read(MEDIA_BYTES + 1))
-        badges.draw(session, content_store(), row, media)
+    if form.get("is_grey"):
+        row.locked_media_cid = None
+    for name in ("image", "locked_image"):
+        image = form.get(name)
+        if isinstance(image, UploadFile) and image.filename:
+            media = render_image(image.file.read(MEDIA_BYTES + 1))
+            badges.draw(session, content_store(), row, media, is_locked=name == "locked_image")
     badges.change(session, row, _draft(form), at=at)
 
 

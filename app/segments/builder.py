@@ -13,7 +13,7 @@ from app.segments.rules import MOST_CONDITIONS, MOST_FILTERS, MOST_GROUPS, Op, R
 
 _PLACE = re.compile(r"g(\d{1,3})\.c(\d{1,3})\.(?:f(\d{1,3})\.)?([a-z_.0-9]{1,40})")
 _TEXT_LENGTH = 20_000
-KINDS = ("property", "event", "list", "segment", "badge", "asset", "pass", "consent")
+KINDS = ("property", "event", "list", "segment", "badge", "asset", "campaign", "pass", "consent")
 
 
 @dataclass

@@ -8,7 +8,21 @@ the only identifiers are columns of the models and slots, which are a letter and
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, not_, or_, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    column,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    table,
+    union,
+)
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.segments import rules
@@ -19,6 +33,7 @@ from app.segments.on_properties import of_property
 from app.segments.rules import (
     AssetCondition,
     BadgeCondition,
+    CampaignCondition,
     Condition,
     ConsentCondition,
     EventCondition,
@@ -31,6 +46,13 @@ from app.segments.rules import (
 from app.users.models import Consent, ListMember, User, UserState
 from core.types import MerchantId, UserId
 from minting.models import MembershipPass, PassState, Token, TokenState
+
+# Of the features above this one: who received what from whom is a row.
+_GRANTS = table(
+    "grants",
+    *(column(name, Uuid()) for name in ("merchant_id", "source_id", "user_id")),
+    *(column(name, Text()) for name in ("source_type", "state")),
+)
 
 
 def is_member(merchant: MerchantId) -> ColumnElement[bool]:
@@ -115,6 +137,17 @@ def _of_asset(condition: AssetCondition, ground: Ground) -> ColumnElement[bool]:
     return User.id.in_(owners)
 
 
+def _of_campaign(condition: CampaignCondition, ground: Ground) -> ColumnElement[bool]:
+    found = select(_GRANTS.c.user_id).where(
+        _GRANTS.c.merchant_id == ground.merchant,
+        _GRANTS.c.source_type == "airdrop",
+        _GRANTS.c.source_id == condition.id,
+        _GRANTS.c.state == "delivered",
+        _GRANTS.c.user_id.is_not(None),
+    )
+    return among(found, _GRANTS.c.user_id, ground)
+
+
 def _of_pass(_condition: PassCondition, ground: Ground) -> ColumnElement[bool]:
     found = select(MembershipPass.user_id).where(
         MembershipPass.merchant_id == ground.merchant, MembershipPass.state == PassState.ACTIVE
@@ -147,6 +180,7 @@ _MEMBERSHIPS: dict[type, Callable[[Any, Ground], ColumnElement[bool]]] = {
     ListCondition: _of_list,
     BadgeCondition: _of_badge,
     AssetCondition: _of_asset,
+    CampaignCondition: _of_campaign,
     PassCondition: _of_pass,
     ConsentCondition: _of_consent,
 }

@@ -11,6 +11,7 @@ from datetime import timedelta
 from app.segments.rules import (
     AssetCondition,
     BadgeCondition,
+    CampaignCondition,
     Condition,
     ConsentCondition,
     EventCondition,
@@ -34,9 +35,11 @@ UPDATED = "cohort.user.updated"
 _STATES = ("cohort.user.blocked", "cohort.user.unblocked", "cohort.user.deleted")
 _SIGNED_IN = "cohort.user.signed-in"
 _CONSENT = "cohort.user.consent-updated"
+_REMOVED = "cohort.event.removed"
 _LISTS = ("cohort.list.joined", "cohort.list.left")
 _BADGES = ("cohort.badge.gained", "cohort.badge.lost")
 _ASSETS = tuple(f"cohort.digital-asset.{it}" for it in ("received", "transferred", "revoked"))
+_RECEIVED = ("cohort.digital-asset.received", "cohort.perk.received")
 _PASSES = tuple(f"cohort.pass.{it}" for it in ("issued", "suspended", "revoked", "reissued"))
 _SEGMENTS = ("cohort.segment.joined", "cohort.segment.left")
 
@@ -77,6 +80,8 @@ def touched(fact: Fact) -> set[str]:
         keys |= {_field("last_seen_at"), _field("email_verified_at")}
     elif fact.type in _LISTS:
         keys.add(f"list:{fact.data.get('listId')}")
+    elif fact.type == _REMOVED:
+        keys.add(_event(str(fact.data.get("eventType"))))
     elif fact.type in _BADGES:
         keys.add(f"badge:{fact.data.get('badgeId')}")
     return keys
@@ -101,6 +106,7 @@ _READS: dict[type, Callable[..., set[str]]] = {
     ListCondition: lambda it: {f"list:{encode_id('lst', it.id)}"},
     BadgeCondition: lambda it: {f"badge:{encode_id('bdg', it.id)}"},
     AssetCondition: lambda _it: {_event(it) for it in _ASSETS},
+    CampaignCondition: lambda _it: {_event(it) for it in _RECEIVED},
     PassCondition: lambda _it: {_event(it) for it in _PASSES},
     ConsentCondition: lambda _it: {_event(_CONSENT)},
 }

@@ -24,7 +24,8 @@ from app.users.models import User
 from core import event_cursor
 from core.db import merchant_of
 from core.event_cursor import Fact
-from core.events import Event
+from core.events import Event, emit_many
+from core.ids import encode_id
 from core.types import SegmentId, UserId
 
 READER = "segments"
@@ -192,4 +193,56 @@ def rebuild_next(session: Session, *, at: datetime) -> SegmentId | None:
     if segment is None:
         return None
     membership.build(session, segment, at=max(at, _clock(session, at).swept_at))
+    return segment.id
+
+
+def prove(session: Session, segments: Sequence[SegmentId]) -> None:
+    """These segments wait to be built again though nothing asked for it: nobody should move."""
+    session.execute(
+        update(Segment)
+        .where(Segment.id.in_(segments), Segment.state == SegmentState.LIVE)
+        .values(is_proving=True)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def prove_next(session: Session, *, at: datetime) -> SegmentId | None:
+    """One segment that waits to be proved is built from its rule, and what differed is told.
+
+    Everything that happened is decided first, and nobody else decides meanwhile. Where something
+    happened during the build itself, it is not told: it may be all there is to the difference.
+
+    Returns:
+        The segment, or None when none waits, or somebody else keeps them at this moment.
+
+    Locks: the cursor, then the segment.
+    """
+    cursor = event_cursor.claim(session, READER)
+    if cursor is None:
+        return None
+    while keep(session, at=at):
+        pass
+    segment = session.scalar(
+        select(Segment)
+        .where(
+            Segment.merchant_id == merchant_of(session),
+            Segment.state == SegmentState.LIVE,
+            Segment.is_proving,
+            Segment.archived_at.is_(None),
+        )
+        .order_by(Segment.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    if segment is None:
+        return None
+    now = _clock(session, at).swept_at
+    change = membership.build(session, segment, at=now)
+    found = {"proof_joined": change.joined, "proof_left": change.left}
+    membership.mark(session, segment, is_proving=False, proved_at=now, **found)
+    if (change.joined or change.left) and event_cursor.is_up_to_date(session, cursor):
+        detail = {"segmentId": encode_id("seg", segment.id), **vars(change)}
+        fact = {"kind": "segment_differs", "detail": detail}
+        emit_many(session, "cohort.alert.raised", [(None, fact)], at=at)
     return segment.id

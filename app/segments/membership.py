@@ -144,15 +144,15 @@ def build(session: Session, segment: Segment, *, at: datetime) -> Change:
         with session.begin_nested():
             change = _replace(session, segment, ground, is_told=not (is_first and segment.is_quiet))
     except GoneError as error:
-        _mark(session, segment, state=SegmentState.INVALID, problem=str(error))
+        mark(session, segment, state=SegmentState.INVALID, problem=str(error))
         return Change(0, 0)
     count = Segment.member_count + change.joined - change.left
-    _mark(session, segment, state=SegmentState.LIVE, problem=None, built_at=at, member_count=count)
+    mark(session, segment, state=SegmentState.LIVE, problem=None, built_at=at, member_count=count)
     return change
 
 
-def _mark(session: Session, segment: Segment, **values: Any) -> None:
-    """Without a new version: nobody's edit of the segment is overtaken by its being built."""
+def mark(session: Session, segment: Segment, **values: Any) -> None:
+    """The segment has these values, without a new version: no edit is overtaken by a build."""
     session.execute(
         update(Segment)
         .where(Segment.id == segment.id)

@@ -32,7 +32,8 @@ class Segment(TenantMixin, VersionMixin, Base):
     """A set of members that meet a rule (`app.segments.rules`), kept right by itself.
 
     `rule_number` is the newest of `segment_versions`. `is_quiet` suppresses events and grants of
-    the first build. `problem` says why it is invalid.
+    the first build. `problem` says why it is invalid. What `is_proving` waits to be built again
+    though nothing asked for it; how many enter and leave then should be none.
     """
 
     __tablename__ = "segments"
@@ -51,6 +52,10 @@ class Segment(TenantMixin, VersionMixin, Base):
     is_quiet: Mapped[bool] = mapped_column(default=True)
     member_count: Mapped[int] = mapped_column(BigInteger, default=0)
     built_at: Mapped[datetime | None]
+    is_proving: Mapped[bool] = mapped_column(default=False)
+    proved_at: Mapped[datetime | None]
+    proof_joined: Mapped[int | None] = mapped_column(BigInteger)
+    proof_left: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]
 

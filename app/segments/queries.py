@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, Text, Uuid, column, select, table
 from sqlalchemy.orm import Session
 
 from app.segments.models import (
@@ -21,6 +21,12 @@ from core.types import SegmentId, UserId
 from minting.models import DigitalAsset
 
 _DAYS_SHOWN = 30
+# Of a feature above this one: rules name campaigns, and nothing else is asked of them.
+_CAMPAIGNS = table(
+    "campaigns",
+    *(column(name, Uuid()) for name in ("id", "merchant_id")),
+    *(column(name, Text()) for name in ("internal_title", "state")),
+)
 Choice = tuple[str, str]
 
 
@@ -112,6 +118,16 @@ def badges(session: Session) -> list[Choice]:
 def assets(session: Session) -> list[Choice]:
     """The collectibles a rule may name."""
     rows = session.execute(select(DigitalAsset.id, DigitalAsset.title).order_by(DigitalAsset.title))
+    return [(str(it), title) for it, title in rows]
+
+
+def campaigns(session: Session) -> list[Choice]:
+    """The airdrops a rule may name: whatever was ever published."""
+    rows = session.execute(
+        select(_CAMPAIGNS.c.id, _CAMPAIGNS.c.internal_title)
+        .where(_CAMPAIGNS.c.merchant_id == merchant_of(session), _CAMPAIGNS.c.state != "draft")
+        .order_by(_CAMPAIGNS.c.internal_title)
+    )
     return [(str(it), title) for it, title in rows]
 
 

@@ -17,7 +17,7 @@ from app.users import values
 from app.users.errors import ValueInvalidError
 from app.users.fields import Field as UserField
 from app.users.slots import Kind
-from core.types import AssetId, BadgeId, ListId, SegmentId
+from core.types import AssetId, BadgeId, CampaignId, ListId, SegmentId
 
 MOST_GROUPS = 20
 MOST_CONDITIONS = 20
@@ -268,6 +268,14 @@ class AssetCondition(_Model):
     is_in: bool = True
 
 
+class CampaignCondition(_Model):
+    """The member received something from an airdrop, or nothing."""
+
+    kind: Literal["campaign"] = "campaign"
+    id: CampaignId
+    is_in: bool = True
+
+
 class PassCondition(_Model):
     """The member's pass is active, or not."""
 
@@ -290,6 +298,7 @@ Condition = Annotated[
     | SegmentCondition
     | BadgeCondition
     | AssetCondition
+    | CampaignCondition
     | PassCondition
     | ConsentCondition,
     Field(discriminator="kind"),

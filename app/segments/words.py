@@ -62,7 +62,7 @@ def operators() -> dict[str, list[tuple[str, str]]]:
 
 @dataclass(frozen=True)
 class Names:
-    """What things are called: fields by key, lists, segments, badges and assets by identifier."""
+    """What things are called: fields by key, everything else by identifier."""
 
     fields: Mapping[str, str]
     things: Mapping[str, str]
@@ -105,6 +105,8 @@ def sentence(asked: Condition, names: Names) -> str:
         ("segment", False): _("is not in the segment “{name}”"),
         ("badge", True): _("has the badge “{name}”"),
         ("badge", False): _("does not have the badge “{name}”"),
+        ("campaign", True): _("received something from “{name}”"),
+        ("campaign", False): _("received nothing from “{name}”"),
     }
     return templates[asked.kind, asked.is_in].format(name=name)
 

@@ -1,9 +1,11 @@
 """Who is asking: the brand's member, declared on every route of the space that is not public."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from app.accounts import sessions
@@ -19,7 +21,7 @@ from app.web.rendering import Shell, set_shell
 from core.db import choose_actor, choose_merchant
 from core.ids import encode_id
 
-TABS = ("/space/home", "/space/perks", "/space/profile")
+TABS = ("/space/home", "/space/pass", "/space/perks", "/space/profile")
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,29 @@ class MemberAccess(Access):
         Raises:
             SignInRequiredError: nobody is signed in, or the brand blocked the member.
         """
-        token = session_token(request, Surface.SPACE)
-        visit = sessions.find_visit(session, token, at=at) if token else None
-        if token is None or visit is None:
+        found = find_signed_in(request, session, at=at)
+        if found is None:
             raise SignInRequiredError
-        choose_merchant(session, visit.merchant_id)
-        choose_actor(session, f"user:{encode_id('usr', visit.user_id)}")
-        user = session.get(User, visit.user_id)
-        if user is None or user.state is not UserState.ACTIVE:
-            raise SignInRequiredError
-        if visit.is_extended:
-            lifetime = int(sessions.SPACE_LIFETIME.total_seconds())
-            renew_session_cookie(request, Surface.SPACE, token, max_age=lifetime)
-        merchant = session.get_one(Merchant, visit.merchant_id)
-        set_shell(request, shell_of(merchant, person=greeting_name(user)))
-        return SignedInUser(user, merchant)
+        return found
+
+
+def find_signed_in(request: Request, session: Session, *, at: datetime) -> SignedInUser | None:
+    """The member behind the request, which belongs to their merchant from here on, or None."""
+    token = session_token(request, Surface.SPACE)
+    visit = sessions.find_visit(session, token, at=at) if token else None
+    if token is None or visit is None:
+        return None
+    choose_merchant(session, visit.merchant_id)
+    user = session.get(User, visit.user_id)
+    if user is None or user.state is not UserState.ACTIVE:
+        return None
+    choose_actor(session, f"user:{encode_id('usr', visit.user_id)}")
+    if visit.is_extended:
+        lifetime = int(sessions.SPACE_LIFETIME.total_seconds())
+        renew_session_cookie(request, Surface.SPACE, token, max_age=lifetime)
+    merchant = session.get_one(Merchant, visit.merchant_id)
+    set_shell(request, shell_of(merchant, person=greeting_name(user)))
+    return SignedInUser(user, merchant)
 
 
 MemberDep = Annotated[SignedInUser, Depends(MemberAccess())]

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.passes import codes as live_codes
+from app.passes.codes import Code
 from app.perks import codes, links, queries, shipping, using
 from app.perks.errors import AddressInvalidError, HoldingTransitionError, WrongChannelError
 from app.perks.models import Channel, Holding, HoldingState, Perk, ShipmentState
@@ -59,9 +61,27 @@ def list_own(request: Request, session: SessionDep, who: MemberDep) -> Response:
 
 
 @router.get("/{holding_id}")
-def show_own(request: Request, session: SessionDep, who: MemberDep, holding_id: str) -> Response:
+def show_own(
+    request: Request, session: SessionDep, at: AtDep, who: MemberDep, holding_id: str
+) -> Response:
     """One perk: what it is, and what can be done with it. Its code is not on this page yet."""
-    return _page(request, session, _own(session, who, holding_id))
+    return _page(request, session, _own(session, who, holding_id), at=at)
+
+
+@router.get("/{holding_id}/live")
+def show_live_code(
+    request: Request, session: SessionDep, at: AtDep, who: MemberDep, holding_id: str
+) -> Response:
+    """The code of now, for the page that is open; once there is none, the page is loaded anew."""
+    return _live_part(request, session, _own(session, who, holding_id), "code", at=at)
+
+
+@router.get("/{holding_id}/reserve")
+def show_reserve(
+    request: Request, session: SessionDep, at: AtDep, who: MemberDep, holding_id: str
+) -> Response:
+    """The codes of the next minutes, for the page that is open."""
+    return _live_part(request, session, _own(session, who, holding_id), "reserve", at=at)
 
 
 @router.post("/{holding_id}/code")
@@ -70,7 +90,7 @@ def show_code(
 ) -> Response:
     """The page with the code; that it was shown is written down."""
     own = _own(session, who, holding_id)
-    return _page(request, session, own, code=codes.reveal(session, own.holding, at=at))
+    return _page(request, session, own, at=at, code=codes.reveal(session, own.holding, at=at))
 
 
 @router.post("/{holding_id}/use")
@@ -82,7 +102,7 @@ def use_own(
     try:
         using.use(session, own.holding, channel=Channel.SELF, actor=own.actor, at=at)
     except ConflictError as error:
-        return _page(request, session, own, error=error)
+        return _page(request, session, own, at=at, error=error)
     return RedirectResponse(own.address, status_code=303)
 
 
@@ -95,7 +115,7 @@ def follow(
     try:
         url = _target(session, own, at=at)
     except ConflictError as error:
-        return _page(request, session, own, error=error)
+        return _page(request, session, own, at=at, error=error)
     return render(request, "spaces/leave.html", url=url, perk=own.perk, back=own.address)
 
 
@@ -114,7 +134,7 @@ def give_address(
     try:
         shipping.give_address(session, own.holding, typed, terms=own.perk.terms, at=at)
     except (AddressInvalidError, ConflictError) as error:
-        return _page(request, session, own, error=error, typed=typed)
+        return _page(request, session, own, at=at, error=error, typed=typed)
     return RedirectResponse(own.address, status_code=303)
 
 
@@ -144,11 +164,33 @@ def _target(session: Session, own: Own, *, at: datetime) -> str:
     return links.address_for(perk, url, own.who.user, holding, code=code)
 
 
+def _live_codes(session: Session, own: Own, *, at: datetime) -> list[Code]:
+    """What staff scans, for a perk that staff validates by a code of ours."""
+    is_scanned = own.perk.redemption in (RedemptionType.NONE, RedemptionType.SCAN)
+    is_ours = is_scanned and not own.perk.has_pool
+    if not is_ours or Channel.STAFF not in using.channels_of(own.perk):
+        return []
+    if own.holding.state is not HoldingState.AVAILABLE:
+        return []
+    return live_codes.of_holding(session, own.holding.id, ahead=live_codes.AHEAD, at=at)
+
+
+def _live_part(
+    request: Request, session: Session, own: Own, block: str, *, at: datetime
+) -> Response:
+    found = _live_codes(session, own, at=at)
+    response = render(request, "spaces/live.html", block=block, live=found, base=own.address)
+    if not found:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
 def _page(
     request: Request,
     session: Session,
     own: Own,
     *,
+    at: datetime,
     code: str | None = None,
     error: AppError | None = None,
     typed: Address | None = None,
@@ -161,6 +203,7 @@ def _page(
         "perk": perk,
         "holding": holding,
         "base": own.address,
+        "live": _live_codes(session, own, at=at),
         "code": code,
         "error": error,
         "log": log,

@@ -40,7 +40,7 @@ def record(
     """
     if user.state in (UserState.ERASED, UserState.MERGED):
         raise UserErasedError(user.id)
-    if not _PURPOSE.fullmatch(purpose):
+    if not is_purpose(purpose):
         raise RecordInvalidError({"purpose": "Use small letters, digits and _; 50 at most."})
     known = purposes(session)
     if purpose not in known and len(known) >= MOST_PURPOSES:
@@ -63,6 +63,11 @@ def record(
     told = {"purpose": purpose, "given": is_given}
     emit(session, "cohort.user.consent-updated", at=at, user_id=user.id, **told)
     return row
+
+
+def is_purpose(text: str) -> bool:
+    """Whether something can be called so that people agree to."""
+    return _PURPOSE.fullmatch(text) is not None
 
 
 def purposes(session: Session) -> Sequence[str]:

@@ -197,6 +197,18 @@ class Consent(TenantMixin, Base):
     actor: Mapped[str]
 
 
+class ErasedAddress(TenantMixin, Base):
+    """Somebody with this address was erased; only the installation's secret can tell whose it was.
+
+    `fingerprint` is a keyed hash of the address (`app.users.forgotten`).
+    """
+
+    __tablename__ = "erased_addresses"
+    __table_args__ = (PrimaryKeyConstraint("merchant_id", "fingerprint"),)
+
+    fingerprint: Mapped[bytes]
+
+
 class UserList(TenantMixin, VersionMixin, Base):
     """A static set of members, imported or picked by hand."""
 

@@ -25,7 +25,7 @@ from app.users.errors import (
     ValueInvalidError,
 )
 from app.users.fields import Field, fold
-from app.users.models import Property, PropertyChange, User, UserState
+from app.users.models import PropertyChange, User, UserState
 from app.users.service import name_key
 from core.db import change as rows_changed
 from core.events import emit
@@ -211,10 +211,8 @@ def _store(session: Session, user: User, changes: Sequence[_Change], *, version:
         raise RecordChangedError from None
     if not count:
         raise RecordChangedError
-    for it in changes:
-        if it.field.property_id is not None:
-            row = session.get_one(Property, it.field.property_id)
-            stored.write(session, row.kind, row.slot, [(user.id, it.after)])
+    own = [(it.field, it.after) for it in changes if it.field.property_id is not None]
+    stored.write_one(session, user.id, own)
     session.refresh(user)
 
 

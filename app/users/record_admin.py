@@ -114,14 +114,6 @@ def _profile_page(
     )
 
 
-@router.get("/rewards")
-def show_rewards(request: Request, session: SessionDep, _who: Analyst, user_id: str) -> Response:
-    """The collectibles."""
-    user = get_user(session, user_id)
-    tokens = queries.tokens_of(session, queries.identities(session, user.id))
-    return render(request, "users/rewards.html", tokens=tokens, **head_of(session, user))
-
-
 @router.get("/wallet")
 def show_wallet(request: Request, session: SessionDep, _who: Analyst, user_id: str) -> Response:
     """Wallets and passes."""

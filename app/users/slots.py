@@ -48,6 +48,11 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
 FOLDED: Text = Text(collation="C")
 
 
+def letter(kind: Kind) -> str:
+    """What the columns of this kind begin with."""
+    return _LETTERS[kind]
+
+
 def value_name(kind: Kind, slot: int) -> str:
     """The column that holds the value as it is shown."""
     return f"{_LETTERS[kind]}{_checked(slot)}"

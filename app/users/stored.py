@@ -11,7 +11,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app.users import slots
-from app.users.fields import fold
+from app.users.fields import Field, fold
 from app.users.slots import Kind
 from app.users.values import Value
 from core.db import change, merchant_of
@@ -44,6 +44,29 @@ def write(
     if kind is Kind.TEXT:
         values["folded"] = [None if value is None else fold(str(value)) for _, value in new]
     return change(session, _writing(kind, slot).bindparams(**values))
+
+
+def write_one(session: Session, user_id: UserId, new: Sequence[tuple[Field, Value | None]]) -> None:
+    """The member has these values, written together; None takes away what was there."""
+    values: dict[str, Any] = {"merchant": merchant_of(session), "id": user_id}
+    settings = []
+    for field, value in new:
+        for column, it in ((field.value, value), (field.sought, _sought(field, value))):
+            name = str(column).removeprefix("users.")
+            if name not in values:
+                settings.append(f"{name} = :{name}")
+                values[name] = it
+    if settings:
+        statement = text(
+            f"UPDATE users SET {', '.join(settings)}"  # noqa: S608 - names of slots
+            " WHERE id = :id AND merchant_id = :merchant"
+        )
+        session.execute(statement, values)
+
+
+def _sought(field: Field, value: Value | None) -> Value | None:
+    is_folded = field.kind is Kind.TEXT and value is not None
+    return fold(str(value)) if is_folded else value
 
 
 def _writing(kind: Kind, slot: int) -> TextClause:

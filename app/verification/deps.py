@@ -1,4 +1,4 @@
-"""Limits of the public look-ups: sixty a minute from one place."""
+"""Limits of the public look-ups: so many a minute from one place."""
 
 from functools import cache
 
@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from app.verification.errors import TooManyLookupsError
 
-_LIMIT = RateLimitItemPerMinute(60)
+_LOOKUPS = RateLimitItemPerMinute(60)
+_SCANS = RateLimitItemPerMinute(120)
 _RETRY_SECONDS = 60
 
 
@@ -19,11 +20,24 @@ def _limiter() -> MovingWindowRateLimiter:
 
 
 def limited(request: Request) -> None:
-    """The request counts against its network address.
+    """The look-up of a token counts against its network address.
 
     Raises:
         TooManyLookupsError: the sixty-first within a minute.
     """
+    _count(request, _LOOKUPS, "verify")
+
+
+def limited_scans(request: Request) -> None:
+    """The scan of a code counts against its network address.
+
+    Raises:
+        TooManyLookupsError: the hundred and twenty-first within a minute.
+    """
+    _count(request, _SCANS, "scan")
+
+
+def _count(request: Request, limit: RateLimitItemPerMinute, what: str) -> None:
     host = request.client.host if request.client else "unknown"
-    if not _limiter().hit(_LIMIT, "verify", host):
+    if not _limiter().hit(limit, what, host):
         raise TooManyLookupsError(_RETRY_SECONDS)

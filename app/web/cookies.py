@@ -11,16 +11,20 @@ from core.settings import core_settings
 
 
 class Surface(StrEnum):
-    """Which people a session belongs to: the brand's team, or its members."""
+    """Which people a session belongs to: the brand's team, its members, or whoever scans."""
 
     ADMIN = "admin"
     SPACE = "space"
+    SCAN = "scan"
 
 
 def surface_of(request: Request) -> Surface:
-    """The team's screens live below `/admin`; everything else is the members' side."""
+    """`/admin` is the team's and `/scan` the scanner's; everything else is the members' side."""
     path = request.url.path
-    return Surface.ADMIN if path == "/admin" or path.startswith("/admin/") else Surface.SPACE
+    for surface in (Surface.ADMIN, Surface.SCAN):
+        if path == f"/{surface}" or path.startswith(f"/{surface}/"):
+            return surface
+    return Surface.SPACE
 
 
 def cookie_name(surface: Surface) -> str:

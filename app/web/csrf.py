@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from app.web.cookies import session_token, surface_of
+from app.web.forms import read_form
 from core.errors import ForbiddenError
 from core.secrets import fingerprint
 from core.settings import core_settings
@@ -19,6 +20,8 @@ from core.settings import core_settings
 FIELD = "csrf"
 HEADER = "X-CSRF-Token"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OPEN = "/v1/public/"
+"""Below here routes act for nobody who is signed in."""
 _SALT_BYTES = 16
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -44,13 +47,14 @@ def csrf_token(request: Request) -> str:
 async def refuse_forged(request: Request) -> AsyncIterator[None]:
     """The handler runs only if the request is safe, or came from our page with its token.
 
-    Requests that carry a bearer key and no session cookie cannot be forged by a browser.
+    Requests that carry no cookie and a bearer key, or ask what anybody may, have nothing of the
+    browser's that could be abused.
 
     Raises:
         ForgedRequestError: foreign or missing origin; missing, foreign or old token.
     """
     try:
-        if request.method not in _SAFE and not _is_key_only(request):
+        if request.method not in _SAFE and not _is_without_session(request):
             await _demand_proof(request)
         yield
     finally:
@@ -65,9 +69,10 @@ async def _demand_proof(request: Request) -> None:
         raise ForgedRequestError("token")
 
 
-def _is_key_only(request: Request) -> bool:
+def _is_without_session(request: Request) -> bool:
     has_key = request.headers.get("authorization", "").lower().startswith("bearer ")
-    return has_key and "cookie" not in request.headers
+    is_open = request.url.path.startswith(_OPEN)
+    return (has_key or is_open) and "cookie" not in request.headers
 
 
 def _is_same_origin(request: Request) -> bool:
@@ -94,7 +99,7 @@ async def _sent_token(request: Request) -> str:
         return header
     if not request.headers.get("content-type", "").startswith(_FORM_TYPES):
         return ""
-    field = (await request.form()).get(FIELD)
+    field = (await read_form(request)).get(FIELD)
     return field if isinstance(field, str) else ""
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from app.web.forms import read_form
 from core.db import unit_of_work
 from core.types import utc_now
 
@@ -30,7 +31,7 @@ def get_now() -> datetime:
 
 async def get_form(request: Request) -> FormData:
     """Everything the form sent, for handlers whose fields are not known beforehand."""
-    return await request.form()
+    return await read_form(request)
 
 
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web.cookies import Surface, surface_of
+from app.web.formats import iso_milliseconds
 from app.web.i18n import gettext as _
 from app.web.rendering import is_htmx, render
 from core.errors import AppError, ConflictError, InvalidError
@@ -58,13 +59,15 @@ class Problem:
     retryable: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What programs may want to know beside the sentence, by its name in JSON."""
 
 
 def problem_of(error: AppError) -> Problem:
     """The public face of an error; one without a class of its own says nothing of the inside."""
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and type(error).status == AppError.status:
         return _INTERNAL
-    retry_after = getattr(error, "retry_after", None)
+    retry_after, first_at = (getattr(error, name, None) for name in ("retry_after", "first_at"))
     return Problem(
         status=error.status,
         code=error.code,
@@ -72,6 +75,7 @@ def problem_of(error: AppError) -> Problem:
         retryable=error.retryable,
         fields=error.fields if isinstance(error, InvalidError) else {},
         headers={"Retry-After": str(retry_after)} if retry_after is not None else {},
+        facts={"firstAt": iso_milliseconds(first_at)} if first_at is not None else {},
     )
 
 
@@ -105,6 +109,7 @@ def _document(request: Request, problem: Problem) -> Response:
         "code": problem.code,
         "requestId": request.state.request_id,
         "retryable": problem.retryable,
+        **problem.facts,
     }
     if problem.fields:
         body["errors"] = [
@@ -115,7 +120,6 @@ def _document(request: Request, problem: Problem) -> Response:
 
 
 def _page(request: Request, problem: Problem, *, block: str | None = None) -> Response:
-    is_admin = surface_of(request) is Surface.ADMIN
     return render(
         request,
         "error.html",
@@ -126,11 +130,12 @@ def _page(request: Request, problem: Problem, *, block: str | None = None) -> Re
         sentence=problem.sentence,
         fields=problem.fields,
         retryable=problem.retryable and request.method == "GET",
-        home="/admin" if is_admin else "/space/home",
+        home=_HOMES[surface_of(request)],
         reference=request.state.request_id,
     )
 
 
+_HOMES = {Surface.ADMIN: "/admin", Surface.SPACE: "/space/home", Surface.SCAN: "/scan"}
 _TITLES: dict[int, Callable[[], str]] = {
     400: lambda: _("We could not read this request"),
     403: lambda: _("This is not open to you"),

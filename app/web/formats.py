@@ -90,6 +90,11 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def iso_milliseconds(at: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, as JSON answers write times."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def date(at: datetime) -> str:
     """`14 Dec 2026`."""
     return dates.format_date(at.astimezone(UTC), "d MMM y", locale=current_locale())

@@ -29,7 +29,7 @@ from app.web import csrf, i18n
 from app.web.barcode import bars
 from app.web.components import Components
 from app.web.formats import FILTERS
-from app.web.qr import qr_code
+from app.web.qr import qr_code, qr_modules
 from app.web.static import static_url
 from core.settings import core_settings
 
@@ -88,6 +88,7 @@ def environment() -> Environment:
         static_url=static_url,
         qr_code=qr_code,
         bars=bars,
+        qr_modules=qr_modules,
         ui=Components(env),
     )
     return env

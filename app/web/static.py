@@ -33,6 +33,21 @@ BUNDLES = {
         "css/space.css",
         "css/layout.css",
     ),
+    "bundle/scan.css": (
+        "css/tokens.css",
+        "css/components.css",
+        "css/data.css",
+        "css/space.css",
+        "css/layout.css",
+        "css/scan.css",
+    ),
+    "bundle/scan.js": (
+        "vendor/htmx/htmx.min.js",
+        "js/csrf.js",
+        "js/dialog.js",
+        "js/scan.js",
+        "js/scan-offline.js",
+    ),
     "bundle/public.js": ("js/copy.js",),
     "bundle/app.js": (
         "vendor/htmx/htmx.min.js",
@@ -41,6 +56,7 @@ BUNDLES = {
         "js/dialog.js",
         "js/upload.js",
         "js/shortcuts.js",
+        "js/code.js",
     ),
 }
 _COMPRESSIBLE = {".css", ".js", ".svg", ".json", ".txt", ".md"}

@@ -35,6 +35,8 @@ from tests.factories.brand import (
     make_perk,
     make_preview,
 )
+from tests.factories.claims import make_batch
+from tests.factories.draws import make_draw
 from tests.factories.perks import make_place
 
 JSON = {"accept": "application/json"}
@@ -84,7 +86,8 @@ class TestAccess:
         assert {"/admin", "/admin/users", "/space/home"} <= set(paths)
         for path in paths:
             answer = stranger.get(path, headers=HTML)
-            door = "/admin/sign-in" if path.startswith("/admin") else "/space/login"
+            side = path.split("/")[1]
+            door = {"admin": "/admin/sign-in", "scan": "/scan/sign-in"}.get(side, "/space/login")
             assert answer.status_code == 303, path
             assert answer.headers["location"] == f"{door}?destination={path}"
 
@@ -162,7 +165,9 @@ class TestForeignObjects:
                 "segments/seg": make_segment(session).id,
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
+                "draws/drw": make_draw(session).id,
                 "places/plc": make_place(session).id,
+                "claims/clb": make_batch(session).id,
             }
         yield found
         imports.forget_files(row.id)
@@ -172,6 +177,7 @@ class TestForeignObjects:
         [
             *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
             *("users/lists/lst", "users/badges/bdg", "segments/seg", "places/plc"),
+            *("claims/clb", "draws/drw"),
         ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
@@ -232,14 +238,21 @@ class TestOutbox:
 
 
 class TestPages:
-    PLAIN = ("/admin/sign-in", "/space/login", "/outbox", "/nowhere", "/admin/nowhere")
+    PLAIN = (
+        *("/admin/sign-in", "/space/login", "/scan/sign-in", "/claim", "/outbox", "/v/code"),
+        *("/nowhere", "/admin/nowhere", "/scan/nowhere"),
+    )
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
+        *("/admin/draws", "/admin/draws/new"),
+        *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
         *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived", "/admin/places"),
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
+        "/admin/settings/devices",
         *("/admin/segments", "/admin/segments/new", "/admin/segments?archived=true"),
+        *("/admin/claims", "/admin/claims/new"),
     )
 
     def check(self, client: TestClient, path: str, *, status: int = 200) -> None:
@@ -258,6 +271,7 @@ class TestPages:
         for path in self.TEAM:
             self.check(admin, path)
         self.check(member, "/space/home")
+        self.check(member, "/space/pass")
         self.check(member, "/space/profile")
 
     def test_of_objects_neither(self, admin: TestClient, merchant: Merchant) -> None:
@@ -272,6 +286,8 @@ class TestPages:
                 f"perks/{encode_id('prk', make_perk(session).id)}",
             ]
             paths += [f"{paths[0]}/{tab}" for tab in TABS]
+            draw = f"draws/{encode_id('drw', make_draw(session).id)}"
+            paths += [draw, f"{draw}/simulation", f"{draw}/hand-out"]
             paths.append(f"users/lists/{encode_id('lst', lists.create(session, 'L', at=NOW).id)}")
             segment = f"segments/{encode_id('seg', make_segment(session).id)}"
             paths += [segment, f"{segment}/edit", f"{segment}/members/{encode_id('usr', user)}"]
@@ -280,6 +296,9 @@ class TestPages:
             campaign = encode_id("cmp", make_campaign(session).id)
             paths += [f"campaigns/{campaign}/{step}" for step in ("texts", "audience", "rewards")]
             paths.append(f"campaigns/{campaign}/review")
+            codes = f"claims/{encode_id('clb', make_batch(session).id)}"
+            paths += [codes, *(f"{codes}/{it}" for it in ("codes", "codes/1", "uses"))]
+            paths += [f"{codes}/analytics", f"{codes}/output"]
         for path in paths:
             self.check(admin, f"/admin/{path}")
 

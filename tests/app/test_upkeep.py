@@ -7,8 +7,17 @@ from sqlalchemy.orm import Session
 
 from app import upkeep
 from app.accounts.models import Merchant
+from app.claims import guessing
+from app.claims import service as claim_batches
+from app.claims.models import ClaimBatch, ClaimGuess
+from app.claims.service import BatchDraft
 from app.privacy import copies, erasure
 from app.privacy.models import SubjectExport, SubjectExportState
+from app.rewards import refusals
+from app.rewards.errors import StockExhaustedError
+from app.rewards.lines import Choice, make_line
+from app.rewards.models import GrantRefusal, GrantSource
+from app.rewards.service import Source
 from app.users import conversions, properties
 from app.users.conversion_rules import Rules, Shape
 from app.users.models import Property, User, UserState
@@ -16,7 +25,7 @@ from app.users.slots import Kind
 from app.users.upkeep_models import Conversion, ConversionState
 from core.db import unit_of_work
 from core.types import utc_now
-from tests.factories.brand import make_members
+from tests.factories.brand import make_members, make_perk
 from tests.factories.people import make_property, set_values, values_of
 from wallets.models import Wallet
 
@@ -95,3 +104,43 @@ class TestPeople:
         with unit_of_work(merchant=merchant.id) as session:
             assert session.get(SubjectExport, row.id) is None
         assert not copies.file_of(row.id).exists()
+
+
+class TestAnswers:
+    def test_an_old_refusal_is_forgotten(self, merchant: Merchant) -> None:
+        now = utc_now()
+        with unit_of_work(merchant=merchant.id) as session:
+            line = make_line(session, Choice(perk_id=make_perk(session).id))
+            for at in (now - refusals.KEPT - timedelta(days=1), now):
+                refusals.note(
+                    session,
+                    line,
+                    person(session).id if at == now else make_members(session, "b@example.com")[0],
+                    StockExhaustedError(1, 0),
+                    source=Source(GrantSource.CLAIM, line.id),
+                    at=at,
+                )
+        assert (work(), work()) == (1, 0)
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(GrantRefusal.refused_at)).all() == [now]
+
+
+class TestClaimCodes:
+    def test_are_made_whoever_lost_the_message(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            choice = Choice(perk_id=make_perk(session).id)
+            draft = BatchDraft(name="Flyers", choice=choice, code_count=7)
+            batch = claim_batches.create(session, draft, at=utc_now())
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(ClaimBatch, batch.id).made_count == 7
+        assert work() == 0
+
+    def test_old_guesses_are_forgotten(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            guessing.count(session, b"n", at=utc_now() - guessing.KEPT - timedelta(days=1))
+            guessing.count(session, b"n", at=utc_now())
+        assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert len(session.scalars(select(ClaimGuess)).all()) == 1
+        assert work() == 0

@@ -1,10 +1,10 @@
 """Screens of imports: from the file over its columns and a trial to the report, and back."""
 
 import io
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, UploadFile
+from fastapi import APIRouter, Form, Query, UploadFile
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from app.accounts.deps import Analyst, Editor
 from app.uploads.errors import FileUnreadableError
 from app.uploads.tables import ENCODINGS
 from app.users.imports import forms, queries, service
-from app.users.imports.models import Mode, OnDuplicate, OnEmpty, UserImport
+from app.users.imports.models import ImportKind, Mode, OnDuplicate, OnEmpty, UserImport
 from app.users.slots import Kind
 from app.web.deps import AtDep, FormDep, SessionDep
 from app.web.i18n import gettext as _
@@ -24,23 +24,34 @@ from core.ids import decode_id, encode_id
 from core.types import ImportId, utc_now
 
 router = APIRouter(prefix="/admin/users")
+ToDep = Annotated[str, Query(alias="list")]
+"""The list everybody of the file comes on, as its page asked for."""
 _SHOW = "users/import_show.html"
 
 
 @router.get("/import")
-def new_import(request: Request, _who: Editor) -> Response:
+def new_import(
+    request: Request, _who: Editor, kind: ImportKind = ImportKind.USERS, to: ToDep = ""
+) -> Response:
     """The upload form."""
-    return _upload_page(request, None)
+    return _upload_page(request, None, kind, to)
 
 
 @router.post("/import")
 def upload(
-    request: Request, session: SessionDep, at: AtDep, _who: Editor, file: UploadFile | None = None
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    _who: Editor,
+    file: UploadFile | None = None,
+    kind: Annotated[ImportKind, Form()] = ImportKind.USERS,
+    to: Annotated[str, Form(alias="list")] = "",
 ) -> Response:
     """The file is stored and looked at."""
     if file is None or not file.filename:
-        return _upload_page(request, FileUnreadableError(_("Choose a file first.")))
-    row = service.upload(session, file.filename, file.file, at=at)
+        return _upload_page(request, FileUnreadableError(_("Choose a file first.")), kind, to)
+    list_id = forms.list_of(session, to)
+    row = service.upload(session, file.filename, file.file, kind=kind, list_id=list_id, at=at)
     return RedirectResponse(_address(row), status_code=303)
 
 
@@ -49,10 +60,13 @@ def paste(
     request: Request, session: SessionDep, at: AtDep, _who: Editor, form: FormDep
 ) -> Response:
     """What was pasted is stored like a file."""
-    text = str(form.get("text", "")).encode()
+    text, kind, to = forms.pasted(form)
     if not text.strip() or len(text) > service.PASTE_BYTES:
-        return _upload_page(request, FileUnreadableError(_("Paste cells of 5 MB at most.")))
-    row = service.upload(session, _("Pasted cells"), io.BytesIO(text), at=at)
+        return _upload_page(
+            request, FileUnreadableError(_("Paste cells of 5 MB at most.")), kind, to
+        )
+    list_id, content = forms.list_of(session, to), io.BytesIO(text)
+    row = service.upload(session, _("Pasted cells"), content, kind=kind, list_id=list_id, at=at)
     return RedirectResponse(_address(row), status_code=303)
 
 
@@ -130,7 +144,9 @@ def _address(row: UserImport) -> str:
     return f"/admin/users/imports/{encode_id('imp', row.id)}"
 
 
-def _upload_page(request: Request, error: InvalidError | None) -> Response:
+def _upload_page(
+    request: Request, error: InvalidError | None, kind: ImportKind, to: str
+) -> Response:
     status = error.status if error else 200
     return render(
         request,
@@ -138,6 +154,8 @@ def _upload_page(request: Request, error: InvalidError | None) -> Response:
         status_code=status,
         error=error,
         limit=service.FILE_BYTES,
+        kind=kind,
+        list_id=to,
     )
 
 

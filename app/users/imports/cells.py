@@ -10,10 +10,16 @@ from app.accounts.emails import EmailInvalidError, email_key
 from app.users import values
 from app.users.errors import ValueInvalidError
 from app.users.fields import Field
+from app.users.imports import event_fields
 from app.users.slots import Kind
 from app.users.values import Value
 
-LENGTHS = {"first_name": 100, "last_name": 100, "reference_id": 128}
+LENGTHS = {
+    "first_name": 100,
+    "last_name": 100,
+    "reference_id": 128,
+    event_fields.ID: event_fields.ID_LENGTH,
+}
 CODES = {"lang": "language", "country": "country"}
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _PHONE_MARKS = str.maketrans("", "", " -().")
@@ -27,10 +33,12 @@ class Reading:
     Args:
         decimal: the mark before the decimal places, `.` or `,`.
         date_order: `dmy` or `mdy` where a day cannot be told from a month; None refuses those.
+        latest: when an event can have happened at the latest; it is never stored.
     """
 
     decimal: str = "."
     date_order: str | None = None
+    latest: datetime | None = None
 
 
 def parse(field: Field, text: str, reading: Reading = Reading()) -> Value:
@@ -41,13 +49,23 @@ def parse(field: Field, text: str, reading: Reading = Reading()) -> Value:
     """
     if field.key == "email":
         return _email(text)
-    if field.property_id is None:
-        return _core(field.key, text)
+    if field.key == event_fields.TIME:
+        return _happened_at(text, reading)
     if field.kind is Kind.NUMBER:
         return values.parse(plain_number(text, reading), field.kind)
     if field.kind is Kind.DATE:
         return _date(text, reading, with_time=field.with_time)
-    return values.parse(text, field.kind)
+    if field.key in event_fields.TEXTS:
+        return event_fields.TEXTS[field.key](text)
+    if field.kind is Kind.BOOLEAN or (is_free_text(field) and field.key not in LENGTHS):
+        return values.parse(text, field.kind)
+    return _core(field.key, text)
+
+
+def is_free_text(field: Field) -> bool:
+    """Whether nothing but its length is asked of the field's texts."""
+    is_own = field.property_id is not None or event_fields.is_property(field.key)
+    return field.kind is Kind.TEXT and (is_own or field.key in LENGTHS)
 
 
 def plain_number(text: str, reading: Reading) -> str:
@@ -87,6 +105,13 @@ def _core(key: str, text: str) -> str:
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
+
+
+def _happened_at(text: str, reading: Reading) -> datetime:
+    moment = _date(text, reading, with_time=True)
+    if reading.latest is not None and moment > reading.latest:
+        raise ValueInvalidError("An event cannot lie in the future.", "time_in_future")
+    return moment
 
 
 def _date(text: str, reading: Reading, *, with_time: bool) -> datetime:

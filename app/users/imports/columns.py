@@ -17,10 +17,12 @@ from app.accounts.emails import MAX_LENGTH, EmailInvalidError, email_key
 from app.users import values
 from app.users.errors import ValueInvalidError
 from app.users.fields import Field, fold
-from app.users.imports import cells
+from app.users.imports import cells, consent_fields, event_fields
 from app.users.imports.cells import Reading
 from app.users.slots import Kind
 
+ERASED = "was_erased"
+"""A column beside those of users: somebody with the row's address was erased."""
 _SPACES = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
 """What `str.strip` takes away of ASCII texts."""
 _PLAIN_EMAIL = r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[^@]+$"
@@ -63,7 +65,7 @@ def check(field: Field, column: pa.Array, reading: Reading) -> Checked:
     """
     if field.key == "email":
         return _emails(column)
-    if field.kind is Kind.TEXT and (field.property_id is not None or field.key in cells.LENGTHS):
+    if cells.is_free_text(field):
         return _texts(field, column)
     if field.kind is Kind.NUMBER:
         return _numbers(field, column, reading)
@@ -174,18 +176,16 @@ def _as_sql(value: Any) -> str:
 
 def column_names(field: Field) -> list[str]:
     """The columns of users the field is kept in: the value, then what it is sought by."""
-    if field.property_id is None:
-        return {
-            "email": ["email", "email_key"],
-            "first_name": ["first_name", "first_key"],
-            "last_name": ["last_name", "last_key"],
-        }.get(field.key, [field.key])
     names = [str(it).removeprefix("users.") for it in (field.value, field.sought)]
-    return names if field.kind is Kind.TEXT else names[:1]
+    return list(dict.fromkeys(names)) if field.kind is Kind.TEXT else names[:1]
 
 
 def column_type(name: str) -> str:
-    """The SQL type of a users column the import writes."""
+    """The SQL type of a column the import writes."""
+    if name in event_fields.COLUMN_TYPES:
+        return event_fields.COLUMN_TYPES[name]
+    if consent_fields.is_column(name) or name == ERASED:
+        return "boolean"
     kinds = {"n": "numeric", "b": "boolean", "d": "timestamptz"}
     if name[1:].isdigit():
         return kinds.get(name[0], 'text COLLATE "C"' if name[0] == "k" else "text")

@@ -1,9 +1,9 @@
-"""Finds people that a file names twice, over the whole file and in constant memory.
+"""Finds people, or events, that a file names twice, over the whole file and in constant memory.
 
-While the file is gone through, a short hash of each person and of each reference ID is appended to
-a file beside the upload, with its line. Afterwards those hashes that occur twice decide which lines
-are refused; they are kept sorted in another file, of which each part reads what concerns it. Both
-files can be made again from the upload.
+While the file is gone through, a short hash of each person and of each reference ID, or of each
+event that has an ID, is appended to a file beside the upload, with its line. Afterwards those
+hashes that occur twice decide which lines are refused; they are kept sorted in another file, of
+which each part reads what concerns it. Both files can be made again from the upload.
 """
 
 import os
@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.users.imports import event_fields
 from app.users.imports.models import OnDuplicate
 from core.ids import new_id
 
@@ -52,7 +53,7 @@ class Survey:
         return True
 
     def add(self, rows: pa.Table) -> int:
-        """The people and references of these rows are known.
+        """The people and references, or the events, of these rows are known.
 
         Args:
             rows: `app.users.imports.reading.Part.rows`.
@@ -62,8 +63,8 @@ class Survey:
         """
         hashes, lines = bytearray(), array("q")
         numbers = rows["line"].to_pylist()
-        for kind, name in enumerate(_identities(rows)):
-            said = rows[name].to_pylist()
+        for kind, column in enumerate(_identities(rows)):
+            said = column.to_pylist()
             mark = partial(blake2b, digest_size=_BYTES, person=bytes([kind + 1]))
             hashes += b"".join(mark(text.encode()).digest() for text in said if text is not None)
             lines.extend(
@@ -141,12 +142,24 @@ class Survey:
         return twice
 
 
-def _identities(rows: pa.Table) -> list[str]:
+def _identities(rows: pa.Table) -> list[pa.ChunkedArray]:
     """What a person is known by first; references that belong to one person second."""
-    if "email_key" not in rows.column_names:
-        return ["reference_id"]
-    names = ["email_key", "reference_id"]
-    return [name for name in names if name in rows.column_names]
+    names = rows.column_names
+    if event_fields.TIME in names:
+        return _events(rows)
+    if "email_key" not in names:
+        return [rows["reference_id"]]
+    return [rows[name] for name in ("email_key", "reference_id") if name in names]
+
+
+def _events(rows: pa.Table) -> list[pa.ChunkedArray]:
+    """What an event is known by, if by anything: its ID, which is of its type."""
+    if event_fields.ID not in rows.column_names:
+        return []
+    if event_fields.TYPE not in rows.column_names:
+        return [rows[event_fields.ID]]
+    parts = rows[event_fields.TYPE], rows[event_fields.ID]
+    return [pc.binary_join_element_wise(*parts, " ")]
 
 
 def _integers(data: bytes) -> pa.Array:

@@ -1,91 +1,28 @@
-"""A part of an import goes into the tables: copied once, then a few statements over the whole set.
+"""Users of a part go into the tables: a few statements over the whole set.
 
-Rows are matched by indexes alone: while the first import fills an empty table, the planner still
-believes that it is empty. What a statement tells of a row is decided by SQL, so that a million
-members never are a million objects.
+What a statement tells of a row is decided by SQL, so that a million members never are a million
+objects.
 """
 
-import io
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from app.users.imports.columns import column_names, column_type
+from app.users import forgotten
+from app.users.imports import consent_fields
+from app.users.imports.columns import ERASED, column_names
 from app.users.imports.errors import RowsMovedError
-from app.users.imports.mapping import Target
 from app.users.imports.models import Mode, OnEmpty
-from core.db import change, merchant_of
+from app.users.imports.staging import Outcome, Staging, by_index
+from core.db import change
 from core.ids import encode_id
-from core.types import ImportId, ListId
 
-_PLANS = ("seqscan", "bitmapscan", "material", "mergejoin")
-"""Ways to read a table that take forever when it is larger than the planner believes."""
-
-
-def _plans(value: str) -> Any:
-    return text(
-        "SELECT " + ", ".join(f"set_config('enable_{it}', '{value}', true)" for it in _PLANS)
-    )
+CHANNEL = "import"
+"""Where an answer of a file was given, as far as the product knows."""
 
 
-_NAMED = re.compile(r"(?<!:):([a-z_]+)")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be done with rows.
-
-    Args:
-        actor: who uploaded the file.
-    """
-
-    import_id: ImportId
-    targets: Sequence[Target]
-    mode: Mode
-    on_empty: OnEmpty
-    list_id: ListId | None
-    actor: str
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the rows; `examples` are changes of values."""
-
-    created: int
-    updated: int
-    unchanged: int
-    listed: int
-    refused: dict[int, str]
-    examples: list[dict[str, Any]]
-
-
-class Loading:
-    """One set of rows on its way, in the caller's transaction."""
-
-    def __init__(self, session: Session, order: Order, rows: pa.Table) -> None:
-        self._session = session
-        self._order = order
-        self._rows = rows
-        self._names = [name for name in rows.column_names if name != "line"]
-        self._is_by_email = "email_key" in self._names
-        self._values = {
-            "merchant": merchant_of(session),
-            "import": order.import_id,
-            "list": order.list_id,
-            "at": order.at,
-            "actor": order.actor,
-            "list_actor": list_actor(order.import_id),
-            "list_fact": encode_id("lst", order.list_id) if order.list_id else None,
-        }
+class Loading(Staging):
+    """One set of users on its way, in the caller's transaction."""
 
     def run(self, *, is_trial: bool) -> Outcome:
         """The rows are in the tables; of a trial only the outcome is known.
@@ -96,8 +33,8 @@ class Loading:
 
         Locks: the members that change.
         """
-        self._copy()
-        self._session.execute(_plans("off"))
+        self._find_erased()
+        self._stage()
         self._execute(self._match())
         refused = {line: reason for line, reason in self._execute(_REFUSED)}
         known, updated = self._execute(_COUNTED).one()
@@ -107,43 +44,55 @@ class Loading:
         if not is_trial:
             self._write(created, updated)
             listed = self._list() if self._order.list_id else 0
-        self._session.execute(_plans("on"))
-        self._session.execute(text("DROP TABLE import_part, import_known"))
-        return Outcome(created, updated, known - updated, listed, refused, examples)
+        consents = sum(self._consents(it, is_trial=is_trial) for it in self._consent_columns())
+        self._clear()
+        return Outcome(created, updated, known - updated, listed, refused, examples, consents)
 
-    def _execute(self, statement: str) -> Any:
-        return self._session.execute(self._statement(statement))
+    def _find_erased(self) -> None:
+        """Rows of addresses that were erased say so, unless these people shall be there again."""
+        self._marks_erased = False
+        if not self._is_by_email or self._order.options.is_recreating:
+            return
+        found = forgotten.erased(self._session, self._rows["email_key"].to_pylist())
+        self._marks_erased = any(found)
+        if self._marks_erased:
+            self._rows = self._rows.append_column(ERASED, pa.array(found, pa.bool_()))
+            self._names.append(ERASED)
 
-    def _copy(self) -> None:
-        columns = ", ".join(f'"{name}" {column_type(name)}' for name in self._names)
-        self._session.execute(text(f"CREATE TEMPORARY TABLE import_part (line bigint, {columns})"))
-        buffer = io.BytesIO()
-        options = arrow_csv.WriteOptions(include_header=False)
-        arrow_csv.write_csv(self._rows, buffer, options)
-        cursor: Any = self._session.connection().connection.cursor()
-        with cursor, cursor.copy("COPY import_part FROM STDIN (FORMAT csv)") as copy:
-            copy.write(buffer.getbuffer())
+    def _consent_columns(self) -> list[str]:
+        return [name for name in self._names if consent_fields.is_column(name)]
+
+    def _user_columns(self) -> list[str]:
+        beside = {*self._consent_columns(), ERASED}
+        return [name for name in self._names if name not in beside]
+
+    @property
+    def _is_by_email(self) -> bool:
+        return "email_key" in self._names
 
     def _match(self) -> str:
         """Rows of known members, and rows that are refused, with what would change."""
         key = "email_key" if self._is_by_email else "reference_id"
         other = "NULL::uuid"
-        join = f"LEFT JOIN {_by_index('u', key)} ON true"
+        join = f"LEFT JOIN {by_index('u', key)} ON true"
         wanted = "u.id IS NOT NULL"
         if self._is_by_email and "reference_id" in self._names:
-            join += f" LEFT JOIN {_by_index('r', 'reference_id')} ON r.id IS DISTINCT FROM u.id"
+            join += f" LEFT JOIN {by_index('r', 'reference_id')} ON r.id IS DISTINCT FROM u.id"
             other, wanted = "r.id", "(u.id IS NOT NULL OR r.id IS NOT NULL)"
-        is_creating = self._is_by_email and self._order.mode is not Mode.UPDATE_ONLY
+        is_creating = self._is_by_email and self._order.options.mode is not Mode.UPDATE_ONLY
         unknown = "false" if is_creating else "u.id IS NULL"
-        exists = "u.id IS NOT NULL" if self._order.mode is Mode.CREATE_ONLY else "false"
+        erased = f"u.id IS NULL AND p.{ERASED}" if self._marks_erased and is_creating else "false"
+        exists = "u.id IS NOT NULL" if self._order.options.mode is Mode.CREATE_ONLY else "false"
         return (
             "CREATE TEMPORARY TABLE import_known AS SELECT m.line, m.user_id, m.version, m.reason,"
             " CASE WHEN m.reason IS NULL THEN m.changes END AS changes FROM ("
             "SELECT p.line, u.id AS user_id, u.version, CASE"
-            f" WHEN u.state = 'erased' THEN 'user_erased' WHEN {unknown} THEN 'unknown_user'"
+            f" WHEN u.state = 'erased' OR ({erased}) THEN 'user_erased'"
+            " WHEN u.state = 'merged' THEN 'user_merged'"
+            f" WHEN {unknown} THEN 'unknown_user'"
             f" WHEN {exists} THEN 'exists' WHEN {other} IS NOT NULL THEN 'reference_taken'"
             f" END AS reason, {self._changes()} AS changes"
-            f" FROM import_part p {join} WHERE {wanted} OR {unknown}) m"
+            f" FROM import_part p {join} WHERE {wanted} OR {unknown} OR ({erased})) m"
         )
 
     def _examples(self) -> list[dict[str, Any]]:
@@ -155,11 +104,13 @@ class Loading:
         fields = []
         for target in self._order.targets:
             key = target.field.key
+            if consent_fields.is_consent(key):
+                continue
             name = column_names(target.field)[0]
             if key == "email" or (key == "reference_id" and not self._is_by_email):
                 continue
             differs = f'u."{name}" IS DISTINCT FROM p."{name}"'
-            if self._order.on_empty is OnEmpty.SKIP:
+            if self._order.options.on_empty is OnEmpty.SKIP:
                 differs = f'(p."{name}" IS NOT NULL AND {differs})'
             fields.append((key, name, differs))
         return fields
@@ -184,13 +135,9 @@ class Loading:
         if done != created + updated:
             raise RowsMovedError
 
-    def _statement(self, statement: str) -> Any:
-        named = set(_NAMED.findall(statement))
-        return text(statement).bindparams(**{it: self._values[it] for it in named})
-
     def _insert(self) -> str:
-        columns = ", ".join(f'"{name}"' for name in self._names)
-        copied = ", ".join(f'p."{name}"' for name in self._names)
+        columns = ", ".join(f'"{name}"' for name in self._user_columns())
+        copied = ", ".join(f'p."{name}"' for name in self._user_columns())
         name_key = ("", "") if "name_key" in self._names else (", name_key", ", ''")
         return (
             "WITH fresh AS (INSERT INTO users"
@@ -208,7 +155,7 @@ class Loading:
 
     def _update(self) -> str:
         settings = []
-        is_skipping = self._order.on_empty is OnEmpty.SKIP
+        is_skipping = self._order.options.on_empty is OnEmpty.SKIP
         changed = {name for _, name, _ in self._changed_fields()}
         for target in self._order.targets:
             names = column_names(target.field)
@@ -236,6 +183,36 @@ class Loading:
             return f"u.{name}"
         return f"coalesce(p.{name}, u.{name})" if is_skipping else f"p.{name}"
 
+    def _consents(self, name: str, *, is_trial: bool) -> int:
+        """What people answer to a purpose is written down where it is not what they said last."""
+        purpose = name.removeprefix(f"{consent_fields.CONSENT}_")
+        self._values |= {"purpose": purpose, "channel": CHANNEL}
+        key = "email_key" if self._is_by_email else "reference_id"
+        said = (
+            f'SELECT u.id AS user_id, p."{name}" AS is_given FROM import_part p'
+            f" LEFT JOIN {by_index('u', key)} ON true LEFT JOIN LATERAL (SELECT c.is_given"
+            " FROM consents c WHERE c.user_id = u.id AND c.purpose = :purpose"
+            " ORDER BY c.id DESC LIMIT 1) newest ON true"
+            f' WHERE p."{name}" IS DISTINCT FROM newest.is_given AND p."{name}" IS NOT NULL'
+            " AND NOT EXISTS (SELECT FROM import_known k"
+            " WHERE k.line = p.line AND k.reason IS NOT NULL)"
+        )
+        if is_trial:
+            return int(self._execute(f"SELECT count(*) FROM ({said}) s").scalar_one())
+        return change(
+            self._session,
+            self._statement(
+                f"WITH said AS ({said}), kept AS (INSERT INTO consents (id, merchant_id, user_id,"
+                " purpose, is_given, at, channel, proof, actor) SELECT cohort_new_id(), :merchant,"
+                " user_id, :purpose, is_given, :at, :channel, :proof, :actor FROM said"
+                " RETURNING user_id, is_given)"
+                " INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)"
+                " SELECT cohort_new_id(), :merchant, :at, 'cohort.user.consent-updated', user_id,"
+                " :actor, jsonb_build_object('purpose', CAST(:purpose AS text), 'given', is_given)"
+                " FROM kept"
+            ),
+        )
+
     def _list(self) -> int:
         """Everybody of the part is on the list."""
         key = "email_key" if self._is_by_email else "reference_id"
@@ -245,23 +222,16 @@ class Loading:
                 "WITH joined AS (INSERT INTO list_members"
                 " (list_id, user_id, merchant_id, added_at, actor)"
                 " SELECT :list, u.id, :merchant, :at, :list_actor FROM import_part p"
-                f" JOIN {_by_index('u', key)} ON true"
+                f" JOIN {by_index('u', key)} ON true"
                 " WHERE NOT EXISTS (SELECT FROM import_known k"
                 " WHERE k.line = p.line AND k.reason IS NOT NULL)"
                 " ON CONFLICT DO NOTHING RETURNING user_id)"
                 " INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)"
                 " SELECT cohort_new_id(), :merchant, :at, 'cohort.list.joined', user_id, :actor,"
-                " jsonb_build_object('listId', CAST(:list_fact AS text)) FROM joined"
+                " jsonb_build_object('cohortId', CAST(:list_fact AS text),"
+                " 'listId', CAST(:list_fact AS text), 'reason', 'import') FROM joined"
             ),
         )
-
-
-def _by_index(name: str, key: str) -> str:
-    """The member with a row's key; the limit makes it one look into the index a row."""
-    return (
-        "LATERAL (SELECT users.* FROM users WHERE users.merchant_id = :merchant"
-        f' AND users."{key}" = p."{key}" LIMIT 1) {name}'
-    )
 
 
 _REFUSED = "SELECT line, reason FROM import_known WHERE reason IS NOT NULL"
@@ -269,8 +239,3 @@ _COUNTED = "SELECT count(*) FILTER (WHERE reason IS NULL), count(changes) FROM i
 _EXAMPLES = (
     "SELECT user_id, changes FROM import_known WHERE changes IS NOT NULL ORDER BY line LIMIT 5"
 )
-
-
-def list_actor(import_id: UUID) -> str:
-    """Who put a member on a list, when an import did."""
-    return f"import:{encode_id('imp', import_id)}"

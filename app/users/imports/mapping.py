@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.users import properties
 from app.users.fields import CORE, Field, fold, of_property
+from app.users.imports import consent_fields, event_fields
 from app.users.imports.errors import MappingInvalidError
-from app.users.imports.models import ColumnMemory, UserImport
-from app.users.models import Property
+from app.users.imports.models import ColumnMemory, ImportKind, UserImport
 
 IMPORTED = (
     "email",
@@ -28,6 +28,7 @@ IMPORTED = (
 """Core fields a file can carry."""
 
 _SPELLINGS = {
+    "consent:marketing_email": ("marketingemail", "newsletter", "optin", "marketingconsent"),
     "email": ("email", "emailaddress", "mail"),
     "first_name": ("firstname", "givenname"),
     "last_name": ("lastname", "familyname", "surname"),
@@ -49,46 +50,85 @@ class Target:
 
 
 def fields(session: Session) -> dict[str, tuple[Field, str]]:
-    """Every field a column can go to by its key, with the label of reasons."""
+    """Every field of users a column can go to by its key, with the label of reasons."""
     core = {key: (CORE[key], key) for key in IMPORTED}
     own = ((of_property(row), row.reference_id) for row in properties.list_all(session))
     return {**core, **{field.key: (field, label) for field, label in own}}
 
 
+def known_fields(session: Session, row: UserImport) -> dict[str, tuple[Field, str]]:
+    """Every field a column of this import can go to by its key, with the label of reasons."""
+    if row.kind is ImportKind.EVENTS:
+        return event_fields.known(row.mapping)
+    return {**fields(session), **consent_fields.known(session, row.mapping)}
+
+
 def targets(session: Session, row: UserImport) -> list[Target]:
     """Where the columns of the import go, in their order; a deleted property is left out."""
-    known = fields(session)
+    known = known_fields(session, row)
     places = sorted((int(place), key) for place, key in row.mapping.items() if key in known)
     return [Target(place, *known[key]) for place, key in places]
 
 
-def guess(session: Session, columns: Sequence[str]) -> dict[int, str]:
+def needed(targets: Sequence[Target]) -> list[Target]:
+    """What no row can be without: who it is of, and of an event also when it was and what."""
+    keys = {target.field.key: target for target in targets}
+    if event_fields.TIME in keys:
+        wanted: Sequence[str] = (*event_fields.WHO, event_fields.TIME, event_fields.TYPE)
+        return [keys[it] for it in wanted if it in keys]
+    return [keys["email"] if "email" in keys else keys["reference_id"]]
+
+
+def guess(session: Session, kind: ImportKind, columns: Sequence[str]) -> dict[int, str]:
     """The obvious mapping by column names; unknown columns are left out."""
-    named = {name: key for key, names in _SPELLINGS.items() for name in names}
-    own: dict[str, Property] = {}
-    for row in properties.list_all(session):
-        own |= {_plain(row.name): row, _plain(row.reference_id): row}
+    named = _own_names(session) if kind is ImportKind.USERS else {}
+    spellings = _SPELLINGS if kind is ImportKind.USERS else event_fields.SPELLINGS
+    named |= {name: key for key, names in spellings.items() for name in names}
     mapping: dict[int, str] = {}
     for position, name in enumerate(columns):
-        plain = _plain(name)
-        key = named.get(plain) or (of_property(own[plain]).key if plain in own else None)
-        if key is not None and key not in mapping.values():
+        key = named.get(_plain(name))
+        is_second = kind is ImportKind.EVENTS and _says_who(key, mapping.values())
+        if key is not None and key not in mapping.values() and not is_second:
             mapping[position] = key
     return mapping
+
+
+def _own_names(session: Session) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for row in properties.list_all(session):
+        key = of_property(row).key
+        named |= {_plain(row.name): key, _plain(row.reference_id): key}
+    return named
+
+
+def _says_who(key: str | None, chosen: Collection[str]) -> bool:
+    """Whether the key says whom an event is of, which another one says already."""
+    return key in event_fields.WHO and any(it in event_fields.WHO for it in chosen)
 
 
 def _plain(name: str) -> str:
     return "".join(character for character in fold(name) if character.isalnum())
 
 
-def check(mapping: dict[int, str], columns: Sequence[str]) -> None:
+def check(
+    kind: ImportKind,
+    mapping: dict[int, str],
+    columns: Sequence[str],
+    *,
+    event_type: str | None = None,
+) -> None:
     """The mapping says who a row is of, and names every field once.
+
+    Args:
+        event_type: of all rows of a file of events, where no column says it.
 
     Raises:
         MappingInvalidError: the sentence says what is missing.
     """
     keys = list(mapping.values())
-    if not {"email", "reference_id"} & set(keys):
+    if kind is ImportKind.EVENTS:
+        event_fields.check(mapping, event_type)
+    elif not {"email", "reference_id"} & set(keys):
         raise MappingInvalidError(
             "Choose which column holds the email address, or the reference ID of known people."
         )
@@ -99,13 +139,16 @@ def check(mapping: dict[int, str], columns: Sequence[str]) -> None:
         raise MappingInvalidError("The mapping names a column the file does not have.")
 
 
-def _signature(columns: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps([_plain(name) for name in columns]).encode()).hexdigest()
+def _signature(kind: ImportKind, columns: Sequence[str]) -> str:
+    names = [_plain(name) for name in columns]
+    said = json.dumps(names if kind is ImportKind.USERS else {kind.value: names})
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
-def recall(session: Session, columns: Sequence[str]) -> ColumnMemory | None:
-    """How a file with these columns was mapped the last time."""
-    return session.scalar(select(ColumnMemory).where(ColumnMemory.signature == _signature(columns)))
+def recall(session: Session, kind: ImportKind, columns: Sequence[str]) -> ColumnMemory | None:
+    """How a file of this kind with these columns was mapped the last time."""
+    signature = _signature(kind, columns)
+    return session.scalar(select(ColumnMemory).where(ColumnMemory.signature == signature))
 
 
 def remember(session: Session, row: UserImport) -> None:
@@ -113,6 +156,6 @@ def remember(session: Session, row: UserImport) -> None:
     said = {"mapping": row.mapping, "options": row.options, "used_at": row.started_at}
     session.execute(
         insert(ColumnMemory)
-        .values(signature=_signature([str(name) for name in row.columns]), **said)
+        .values(signature=_signature(row.kind, [str(name) for name in row.columns]), **said)
         .on_conflict_do_update(index_elements=["merchant_id", "signature"], set_=said)
     )

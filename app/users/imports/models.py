@@ -4,12 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, PrimaryKeyConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, PrimaryKeyConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import TENANT_VALUE, Base, TenantMixin, VersionMixin
-from core.types import ImportId, ListId, MerchantId, UserId
+from core.types import EventId, ImportId, ListId, MerchantId, UserId
 
 
 class ImportState(StrEnum):
@@ -26,6 +26,13 @@ class ImportState(StrEnum):
     FAILED = "failed"
     UNDOING = "undoing"
     UNDONE = "undone"
+
+
+class ImportKind(StrEnum):
+    """What the rows of the file are."""
+
+    USERS = "users"
+    EVENTS = "events"
 
 
 class Mode(StrEnum):
@@ -52,7 +59,7 @@ class OnDuplicate(StrEnum):
 
 
 class UserImport(TenantMixin, VersionMixin, Base):
-    """One uploaded file on its way into the users table.
+    """One uploaded file on its way into the tables.
 
     `layout` is how the file is read, `mapping` column position (as text) -> key of a field, and
     `options` the rest of what was chosen. The rows are gone through twice: to find people that the
@@ -63,6 +70,7 @@ class UserImport(TenantMixin, VersionMixin, Base):
     __tablename__ = "imports"
 
     id: Mapped[ImportId] = mapped_column(primary_key=True)
+    kind: Mapped[ImportKind] = mapped_column(default=ImportKind.USERS)
     file_name: Mapped[str]
     state: Mapped[ImportState] = mapped_column(default=ImportState.UPLOADED)
     layout: Mapped[dict[str, Any] | None]
@@ -85,6 +93,7 @@ class UserImport(TenantMixin, VersionMixin, Base):
     unchanged_count: Mapped[int] = mapped_column(default=0)
     rejected_count: Mapped[int] = mapped_column(default=0)
     listed_count: Mapped[int] = mapped_column(default=0)
+    consent_count: Mapped[int] = mapped_column(default=0)
     preview: Mapped[dict[str, Any] | None]
     conflict_count: Mapped[int] = mapped_column(default=0)
     failure: Mapped[str | None]
@@ -130,6 +139,36 @@ class ImportChange(Base):
     import_id: Mapped[ImportId]
     user_id: Mapped[UserId]
     changes: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+
+class ImportedEvent(Base):
+    """An event that a file brought, so that it can be taken back and is never brought twice.
+
+    `external_id` is what the file calls it: one of a type is one event, in whichever file. Like
+    `ImportChange` it refers to other tables by no constraint.
+    """
+
+    __tablename__ = "imported_events"
+    __table_args__ = (
+        PrimaryKeyConstraint("import_id", "event_id"),
+        Index(
+            "uq_imported_events_external",
+            "merchant_id",
+            "type",
+            "external_id",
+            unique=True,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
+    )
+
+    merchant_id: Mapped[MerchantId] = mapped_column(
+        server_default=text(f"({TENANT_VALUE})"), info={"tenant": True}
+    )
+    import_id: Mapped[ImportId]
+    event_id: Mapped[EventId]
+    occurred_at: Mapped[datetime]
+    type: Mapped[str]
+    external_id: Mapped[str | None]
 
 
 class ImportConflict(TenantMixin, Base):

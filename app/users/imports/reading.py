@@ -5,7 +5,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,22 +14,42 @@ import pyarrow.compute as pc
 
 from app.uploads.blocks import Block
 from app.users.errors import ValueInvalidError
-from app.users.imports import cells, columns
+from app.users.imports import cells, columns, event_fields
 from app.users.imports.cells import Reading
-from app.users.imports.mapping import Target
+from app.users.imports.mapping import Target, needed
 from core.ids import new_id
 
 _SAID = b"cohort"
-_WITHOUT_COLUMN = ("email_invalid", "date_ambiguous", "email_missing", "reference_missing")
+_WITHOUT_COLUMN = (
+    *("email_invalid", "date_ambiguous", "time_in_future", "type_reserved", "type_invalid"),
+)
+_MISSING = {
+    "email": "email_missing",
+    "reference_id": "reference_missing",
+    event_fields.USER: "user_missing",
+    event_fields.TIME: "time_missing",
+    event_fields.TYPE: "type_missing",
+}
+"""Reasons of rows that lack what no row can be without."""
+_PLACES = {
+    "reference_taken": ("reference_id",),
+    **dict.fromkeys(("unknown_user", "user_merged", "user_erased"), event_fields.WHO),
+}
+"""Fields a reason is about that is only found later; the first that the file has is named."""
 HINTS = {
     "column_count": "The row has more or fewer cells than the table has columns.",
     "encoding": "The row is not text in the file's encoding.",
     "email_missing": "The row names no email address.",
     "reference_missing": "The row names no reference ID.",
-    "duplicate_in_file": "The file names this person in another row as well.",
+    "user_missing": "The row names no user ID.",
+    "time_missing": "The row does not say when it happened.",
+    "type_missing": "The row does not say what happened.",
+    "duplicate_in_file": "The file names this person, or this event, in another row as well.",
+    "properties_too_long": f"One event holds {event_fields.DATA_BYTES:,} bytes of properties.",
     "unknown_user": "There is no such user, and the import shall create none.",
     "exists": "There is such a user already, and the import shall change none.",
     "user_erased": "This person was erased and is not created again.",
+    "user_merged": "This person was merged into another one. Use that one's address.",
     "reference_taken": "The reference ID belongs to somebody else.",
 }
 
@@ -99,12 +119,12 @@ class Part:
 
     def refusals_of(self, reasons: dict[int, str]) -> list[Refusal]:
         """These lines of the block as refusals."""
-        by_field = {target.field.key: target.position for target in self._targets}
+        places = {target.field.key: target.position for target in self._targets}
         return [
             Refusal(
                 line,
                 reason,
-                by_field.get("reference_id") if reason == "reference_taken" else None,
+                next((places[it] for it in _PLACES.get(reason, ()) if it in places), None),
                 HINTS[reason],
                 self._cells(line),
             )
@@ -180,13 +200,13 @@ class _Check:
         return table.filter(pc.invert(is_bad)), refusals
 
     def _missing(self, texts: Sequence[pa.Array]) -> pa.Array:
-        """Whether the row says not who it is of."""
-        return pc.is_null(texts[self._identity])
+        """Whether the row lacks what no row can be without."""
+        missing = [pc.is_null(texts[self._targets.index(it)]) for it in self._needed]
+        return reduce(pc.or_, missing)
 
     @cached_property
-    def _identity(self) -> int:
-        keys = [target.field.key for target in self._targets]
-        return keys.index("email") if "email" in keys else keys.index("reference_id")
+    def _needed(self) -> Sequence[Target]:
+        return needed(self._targets)
 
     def _name(self, found: dict[str, pa.Array]) -> None:
         """The name somebody is sought by, of those whose name the file says."""
@@ -212,10 +232,10 @@ class _Check:
         line, said = self._block.lines[place], cells_at(self._block, place)
         if line in self._block.broken:
             return Refusal(line, "encoding", None, HINTS["encoding"], said)
-        identity = self._targets[self._identity]
-        if not texts[self._identity][place].is_valid:
-            reason = f"{'email' if identity.field.key == 'email' else 'reference'}_missing"
-            return Refusal(line, reason, identity.position, HINTS[reason], said)
+        for target in self._needed:
+            if not texts[self._targets.index(target)][place].is_valid:
+                reason = _MISSING[target.field.key]
+                return Refusal(line, reason, target.position, HINTS[reason], said)
         for target, text, problem in zip(self._targets, texts, problems, strict=True):
             reason = problem[place].as_py()
             if reason is not None:

@@ -8,7 +8,7 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,13 +21,15 @@ from app.uploads.blocks import Block, Spot
 from app.uploads.errors import FileUnreadableError
 from app.uploads.records import GONE
 from app.users import properties, provisioning
+from app.users.imports import event_loading, reading, service, undoing
 from app.users.imports import mapping as mappings
-from app.users.imports import reading, service, undoing
 from app.users.imports.duplicates import Survey
 from app.users.imports.errors import RowsMovedError
-from app.users.imports.loading import Loading, Order, Outcome
-from app.users.imports.models import ImportRefusal, ImportState, UserImport
+from app.users.imports.event_loading import EventLoading
+from app.users.imports.loading import Loading
+from app.users.imports.models import ImportKind, ImportRefusal, ImportState, UserImport
 from app.users.imports.reading import Part, Refusal
+from app.users.imports.staging import Order, Outcome
 from core.db import after_commit, choose_actor
 from core.events import emit
 from core.ids import encode_id
@@ -40,6 +42,12 @@ _SAMPLES = 20
 _SAMPLE_BYTES = 1 << 16
 _EXAMPLES = 5
 _TRIES = 3
+_AHEAD = timedelta(minutes=5)
+"""Clocks of others may be ahead of ours by so much."""
+_UNDOING = {
+    ImportKind.USERS: undoing.run_part,
+    ImportKind.EVENTS: event_loading.take_back_part,
+}
 
 
 def run_part(session: Session, import_id: ImportId, *, at: datetime) -> bool:
@@ -64,7 +72,7 @@ def run_part(session: Session, import_id: ImportId, *, at: datetime) -> bool:
         if row.state is ImportState.UPLOADED:
             return _analyse(session, row)
         if row.state is ImportState.UNDOING:
-            return undoing.run_part(session, row, at=at)
+            return _UNDOING[row.kind](session, row, at=at)
         return _Run(session, row, at=at).step()
     except FileUnreadableError as error:
         service.unreadable(row, error, at=at)
@@ -96,8 +104,9 @@ def _analyse(session: Session, row: UserImport) -> bool:
 
 def _propose(session: Session, row: UserImport) -> None:
     names = [str(name) for name in row.columns]
-    known = mappings.recall(session, names)
-    guessed = {str(place): key for place, key in mappings.guess(session, names).items()}
+    known = mappings.recall(session, row.kind, names)
+    guess = mappings.guess(session, row.kind, names)
+    guessed = {str(place): key for place, key in guess.items()}
     row.mapping = guessed if known is None else known.mapping
     row.options = service.Options().dump() if known is None else known.options
 
@@ -127,6 +136,7 @@ class _Run:
         self._row = row
         self._at = at
         self._options = service.load_options(row.options)
+        self._reading = replace(self._options.reading, latest=row.created_at + _AHEAD)
         self._targets = mappings.targets(session, row)
         self._survey = Survey(service.upload_path(row.id))
 
@@ -153,7 +163,7 @@ class _Run:
 
     def _part(self) -> Part:
         delimiter = service.load_layout(self._row).delimiter
-        return reading.read(self._block(), self._targets, self._options.reading, delimiter)
+        return reading.read(self._block(), self._targets, self._reading, delimiter)
 
     def _block(self) -> Block:
         """The records from the checkpoint on, without the header."""
@@ -175,7 +185,7 @@ class _Run:
         return min(max(said * ROWS_A_PART // samples, smallest), largest)
 
     def _look(self) -> bool:
-        """The next part is searched for people that are named twice."""
+        """The next part is searched for people or events that are named twice."""
         row = self._row
         if row.next_byte == 0 or not self._survey.cut(row.surveyed_count):
             self._survey.begin()
@@ -204,23 +214,20 @@ class _Run:
         Raises:
             RowsMovedError: they collide again and again; the sweep tries later.
         """
-        order = Order(
-            self._row.id,
-            self._targets,
-            self._options.mode,
-            self._options.on_empty,
-            self._row.list_id,
-            self._row.actor,
-            self._at,
-        )
         is_trial = self._row.state is ImportState.PREVIEWING
         for _ in range(_TRIES):
             try:
                 with self._session.begin_nested():
-                    return Loading(self._session, order, part.rows).run(is_trial=is_trial)
+                    return self._loading(part).run(is_trial=is_trial)
             except (IntegrityError, RowsMovedError):
                 continue
         raise RowsMovedError
+
+    def _loading(self, part: Part) -> Loading | EventLoading:
+        row = self._row
+        order = Order(row.id, self._targets, self._options, row.list_id, row.actor, self._at)
+        kind = EventLoading if row.kind is ImportKind.EVENTS else Loading
+        return kind(self._session, order, part.rows)
 
     def _count(self, outcome: Outcome, part: Part) -> None:
         row = self._row
@@ -232,9 +239,10 @@ class _Run:
         row.updated_count += outcome.updated
         row.unchanged_count += outcome.unchanged
         row.listed_count += outcome.listed
+        row.consent_count += outcome.consents
         row.rejected_count += len(refusals)
         _store(self._session, row, refusals)
-        if outcome.created:
+        if outcome.created and row.kind is ImportKind.USERS:
             provisioning.nudge(self._session)
 
     def _end(self) -> None:
@@ -251,6 +259,7 @@ class _Run:
             "cohort.import.completed",
             at=self._at,
             importId=encode_id("imp", row.id),
+            rows=row.kind.value,
             created=row.created_count,
             updated=row.updated_count,
             rejected=row.rejected_count,
@@ -262,6 +271,7 @@ def _nothing() -> dict[str, Any]:
         "created": 0,
         "updated": 0,
         "unchanged": 0,
+        "consents": 0,
         "refused": {},
         "examples": {},
         "changes": [],
@@ -281,6 +291,7 @@ def _added(report: dict[str, Any], outcome: Outcome, refusals: Sequence[Refusal]
         "created": report["created"] + outcome.created,
         "updated": report["updated"] + outcome.updated,
         "unchanged": report["unchanged"] + outcome.unchanged,
+        "consents": report["consents"] + outcome.consents,
         "refused": dict(refused),
         "examples": examples,
         "changes": [*report["changes"], *outcome.examples][:_EXAMPLES],

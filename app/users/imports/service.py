@@ -11,14 +11,24 @@ from typing import Any, BinaryIO, cast
 
 from sqlalchemy.orm import Session
 
+from app.accounts import models as accounts
 from app.uploads.errors import FileUnreadableError
 from app.uploads.tables import Layout
+from app.users.imports import consent_fields
 from app.users.imports import mapping as mappings
 from app.users.imports.cells import Reading
 from app.users.imports.duplicates import Survey
 from app.users.imports.errors import ImportNotFoundError, ImportStateError
-from app.users.imports.models import ImportState, Mode, OnDuplicate, OnEmpty, UserImport
+from app.users.imports.models import (
+    ImportKind,
+    ImportState,
+    Mode,
+    OnDuplicate,
+    OnEmpty,
+    UserImport,
+)
 from core import jobs
+from core.db import merchant_of
 from core.ids import new_id
 from core.settings import core_settings
 from core.types import ImportId, ListId
@@ -40,16 +50,27 @@ UNDO_DAYS = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Options:
-    """How the rows are taken; `reading` is how people write in the file."""
+    """How the rows are taken; `reading` is how people write in the file.
+
+    Args:
+        event_type: of every row of a file of events, where no column says it.
+        consent_basis: on what answers rest that the file says people gave.
+        is_recreating: people who were erased are created again.
+    """
 
     mode: Mode = Mode.CREATE_AND_UPDATE
     on_empty: OnEmpty = OnEmpty.SKIP
     on_duplicate: OnDuplicate = OnDuplicate.FIRST
     reading: Reading = field(default_factory=Reading)
+    event_type: str | None = None
+    consent_basis: str | None = None
+    is_recreating: bool = False
 
     def dump(self) -> dict[str, Any]:
         """As the row keeps it."""
-        return asdict(self)
+        said = asdict(self)
+        del said["reading"]["latest"]  # known by the import itself
+        return said
 
 
 def load_options(said: dict[str, Any]) -> Options:
@@ -61,6 +82,9 @@ def load_options(said: dict[str, Any]) -> Options:
         OnEmpty(said["on_empty"]),
         OnDuplicate(said["on_duplicate"]),
         Reading(**said["reading"]),
+        said.get("event_type"),
+        said.get("consent_basis"),
+        said.get("is_recreating", False),
     )
 
 
@@ -70,12 +94,26 @@ def load_layout(row: UserImport) -> Layout:
     return Layout(**{**said, "sheets": tuple(said["sheets"])})
 
 
-def upload(session: Session, file_name: str, content: BinaryIO, *, at: datetime) -> UserImport:
-    """The file is stored, and looked at in the background."""
+def upload(
+    session: Session,
+    file_name: str,
+    content: BinaryIO,
+    *,
+    kind: ImportKind = ImportKind.USERS,
+    list_id: ListId | None = None,
+    at: datetime,
+) -> UserImport:
+    """The file is stored, and looked at in the background.
+
+    Args:
+        list_id: the list its people come on, unless another one is chosen later.
+    """
     row = UserImport(
         id=ImportId(new_id()),
-        file_name=file_name or "users.csv",
+        kind=kind,
+        file_name=file_name or f"{kind}.csv",
         state=ImportState.UPLOADED,
+        list_id=list_id if kind is ImportKind.USERS else None,
         actor=session.info["actor"],
         created_at=at,
     )
@@ -154,12 +192,26 @@ def choose_mapping(
         ImportStateError: it has started.
     """
     _check_editable(row)
-    mappings.check(mapping, [str(column) for column in row.columns])
+    _check_mapping(session, row, mapping, options)
     said = {str(position): key for position, key in mapping.items()}
     if (said, options.dump(), list_id) != (row.mapping, row.options, row.list_id):
         _forget_findings(row)
     row.mapping, row.options, row.list_id = said, options.dump(), list_id
     session.flush()
+
+
+def _check_mapping(
+    session: Session, row: UserImport, mapping: dict[int, str], options: Options
+) -> None:
+    columns = [str(column) for column in row.columns]
+    mappings.check(row.kind, mapping, columns, event_type=options.event_type)
+    is_live = session.get_one(accounts.Merchant, merchant_of(session)).mode is accounts.Mode.LIVE
+    consent_fields.check(session, mapping.values(), options.consent_basis, is_live=is_live)
+
+
+def _check_complete(session: Session, row: UserImport) -> None:
+    mapping = {int(position): key for position, key in row.mapping.items()}
+    _check_mapping(session, row, mapping, load_options(row.options))
 
 
 def _forget_findings(row: UserImport) -> None:
@@ -182,7 +234,7 @@ def preview(session: Session, row: UserImport, *, at: datetime) -> None:
         ImportStateError: it has started.
     """
     _check_editable(row)
-    mappings.check({int(k): v for k, v in row.mapping.items()}, row.columns)
+    _check_complete(session, row)
     row.state, row.preview, row.resumed_at = ImportState.PREVIEWING, None, at
     row.next_byte, row.next_line, row.done_count = 0, 1, 0
     session.flush()
@@ -197,7 +249,7 @@ def start(session: Session, row: UserImport, *, at: datetime) -> None:
     """
     if row.state not in EDITABLE:
         return
-    mappings.check({int(k): v for k, v in row.mapping.items()}, row.columns)
+    _check_complete(session, row)
     row.state, row.started_at, row.resumed_at = ImportState.RUNNING, at, at
     row.next_byte, row.next_line, row.done_count = 0, 1, 0
     mappings.remember(session, row)

@@ -1,8 +1,9 @@
-"""Takes back what an import did: members it created, values it overwrote, list entries it made.
+"""Takes back what an import did: members, values, list entries and answers to consents.
 
 A created member that nothing happened to since is deleted. Of one whose pass is frozen into a batch
 or minted, which cannot be taken back, the row stays without what identifies it. Who was touched
-since stays as it is; a value that somebody changed since is listed as a conflict.
+since stays as it is; a value that somebody changed since is listed as a conflict. Answers are never
+changed: what counted before is said once more, unless the person answered since.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from sqlalchemy.orm import Session
 from app.users.fields import CORE, fold
 from app.users.imports import mapping as mappings
 from app.users.imports.columns import column_names, column_type
-from app.users.imports.loading import list_actor
 from app.users.imports.models import ImportState, UserImport
+from app.users.imports.staging import list_actor
 from core.db import Base, change, merchant_of
 from core.events import emit
 from core.ids import encode_id
@@ -29,7 +30,8 @@ WHERE c.merchant_id = :merchant AND c.import_id = :import ORDER BY c.user_id LIM
 """
 _OWN_EVENTS = """
 ('cohort.user.created', 'cohort.list.joined', 'cohort.list.left', 'cohort.segment.joined',
- 'cohort.segment.left', 'cohort.badge.gained', 'cohort.badge.lost', 'cohort.pass.issued')
+ 'cohort.segment.left', 'cohort.badge.gained', 'cohort.badge.lost', 'cohort.pass.issued',
+ 'cohort.event.removed', 'cohort.user.consent-updated')
 """
 _CREATED = """
 CREATE TEMPORARY TABLE undo_created AS
@@ -38,13 +40,15 @@ SELECT u.id,
     AND NOT EXISTS (SELECT FROM events e WHERE e.merchant_id = :merchant AND e.user_id = u.id
         AND e.type NOT IN {own_events})
     AND NOT EXISTS (SELECT FROM list_members l WHERE l.user_id = u.id AND l.actor <> :list_actor)
+    AND NOT EXISTS (SELECT FROM consents x
+        WHERE x.user_id = u.id AND x.proof IS DISTINCT FROM :proof)
     {unnamed} AS is_untouched,
     EXISTS (SELECT FROM passes p WHERE p.user_id = u.id AND p.state <> 'queued') AS is_numbered
 FROM undo_part d JOIN users u ON u.id = d.user_id
 WHERE d.changes IS NULL AND u.merchant_id = :merchant AND u.state <> 'erased'
 FOR UPDATE OF u
 """
-_FOLLOWING = ("list_members", "passes", "badge_owners")
+_FOLLOWING = ("list_members", "passes", "badge_owners", "consents")
 """Tables whose rows come and go with the member."""
 _UNLIST = """
 WITH gone AS (DELETE FROM list_members l USING undo_part d
@@ -52,7 +56,8 @@ WITH gone AS (DELETE FROM list_members l USING undo_part d
     AND l.actor = :list_actor RETURNING l.user_id)
 INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)
 SELECT cohort_new_id(), :merchant, :at, 'cohort.list.left', user_id, :actor,
-    jsonb_build_object('listId', CAST(:list_fact AS text)) FROM gone
+    jsonb_build_object('cohortId', CAST(:list_fact AS text), 'listId', CAST(:list_fact AS text),
+    'reason', 'undo') FROM gone
 """
 _DELETED = (
     "INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)"
@@ -62,6 +67,8 @@ _DELETED = (
     " WHERE p.user_id = c.id AND c.is_untouched AND NOT c.is_numbered",
     "DELETE FROM badge_owners b USING undo_created c"
     " WHERE b.user_id = c.id AND c.is_untouched AND NOT c.is_numbered",
+    "DELETE FROM consents x USING undo_created c"
+    " WHERE x.user_id = c.id AND c.is_untouched AND NOT c.is_numbered",
     "DELETE FROM users u USING undo_created c"
     " WHERE u.id = c.id AND c.is_untouched AND NOT c.is_numbered",
 )
@@ -96,6 +103,14 @@ def run_part(session: Session, row: UserImport, *, at: datetime) -> bool:
         return True
     if row.list_id is not None:
         undo.run(_UNLIST_REST)
+    if row.consent_count:
+        undo.run(_ANSWER_AGAIN)
+    end(session, row, at=at)
+    return False
+
+
+def end(session: Session, row: UserImport, *, at: datetime) -> None:
+    """Nothing of the import is left to take back."""
     row.state, row.undone_at = ImportState.UNDONE, at
     emit(
         session,
@@ -104,7 +119,6 @@ def run_part(session: Session, row: UserImport, *, at: datetime) -> bool:
         importId=encode_id("imp", row.id),
         conflicts=row.conflict_count,
     )
-    return False
 
 
 _UNLIST_REST = """
@@ -113,7 +127,30 @@ WITH gone AS (DELETE FROM list_members l
     RETURNING l.user_id)
 INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)
 SELECT cohort_new_id(), :merchant, :at, 'cohort.list.left', user_id, :actor,
-    jsonb_build_object('listId', CAST(:list_fact AS text)) FROM gone
+    jsonb_build_object('cohortId', CAST(:list_fact AS text), 'listId', CAST(:list_fact AS text),
+    'reason', 'undo') FROM gone
+"""
+
+
+_ANSWER_AGAIN = """
+WITH ours AS (SELECT DISTINCT user_id, purpose FROM consents
+    WHERE merchant_id = :merchant AND channel = 'import' AND proof = :proof),
+newest AS (SELECT DISTINCT ON (c.user_id, c.purpose) c.* FROM consents c
+    JOIN ours o ON o.user_id = c.user_id AND o.purpose = c.purpose
+    ORDER BY c.user_id, c.purpose, c.id DESC),
+before AS (SELECT n.user_id, n.purpose, n.is_given AS is_now, coalesce((
+    SELECT b.is_given FROM consents b
+    WHERE b.user_id = n.user_id AND b.purpose = n.purpose AND b.id < n.id
+    ORDER BY b.id DESC LIMIT 1), false) AS is_given
+    FROM newest n JOIN users u ON u.id = n.user_id AND u.state <> 'erased'
+    WHERE n.channel = 'import' AND n.proof = :proof),
+kept AS (INSERT INTO consents
+    (id, merchant_id, user_id, purpose, is_given, at, channel, proof, actor)
+    SELECT cohort_new_id(), :merchant, user_id, purpose, is_given, :at, 'undo', :proof, :actor
+    FROM before WHERE is_given <> is_now RETURNING user_id, purpose, is_given)
+INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)
+SELECT cohort_new_id(), :merchant, :at, 'cohort.user.consent-updated', user_id, :actor,
+    jsonb_build_object('purpose', purpose, 'given', is_given) FROM kept
 """
 
 
@@ -129,6 +166,7 @@ class _Undo:
             "import": row.id,
             "list": row.list_id,
             "list_actor": list_actor(row.id),
+            "proof": encode_id("imp", row.id),
             "list_fact": encode_id("lst", row.list_id) if row.list_id else None,
             "actor": session.info["actor"],
             "at": at,

@@ -1,5 +1,6 @@
 """A person is forgotten: no table holds anything of them, and the books still add up."""
 
+import io
 import json
 from datetime import timedelta
 from typing import Any
@@ -22,9 +23,12 @@ from app.privacy.errors import CopyNotFoundError, ErasureStateError, ReasonMissi
 from app.privacy.known import everything_of
 from app.rewards.models import Grant, GrantSource, GrantState
 from app.users import consents, lists, queries, record
+from app.users.imports import running
+from app.users.imports import service as imports
 from app.users.imports.models import (
     ImportChange,
     ImportConflict,
+    ImportKind,
     ImportRefusal,
     ImportState,
     UserImport,
@@ -39,6 +43,7 @@ from core.types import AudienceFileId, GrantId, ImportId, UserId
 from minting.models import MembershipPass, PassState
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_campaign, make_line, make_members
+from tests.factories.imports import go_on
 from tests.factories.people import make_property
 from tests.factories.perks import codes_of, hold, load, perk_of
 from tests.signing import acting_as, reveal, stolen_key
@@ -58,6 +63,8 @@ CANARIES = {
     "proof": "form-canary-proof-3",
     "before": "Formername-Canary",
     "reason": "she asked by letter of canary day",
+    "told": "ordered a canary cage",
+    "external": "canary-order-2026",
 }
 STREET = "12 Canary Wharf Road"
 
@@ -86,7 +93,21 @@ def make_person(session: Session) -> User:
     best = lists.create(session, "Best", at=NOW)
     lists.add(session, best, queries.only(user.id), reason="manual", at=NOW)
     name_in_files(session, user)
+    bring_event(session, user)
     return user
+
+
+def bring_event(session: Session, user: User) -> None:
+    """Something happened to the person, as a file says."""
+    content = f"email,time,event,event id,properties\n{user.email},2026-05-01,order,{{}},{{}}\n"
+    said = content.format(CANARIES["external"], f'"{{""note"": ""{CANARIES["told"]}""}}"')
+    row = imports.upload(
+        session, "events.csv", io.BytesIO(said.encode()), kind=ImportKind.EVENTS, at=NOW
+    )
+    running.run_part(session, row.id, at=NOW)
+    imports.start(session, row, at=NOW)
+    go_on(session, row)
+    assert row.created_count == 1
 
 
 def name_in_files(session: Session, user: User) -> None:
@@ -215,6 +236,17 @@ class TestErase:
         assert (user.state, user.display_name) == (UserState.ERASED, "erased")
         again = ensure_user(session, CANARIES["email"], source="space", at=DUE)
         assert again.id != user.id and again.state is UserState.ACTIVE
+
+    def test_the_next_import_of_an_old_file_does_not_bring_the_person_back(
+        self, session: Session
+    ) -> None:
+        erase(session, make_person(session))
+        content = f"email\n{CANARIES['email']}\n"
+        row = imports.upload(session, "old.csv", io.BytesIO(content.encode()), at=DUE)
+        running.run_part(session, row.id, at=DUE)
+        imports.start(session, row, at=DUE)
+        go_on(session, row)
+        assert (row.created_count, row.rejected_count) == (0, 1)
 
     def test_takes_those_who_were_merged_along(self, session: Session) -> None:
         user = make_person(session)

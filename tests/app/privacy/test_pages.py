@@ -7,6 +7,8 @@ import zipfile
 import pytest
 
 from app.accounts.models import Merchant, TeamRole
+from app.claims.claiming import Attempt, Claimed, claim
+from app.claims.seeds import code_of
 from app.privacy import copies, erasure
 from app.users.models import User, UserState
 from core.db import unit_of_work
@@ -14,7 +16,9 @@ from core.ids import encode_id
 from core.types import UserId, utc_now
 from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, TestClient, submit
+from tests.conftest import NOW
 from tests.factories.brand import make_members
+from tests.factories.claims import make_batch
 
 
 @pytest.fixture
@@ -22,6 +26,13 @@ def people(merchant: Merchant) -> list[UserId]:
     """Two members."""
     with unit_of_work(merchant=merchant.id) as session:
         return make_members(session, "bob@example.com", "cy@example.com")
+
+
+def use_code(merchant: Merchant, user: UserId) -> None:
+    """The member claims a code."""
+    with unit_of_work(merchant=merchant.id) as session:
+        tried = Attempt(code_of(make_batch(session), 1), b"network")
+        assert isinstance(claim(session, session.get_one(User, user), tried, at=NOW), Claimed)
 
 
 def tab(user: UserId) -> str:
@@ -39,6 +50,7 @@ class TestCopy:
     def test_is_an_archive_of_everything(
         self, admin: TestClient, merchant: Merchant, people: list[UserId]
     ) -> None:
+        use_code(merchant, people[0])
         for _ in range(2):
             assert submit(admin, f"{tab(people[0])}/copy").status_code == 303
         name = make_copies(merchant, people[0])
@@ -51,6 +63,7 @@ class TestCopy:
         assert known["profile"]["Email"] == "bob@example.com"
         assert known["wallets"][0]["address"].startswith("0x")
         assert known["events"][0]["type"] == "cohort.user.created"
+        assert known["claims"] == [{"codes": "Flyers", "number": 1, "at": NOW.isoformat()}]
         assert "bob@example.com" in page and known["wallets"][0]["address"] in page
 
     def test_of_one_member_is_not_anothers(

@@ -1,6 +1,8 @@
 """Badges on screen: from a name to a mark in the space of its owners."""
 
+import csv
 import io
+from datetime import timedelta
 
 import pytest
 from PIL import Image
@@ -22,9 +24,9 @@ from tests.factories.brand import make_members, make_other_merchant
 BADGES = "/admin/users/badges"
 
 
-def picture() -> bytes:
+def picture(colour: str = "#335577") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (400, 400), "#335577").save(file, "PNG")
+    Image.new("RGB", (400, 400), colour).save(file, "PNG")
     return file.getvalue()
 
 
@@ -42,9 +44,11 @@ def make(admin: TestClient, merchant: Merchant) -> tuple[str, BadgeId]:
     return f"{BADGES}/{encode_id('bdg', row.id)}", row.id
 
 
-def send(admin: TestClient, path: str, **fields: str) -> "object":
+def send(admin: TestClient, path: str, *, locked: bytes | None = None, **fields: str) -> "object":
     data = {"csrf": token_in(admin.get("/admin", headers=HTML).text), **fields}
     files = {"image": ("badge.png", picture(), "image/png")}
+    if locked is not None:
+        files["locked_image"] = ("locked.png", locked, "image/png")
     return admin.post(path, data=data, files=files, headers={"origin": ORIGIN, **HTML})
 
 
@@ -76,6 +80,63 @@ class TestPages:
         assert "You were here first." in home
         assert "Pioneer" in admin.get(BADGES, headers=HTML).text
         assert "ada@example.com" in admin.get(path, headers=HTML).text
+
+    def test_have_a_picture_for_outsiders_or_the_grey_one(
+        self, admin: TestClient, member: TestClient, merchant: Merchant, best: ListId
+    ) -> None:
+        path, badge_id = make(admin, merchant)
+        fields = {"internal_name": "P", "title-en": "P", "owners": encode_id("lst", best)}
+        send(admin, path, act="publish", locked=picture("#111111"), **fields)
+        with unit_of_work(merchant=merchant.id) as session:
+            row = badges.get(session, badge_id)
+            own, locked = row.media_cid, row.locked_media_cid
+        assert own and locked and own != locked
+        for page in ("/space/home", "/space/profile"):
+            shown = member.get(page, headers=HTML).text
+            assert f"/ipfs/{locked}" in shown and f"/ipfs/{own}" not in shown
+            assert "is-locked" in shown and "is-grey" not in shown
+        assert f"/ipfs/{locked}" in admin.get(path, headers=HTML).text
+        broken = send(admin, path, locked=b"no picture", **fields)
+        assert broken.status_code == 422
+        submit(admin, path, is_grey="1", **fields)
+        shown = member.get("/space/home", headers=HTML).text
+        assert f"/ipfs/{own}" in shown and "is-grey" in shown
+        with unit_of_work(merchant=merchant.id) as session:
+            everybody = session.scalars(queries.users().with_only_columns(User.id))
+            badges.give(
+                session, badges.get(session, badge_id), [(it, NOW) for it in everybody], at=NOW
+            )
+        assert "is-locked" not in member.get("/space/home", headers=HTML).text
+
+    def test_of_owners_only_nobody_else_sees_anything(
+        self, admin: TestClient, member: TestClient, merchant: Merchant, best: ListId
+    ) -> None:
+        path, _ = make(admin, merchant)
+        fields = {"internal_name": "P", "title-en": "Secret", "owners": encode_id("lst", best)}
+        send(admin, path, act="publish", locked=picture("#111111"), visibility="owners", **fields)
+        for page in ("/space/home", "/space/profile"):
+            assert "Secret" not in member.get(page, headers=HTML).text
+
+    def test_tell_their_owners_as_a_file(
+        self, browse: Browse, admin: TestClient, merchant: Merchant, best: ListId
+    ) -> None:
+        path, badge_id = make(admin, merchant)
+        fields = {"internal_name": "P", "title-en": "P", "owners": encode_id("lst", best)}
+        send(admin, path, act="publish", **fields)
+        assert "owners.csv" not in admin.get(path, headers=HTML).text
+        with unit_of_work(merchant=merchant.id) as session:
+            [ada, bob] = make_members(session, "=ada@example.com", "bob@example.com")
+            row = badges.get(session, badge_id)
+            badges.give(session, row, [(bob, NOW), (ada, NOW + timedelta(days=1))], at=NOW)
+        assert "owners.csv" in admin.get(path, headers=HTML).text
+        answer = admin.get(f"{path}/owners.csv", headers=HTML)
+        assert list(csv.reader(io.StringIO(answer.text))) == [
+            ["userId", "email", "firstName", "lastName", "gainedAt"],
+            [encode_id("usr", bob), "bob@example.com", "", "", "2026-06-01T12:00:00+00:00"],
+            [encode_id("usr", ada), "'=ada@example.com", "", "", "2026-06-02T12:00:00+00:00"],
+        ]
+        analyst = browser_as(browse, merchant, TeamRole.ANALYST)
+        assert analyst.get(f"{path}/owners.csv", headers=HTML).status_code == 403
 
     def test_keep_what_was_typed_when_something_is_missing(
         self, admin: TestClient, merchant: Merchant

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.models import Merchant
+from app.passes import codes
 from app.perks import links, shipping, using
 from app.perks.models import Channel, Holding, HoldingState, Perk, ShipmentState
 from app.perks.terms import (
@@ -127,7 +128,7 @@ class TestUse:
     def test_what_staff_validates_has_no_button(self, member: TestClient, give: Give) -> None:
         page = give(RedemptionType.NONE)
         text = text_of(member, page)
-        assert "Show this page to the staff" in text and f"{page}/use" not in text
+        assert "Show this code to the staff" in text and f"{page}/use" not in text
         status, text = post(member, f"{page}/use")
         assert status == 409 and "cannot be used through" in text
 
@@ -269,3 +270,52 @@ def test_every_use_is_on_its_page(member: TestClient, merchant: Merchant) -> Non
         using.use(session, holding, channel=Channel.STAFF, actor="test", at=NOW)
     text = text_of(member, f"{LIST}/{encode_id('hld', holding.id)}")
     assert "2 uses left" in text and "1 Jun 2026" in text
+
+
+class TestLiveCode:
+    """What staff scans: a signed code of this holding, while it can be used."""
+
+    @pytest.mark.parametrize("kind", [RedemptionType.SCAN, RedemptionType.NONE])
+    def test_is_on_the_page_with_those_of_the_next_minutes(
+        self, member: TestClient, give: Give, kind: RedemptionType
+    ) -> None:
+        page = give(kind)
+        text = member.get(page, headers=HTML).text
+        assert 'id="live-code"' in text and f'hx-get="{page}/live"' in text
+        assert text.count("data-bits=") == codes.AHEAD
+
+    def test_its_parts_refresh_alone(self, member: TestClient, give: Give) -> None:
+        page = give(RedemptionType.SCAN)
+        code = member.get(f"{page}/live", headers={**HTML, "hx-request": "true"})
+        assert code.text.strip().startswith('<div class="live-code"')
+        assert "hx-refresh" not in code.headers
+        reserve = member.get(f"{page}/reserve", headers={**HTML, "hx-request": "true"})
+        assert reserve.text.count("data-bits=") == codes.AHEAD
+
+    def test_after_the_use_the_page_is_loaded_anew_without_it(
+        self, member: TestClient, give: Give, merchant: Merchant
+    ) -> None:
+        page = give(RedemptionType.SCAN, uses_per_holding=1)
+        with unit_of_work(merchant=merchant.id) as session:
+            holding = session.scalars(select(Holding)).one()
+            using.use(session, holding, channel=Channel.STAFF, actor="member:x", at=utc_now())
+        part = member.get(f"{page}/live", headers={**HTML, "hx-request": "true"})
+        assert (part.text.strip(), part.headers["hx-refresh"]) == ("", "true")
+        assert "live-code" not in member.get(page, headers=HTML).text
+
+    def test_of_what_members_confirm_themselves_there_is_none(
+        self, member: TestClient, give: Give
+    ) -> None:
+        page = give(RedemptionType.NONE, terms=Options(validation=Validation.SELF))
+        assert "live-code" not in member.get(page, headers=HTML).text
+
+    def test_a_code_of_a_pool_stays_what_it_is(self, member: TestClient, give: Give) -> None:
+        page = give(RedemptionType.UNIQUE_CODE, codes="SUMMER-1\n")
+        assert "live-code" not in member.get(page, headers=HTML).text
+
+    @pytest.mark.parametrize("part", ["live", "reserve"])
+    def test_of_somebody_elses_does_not_exist(
+        self, member: TestClient, give: Give, part: str
+    ) -> None:
+        page = give(RedemptionType.SCAN, email="bob@example.com")
+        assert member.get(f"{page}/{part}", headers=HTML).status_code == 404

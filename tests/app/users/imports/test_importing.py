@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
 from app.uploads.export import safe_cell
-from app.users import properties, provisioning
+from app.users import consents, forgotten, lists, properties, provisioning
 from app.users.fields import of_property
 from app.users.imports import queries, running, service
 from app.users.imports.cells import Reading
@@ -28,11 +28,12 @@ from app.users.imports.models import (
     UserImport,
 )
 from app.users.imports.service import Options
-from app.users.models import ListMember, Property, User, UserList
+from app.users.models import Consent, ErasedAddress, ListMember, Property, User, UserList
+from app.users.service import ensure_user
 from app.users.slots import Kind
 from core.db import unit_of_work
 from core.events import Event
-from core.ids import new_id
+from core.ids import encode_id, new_id
 from core.types import ImportId, ListId
 from minting import passes
 from minting.models import MembershipPass, PassState
@@ -350,6 +351,192 @@ class TestLists:
         assert row.listed_count == count(session, ListMember, list_id=made.id) == 2
         assert count(session, Event, type="cohort.list.joined") == 2
         assert run(session, content, list_id=made.id).listed_count == 0
+        told = session.scalars(select(Event.data).where(Event.type == "cohort.list.joined"))
+        name = encode_id("lst", made.id)
+        assert {tuple(sorted(it.items())) for it in told} == {
+            (("cohortId", name), ("listId", name), ("reason", "import"))
+        }
+
+    def test_unknown_people_are_refused_when_nobody_shall_be_created(
+        self, session: Session
+    ) -> None:
+        run(session, "email\na@example.com\n")
+        made = lists.create(session, "VIP", at=NOW)
+        options = Options(mode=Mode.UPDATE_ONLY)
+        content = "email\na@example.com\nb@example.com\n"
+        row = run(session, content, list_id=made.id, options=options)
+        assert refused(session, row) == [(3, "unknown_user")]
+        assert row.listed_count == count(session, ListMember, list_id=made.id) == 1
+
+    def test_who_was_merged_comes_on_no_list(self, session: Session) -> None:
+        run(session, "email\na@example.com\nb@example.com\n")
+        who = user(session, "b@example.com").id
+        session.execute(
+            update(User)
+            .where(User.email_key == "a@example.com")
+            .values(state="merged", merged_into_id=who)
+        )
+        made = lists.create(session, "VIP", at=NOW)
+        row = run(session, "email,first name\na@example.com,Ada\n", list_id=made.id)
+        assert refused(session, row) == [(2, "user_merged")]
+        assert count(session, ListMember) == 0
+
+
+CONSENTS = {0: "email", 1: "consent:marketing_email", 2: "consent:terms"}
+
+
+class TestConsents:
+    CONTENT = (
+        "email,Newsletter,terms\na@example.com,yes,\nb@example.com,no,yes\n"
+        "c@example.com,perhaps,\nd@example.com,,\n"
+    )
+
+    def said(self, session: Session, key: str) -> dict[str, bool]:
+        who = user(session, key).id
+        return {it.purpose: it.is_given for it in consents.current(session, [who])}
+
+    def test_are_answers_with_the_import_as_proof(self, session: Session) -> None:
+        row = run(session, self.CONTENT, mapping=CONSENTS)
+        assert refused(session, row) == [(4, "type_mismatch:marketing_email")]
+        assert (*counts(row), row.consent_count) == (3, 0, 0, 1, 3)
+        assert self.said(session, "a@example.com") == {"marketing_email": True}
+        assert self.said(session, "b@example.com") == {"marketing_email": False, "terms": True}
+        assert self.said(session, "d@example.com") == {}
+        for consent in session.scalars(select(Consent)):
+            assert (consent.channel, consent.proof) == ("import", encode_id("imp", row.id))
+        told = session.scalars(
+            select(Event.data).where(Event.type == "cohort.user.consent-updated")
+        )
+        assert sorted((it["purpose"], it["given"]) for it in told) == [
+            ("marketing_email", False),
+            ("marketing_email", True),
+            ("terms", True),
+        ]
+
+    def test_that_say_the_same_again_add_nothing_and_others_do(self, session: Session) -> None:
+        run(session, self.CONTENT, mapping=CONSENTS)
+        again = run(session, self.CONTENT, mapping=CONSENTS)
+        assert (again.consent_count, count(session, Consent)) == (0, 3)
+        other = run(
+            session,
+            "email,x\na@example.com,no\n",
+            mapping={0: "email", 1: "consent:marketing_email"},
+        )
+        assert (counts(other), other.consent_count) == ((0, 0, 1, 0), 1)
+        assert self.said(session, "a@example.com") == {"marketing_email": False}
+
+    def test_are_counted_by_a_trial_that_writes_none(self, session: Session) -> None:
+        run(session, "email\na@example.com\n")
+        row = upload(session, self.CONTENT)
+        service.choose_mapping(session, row, CONSENTS)
+        service.preview(session, row, at=NOW)
+        go_on(session, row)
+        assert row.preview is not None and row.preview["consents"] == 3
+        assert count(session, Consent) == 0
+
+    def test_in_live_mode_rest_on_something(self, session: Session, merchant: Merchant) -> None:
+        row = upload(session, self.CONTENT)
+        service.choose_mapping(session, row, CONSENTS)
+        session.execute(update(Merchant).values(mode="live"))
+        session.expire_all()
+        for begin in (service.preview, service.start):
+            with pytest.raises(MappingInvalidError, match="rest"):
+                begin(session, row, at=NOW)
+        with pytest.raises(MappingInvalidError, match="2,000"):
+            options = Options(consent_basis="x" * 2_001)
+            service.choose_mapping(session, row, CONSENTS, options=options)
+        options = Options(consent_basis="Paper forms, spring fair 2026")
+        service.choose_mapping(session, row, CONSENTS, options=options)
+        service.start(session, row, at=NOW)
+        assert go_on(session, row).consent_count == 3
+        service.choose_mapping(session, upload(session, "email\na@example.com\n"), {0: "email"})
+
+    @pytest.mark.parametrize("purpose", ["Two words", "", "x" * 51, "ümlaut", 'a"; --'])
+    def test_have_a_purpose_that_can_be_one(self, session: Session, purpose: str) -> None:
+        row = upload(session, self.CONTENT)
+        with pytest.raises(MappingInvalidError):
+            service.choose_mapping(session, row, {0: "email", 1: f"consent:{purpose}"})
+
+    def test_have_twenty_purposes_at_most(self, session: Session) -> None:
+        names = [f"p{number}" for number in range(18)]
+        header = ",".join(names)
+        row = upload(session, f"email,{header}\na@example.com{',yes' * 18}\n")
+        mapping = {at: f"consent:{name}" for at, name in enumerate(names, start=1)}
+        with pytest.raises(MappingInvalidError, match="20 purposes"):
+            service.choose_mapping(session, row, {0: "email", **mapping})
+        del mapping[18]
+        service.choose_mapping(session, row, {0: "email", **mapping})
+        service.start(session, row, at=NOW)
+        assert go_on(session, row).consent_count == 17
+        assert "p0" in consents.purposes(session)
+
+    def test_are_taken_back_by_another_answer_unless_the_person_answered_since(
+        self, session: Session
+    ) -> None:
+        run(session, "email\na@example.com\nb@example.com\nc@example.com\n")
+        ada, bob = user(session, "a@example.com"), user(session, "b@example.com")
+        consents.record(session, ada, "terms", is_given=True, channel="space", at=NOW)
+        content = "email,terms\na@example.com,no\nb@example.com,yes\nc@example.com,yes\n"
+        row = run(session, content, mapping={0: "email", 1: "consent:terms"})
+        assert row.consent_count == 3
+        consents.record(session, bob, "terms", is_given=False, channel="space", at=NOW)
+        consents.record(session, bob, "terms", is_given=True, channel="space", at=NOW)
+        service.undo(session, row, at=NOW)
+        go_on(session, row)
+        assert self.said(session, "a@example.com") == {"terms": True}
+        assert self.said(session, "b@example.com") == {"terms": True}
+        assert self.said(session, "c@example.com") == {"terms": False}
+        assert count(session, Consent, channel="undo") == 2
+
+    def test_of_people_the_import_created_go_with_them(self, session: Session) -> None:
+        content = "email,terms\na@example.com,yes\nb@example.com,yes\n"
+        row = run(session, content, mapping={0: "email", 1: "consent:terms"})
+        bob = user(session, "b@example.com")
+        consents.record(session, bob, "terms", is_given=False, channel="space", at=NOW)
+        service.undo(session, row, at=NOW)
+        go_on(session, row)
+        assert session.scalars(select(User.email_key)).all() == ["b@example.com"]
+        assert count(session, Consent, user_id=bob.id) == count(session, Consent) == 2
+        assert row.conflict_count == 1
+
+
+class TestErasedAddresses:
+    CONTENT = "email\na@example.com\nb@example.com\n"
+
+    def test_are_refused_unless_these_people_shall_be_there_again(self, session: Session) -> None:
+        forgotten.remember(session, ["a@example.com"])
+        row = run(session, self.CONTENT)
+        assert refused(session, row) == [(2, "user_erased")]
+        [refusal] = queries.list_refusals(session, row.id)
+        assert (refusal.position, counts(row)) == (0, (1, 0, 0, 1))
+        again = run(session, self.CONTENT, options=Options(is_recreating=True))
+        assert counts(again) == (1, 0, 1, 0)
+        assert user(session, "a@example.com").state == "active"
+
+    def test_of_who_joined_again_count_like_any(self, session: Session) -> None:
+        forgotten.remember(session, ["a@example.com"])
+        ensure_user(session, "a@example.com", source="space", at=NOW)
+        assert counts(run(session, self.CONTENT)) == (1, 0, 1, 0)
+
+    def test_are_unknown_where_nobody_shall_be_created(self, session: Session) -> None:
+        forgotten.remember(session, ["a@example.com"])
+        row = run(session, self.CONTENT, options=Options(mode=Mode.UPDATE_ONLY))
+        assert refused(session, row) == [(2, "unknown_user"), (3, "unknown_user")]
+
+    def test_are_of_one_brand_and_cannot_be_read(
+        self, merchant: Merchant, session: Session
+    ) -> None:
+        forgotten.remember(session, ["a@example.com"])
+        [kept] = session.scalars(select(ErasedAddress.fingerprint))
+        assert len(kept) == 32
+        assert forgotten.erased(session, ["a@example.com", None, "A@example.com"]) == [
+            *(True, False, False),
+        ]
+        with unit_of_work(merchant=make_other_merchant(merchant), actor="test") as theirs:
+            assert forgotten.erased(theirs, ["a@example.com"]) == [False]
+            forgotten.remember(theirs, ["a@example.com"])
+            [other] = theirs.scalars(select(ErasedAddress.fingerprint))
+        assert other != kept
 
 
 class TestUndo:

@@ -1,19 +1,20 @@
 """An import whose worker is killed again and again ends as one that nobody disturbed."""
 
+import io
 import multiprocessing
 import os
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from app.users import properties
-from app.users.imports import service
-from app.users.imports.models import ImportState, OnDuplicate
+from app.users.imports import event_fields, running, service
+from app.users.imports.models import ImportKind, ImportState, OnDuplicate
 from app.users.imports.service import Options
 from app.users.models import UserList
 from app.users.slots import Kind
@@ -37,8 +38,11 @@ _TABLES = {
     " state, source, version FROM users WHERE merchant_id = :merchant",
     "lists": "SELECT u.email_key FROM list_members l JOIN users u ON u.id = l.user_id"
     " WHERE l.merchant_id = :merchant",
-    "events": "SELECT e.type, u.email_key, e.data - 'importId' - 'listId' FROM events e"
-    " LEFT JOIN users u ON u.id = e.user_id WHERE e.merchant_id = :merchant",
+    "events": "SELECT e.type, u.email_key, e.data - '{importId,listId,cohortId}'::text[]"
+    " FROM events e LEFT JOIN users u ON u.id = e.user_id WHERE e.merchant_id = :merchant",
+    "imported": "SELECT u.email_key, i.type, i.external_id, i.occurred_at FROM imported_events i"
+    " JOIN events e ON e.id = i.event_id JOIN users u ON u.id = e.user_id"
+    " WHERE i.merchant_id = :merchant",
     "changes": "SELECT u.email_key, c.changes FROM import_changes c JOIN users u"
     " ON u.id = c.user_id WHERE c.merchant_id = :merchant",
     "refusals": "SELECT line, reason, position, hint, cells FROM import_refusals"
@@ -79,6 +83,34 @@ def prepare(merchant: MerchantId, text_of_file: str) -> ImportId:
         return row.id
 
 
+def event_content() -> str:
+    """Rows of every kind: events with an ID and without, some twice, some of nobody or wrong."""
+    rows = ["email,time,event,event id,amount,note"]
+    for number in range(ROWS):
+        email = f"person.{number % 397}@example.com" if number % 100 != 77 else "nobody@example.com"
+        at = "soon" if number % 100 == 33 else f"2026-0{1 + number % 5}-{1 + number % 28:02} 10:30"
+        named = "" if number % 7 == 0 else f"E{number if number % 50 else number // 2}"
+        rows.append(f'{email},{at},order{number % 3},{named},{number}.5,"two\n{number % 31}"')
+    return "\n".join(rows)
+
+
+def prepare_events(merchant: MerchantId, text_of_file: str) -> ImportId:
+    """An import of events that was started, of a merchant that knows most of the people."""
+    with unit_of_work(merchant=merchant, actor="test") as session:
+        people = "".join(f"person.{number}@example.com\n" for number in range(397))
+        factory.run(session, f"email\n{people}")
+        content = io.BytesIO(text_of_file.encode())
+        row = service.upload(session, "events.csv", content, kind=ImportKind.EVENTS, at=NOW)
+        running.run_part(session, row.id, at=NOW)
+        mapping = {int(at): key for at, key in row.mapping.items()}
+        mapping |= {4: event_fields.property_key(Kind.NUMBER, "amount")}
+        mapping |= {5: event_fields.property_key(Kind.TEXT, "note")}
+        options = Options(on_duplicate=OnDuplicate.LAST)
+        service.choose_mapping(session, row, mapping, options=options)
+        service.start(session, row, at=NOW)
+        return row.id
+
+
 def contents(owner: Engine, merchant: MerchantId) -> dict[str, list[str]]:
     """Everything the import wrote, but for identifiers and times."""
     with owner.connect() as connection:
@@ -99,8 +131,20 @@ class TestKilled:
         context.set_forkserver_preload(["tests.factories.import_worker"])
         yield context
 
+    @pytest.mark.parametrize(
+        ("content", "prepare", "wrote"),
+        [(content, prepare, "changes"), (event_content, prepare_events, "imported")],
+        ids=["users", "events"],
+    )
     def test_again_and_again_in_the_middle_it_ends_like_a_clean_run(
-        self, committed: None, engine: Engine, owner: Engine, context: Any
+        self,
+        committed: None,
+        engine: Engine,
+        owner: Engine,
+        context: Any,
+        content: Callable[[], str],
+        prepare: Callable[[MerchantId, str], ImportId],
+        wrote: str,
     ) -> None:
         first = make_merchant()
         other = make_other_merchant(first)
@@ -129,6 +173,7 @@ class TestKilled:
             assert service.get(session, killed).state is ImportState.RUNNING
         run(other, killed).join()
         left, right = contents(owner, other), contents(owner, first.id)
+        assert len(left[wrote]) > ROWS // 2
         for name, rows in left.items():
             assert set(rows) ^ set(right[name]) == set()
             assert rows == right[name]

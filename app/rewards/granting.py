@@ -1,0 +1,276 @@
+"""One reward for one member: decided and done by one statement, whoever else asks at the same time.
+
+Counters are raised by updates that name their limits, so what is exhausted changes no row; the
+statement then makes nothing, a savepoint takes back what it counted, and the reason is looked up
+afterwards. A perk is in the member's hands at once, with its code; a digital asset is promised and
+travels on its own (`app.rewards.travelling`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.perks import service as perks
+from app.perks.errors import CodePoolEmptyError, PerkExhaustedError
+from app.perks.models import Holding, Perk, PerkQuota, PerkState
+from app.rewards.errors import (
+    PerUserLimitError,
+    RewardNotLiveError,
+    StockExhaustedError,
+    UserNotActiveError,
+)
+from app.rewards.models import Grant, GrantState, RewardLine
+from app.rewards.service import Source, received_data
+from app.users.models import User, UserState
+from core.db import sql_id
+from core.events import insert_events
+from core.types import GrantId, HoldingId, PerkId, UserId
+from minting import airdrops, assets
+from minting.models import ContractState
+
+_TRIES = 3
+"""Stock that comes back between a refusal and its reason is asked for again, so often."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a member has from a source; `is_new` unless it was given before."""
+
+    grant_id: GrantId
+    holding_id: HoldingId | None
+    is_new: bool
+
+
+def grant(
+    session: Session,
+    line: RewardLine,
+    user_id: UserId,
+    *,
+    source: Source,
+    ordinal: int = 0,
+    at: datetime,
+) -> Given:
+    """The member has the line's reward from this source; a repeat returns what the first gave.
+
+    Args:
+        ordinal: counts from 0 where the source gives the member several.
+
+    Raises:
+        UserNotActiveError: the member is blocked, merged or erased.
+        RewardNotLiveError: the perk or the asset is a draft or archived.
+        StockExhaustedError, PerkExhaustedError, SupplyExhaustedError, CodePoolEmptyError: nothing
+            is left of the line, or of what it gives.
+        PerUserLimitError: the member has as many of the perk as anybody may have.
+        Whatever is raised, nothing was changed: the transaction goes on.
+
+    Locks: the member (shared), the line, the perk or the asset, the member's quota, a free code.
+    """
+    asked = _Asked(session, line, user_id, source, ordinal, at)
+    for _ in range(_TRIES):
+        given = asked.known() or asked.try_to_give() or asked.known()
+        if given is not None:
+            return given
+        asked.refuse()
+    raise StockExhaustedError(1, 0)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    session: Session
+    line: RewardLine
+    user_id: UserId
+    source: Source
+    ordinal: int
+    at: datetime
+
+    def known(self) -> Given | None:
+        """What the source gave the member before."""
+        query = (
+            select(Grant.id, Holding.id)
+            .outerjoin(Holding, Holding.grant_id == Grant.id)
+            .where(
+                Grant.user_id == self.user_id,
+                Grant.reward_line_id == self.line.id,
+                Grant.source_id == self.source.id,
+                Grant.ordinal == self.ordinal,
+            )
+        )
+        row = self.session.execute(query).one_or_none()
+        return None if row is None else Given(row[0], row[1], is_new=False)
+
+    def try_to_give(self) -> Given | None:
+        """It is given, or nothing is changed."""
+        with self.session.begin_nested() as savepoint:
+            given = self._give_asset() if self.line.perk_id is None else self._give_perk()
+            if given is None:
+                savepoint.rollback()
+        return given
+
+    def _give_perk(self) -> Given | None:
+        perk = perks.get(self.session, self._perk_id)
+        member = self._member()
+        line = self._count_on_line(member, delivered=1)
+        noted = self._note_quota(perk, self._count(perk, line))
+        granted = self._insert_grant(noted, GrantState.DELIVERED)
+        rows = select(granted.c.id, granted.c.user_id)
+        held = perks.hand_over(perk, rows, at=self.at)
+        data = received_data(self.line, held)
+        facts: Select[Any] = select(literal("cohort.perk.received"), held.c.user_id, data)
+        told = insert_events(self.session, facts, at=self.at).cte("told")
+        done = select(held.c.grant_id, held.c.id).add_cte(told)
+        row = self.session.execute(done).one_or_none()
+        return None if row is None else Given(row[0], row[1], is_new=True)
+
+    def _give_asset(self) -> Given | None:
+        assert self.line.asset_id is not None  # one of both
+        line = self._count_on_line(self._member(), delivered=0)
+        granted = self._insert_grant(line, GrantState.PENDING)
+        row = self.session.execute(select(granted.c.id)).one_or_none()
+        if row is None:
+            return None
+        [grant_id] = row
+        columns = (Grant.id, Grant.user_id, Grant.address, Grant.ordinal)
+        airdrops.request_tokens(
+            self.session,
+            self.line.asset_id,
+            reward_line_id=self.line.id,
+            grants=select(*columns).where(Grant.id == grant_id),
+            most=self.ordinal + 1,
+            is_reserved=self.line.is_reserved,
+            at=self.at,
+        )
+        self._refuse_asset()  # it is locked now, so it stays what it is
+        return Given(grant_id, None, is_new=True)
+
+    @property
+    def _perk_id(self) -> PerkId:
+        assert self.line.perk_id is not None  # one of both
+        return self.line.perk_id
+
+    def _member(self) -> CTE:
+        """The member, if active, and so until the transaction ends."""
+        is_active = (User.id == self.user_id) & (User.state == UserState.ACTIVE)
+        member = select(User.id, literal(self.line.id).label("line_id")).where(is_active)
+        return member.with_for_update(read=True).cte("member")
+
+    def _count(self, perk: Perk, line: CTE) -> CTE:
+        """One more of the perk is given, if one is left."""
+        if self.line.is_reserved:
+            return line
+        is_left = Perk.total_quantity.is_(None) | (Perk.granted_count < Perk.total_quantity)
+        if perk.has_pool:
+            is_left &= Perk.granted_count < Perk.code_count
+        return (
+            update(Perk)
+            .where(Perk.id == line.c.perk_id, Perk.state == PerkState.LIVE, is_left)
+            .values(granted_count=Perk.granted_count + 1)
+            .returning(line.c.user_id)
+            .cte("perk")
+        )
+
+    def _count_on_line(self, member: CTE, *, delivered: int) -> CTE:
+        """One more is given by the line, if it has one left."""
+        is_left = RewardLine.quantity.is_(None) | (RewardLine.granted_count < RewardLine.quantity)
+        waits_since = literal(None if delivered else self.at, RewardLine.waiting_since.type)
+        return (
+            update(RewardLine)
+            .where(RewardLine.id == member.c.line_id, is_left)
+            .values(
+                granted_count=RewardLine.granted_count + 1,
+                delivered_count=RewardLine.delivered_count + delivered,
+                waiting_since=func.coalesce(RewardLine.waiting_since, waits_since),
+            )
+            .returning(member.c.id.label("user_id"), RewardLine.perk_id)
+            .cte("line")
+        )
+
+    def _note_quota(self, perk: Perk, counted: CTE) -> CTE:
+        """The member has one more of the perk, unless that were too many.
+
+        What is reserved was promised before, so it is noted and never refused.
+        """
+        most = null() if self.line.is_reserved else literal(perk.max_per_user)
+        limit = cast(most, PerkQuota.max_per_user.type)
+        rows = select(literal(perk.id), counted.c.user_id, literal(1), limit)
+        names = ["perk_id", "user_id", "granted_count", "max_per_user"]
+        noted = insert(PerkQuota).from_select(names, rows, include_defaults=False)
+        asked = noted.excluded.max_per_user
+        return (
+            noted.on_conflict_do_update(
+                index_elements=[PerkQuota.perk_id, PerkQuota.user_id],
+                set_={"granted_count": PerkQuota.granted_count + 1, "max_per_user": asked},
+                where=or_(asked.is_(None), PerkQuota.granted_count < asked),
+            )
+            .returning(PerkQuota.user_id)
+            .cte("noted")
+        )
+
+    def _insert_grant(self, counted: CTE, state: GrantState) -> CTE:
+        facts: dict[InstrumentedAttribute[Any], Any] = {
+            Grant.id: sql_id(),
+            Grant.source_type: literal(self.source.type, type_=Grant.source_type.type),
+            Grant.source_id: literal(self.source.id),
+            Grant.reward_line_id: literal(self.line.id),
+            Grant.recipient_key: cast(counted.c.user_id, Text),
+            Grant.ordinal: literal(self.ordinal),
+            Grant.user_id: counted.c.user_id,
+            Grant.state: literal(state, type_=Grant.state.type),
+            Grant.created_at: literal(self.at),
+        }
+        if state is GrantState.DELIVERED:
+            facts[Grant.delivered_at] = literal(self.at)
+        return (
+            insert(Grant)
+            .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
+            .on_conflict_do_nothing()
+            .returning(Grant.id, Grant.user_id)
+            .cte("granted")
+        )
+
+    def refuse(self) -> None:
+        """Say why nothing was given, in the order in which it is decided."""
+        state = self.session.scalar(select(User.state).where(User.id == self.user_id))
+        if state is not UserState.ACTIVE:
+            raise UserNotActiveError(state)
+        self.session.refresh(self.line)
+        line = self.line
+        left = None if line.quantity is None else line.quantity - line.granted_count
+        if left is not None and left < 1:
+            raise StockExhaustedError(1, left)
+        if line.perk_id is not None:
+            self._refuse_perk(perks.get(self.session, line.perk_id))
+
+    def _refuse_asset(self) -> None:
+        assert self.line.asset_id is not None  # one of both
+        asset = assets.get(self.session, self.line.asset_id)
+        if asset.state is not ContractState.LIVE and not self.line.is_reserved:
+            raise RewardNotLiveError(asset.title)
+
+    def _refuse_perk(self, perk: Perk) -> None:
+        self.session.refresh(perk)
+        if perk.state is not PerkState.LIVE and not self.line.is_reserved:
+            raise RewardNotLiveError(perk.title)
+        left = perk.left
+        if left is not None and left < 1 and not self.line.is_reserved:
+            raise PerkExhaustedError(perk.title, wanted=1, left=left)
+        quota = self.session.get(PerkQuota, (perk.id, self.user_id), populate_existing=True)
+        held = quota.granted_count if quota is not None else 0
+        if perk.max_per_user is not None and held >= perk.max_per_user:
+            raise PerUserLimitError(perk.title, perk.max_per_user)
+        if perk.has_pool:  # what is left is kept for others, has expired, or is in somebody's hand
+            raise CodePoolEmptyError(perk.title, wanted=1, found=0)
