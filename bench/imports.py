@@ -98,17 +98,17 @@ def product(place: str) -> dict[str, Any]:
     with use_bind(create_engine(os.environ["BENCH_DATABASE"])):
         first, rejected = _import(merchant, Path(path))
         again, _ = _import(merchant, Path(path))
-    return {"seconds": first, "again": again, "rejected": rejected, "peak_mb": _peak_mb()}
+    return {"seconds": first, "again": again, "rejected": rejected, "peak_mb": peak_mb()}
 
 
 def _import(merchant: MerchantId, path: Path) -> tuple[float, int]:
     started = time.monotonic()
     with unit_of_work(merchant=merchant) as session, path.open("rb") as content:
         import_id = service.upload(session, path.name, content, at=utc_now()).id
-    _work(merchant, import_id)
+    work(merchant, import_id)
     with unit_of_work(merchant=merchant) as session:
         service.start(session, service.get(session, import_id), at=utc_now())
-    _work(merchant, import_id)
+    work(merchant, import_id)
     seconds = time.monotonic() - started
     with unit_of_work(merchant=merchant) as session:
         row = service.get(session, import_id)
@@ -116,18 +116,19 @@ def _import(merchant: MerchantId, path: Path) -> tuple[float, int]:
         return seconds, row.rejected_count
 
 
-def _work(merchant: MerchantId, import_id: Any) -> None:
+def work(merchant: MerchantId, import_id: Any) -> None:
+    """What the worker does, until nothing is left to do."""
     more = True
     while more:
         started = time.monotonic()
         with unit_of_work(merchant=merchant) as session:
             more = running.run_part(session, import_id, at=utc_now())
         if os.environ.get("BENCH_PARTS"):
-            print(f"part {time.monotonic() - started:.2f} s, {_peak_mb():.0f} MB", file=sys.stderr)
+            print(f"part {time.monotonic() - started:.2f} s, {peak_mb():.0f} MB", file=sys.stderr)
 
 
-def _peak_mb() -> float:
-    """Of this process alone: what getrusage tells begins with the memory of the parent."""
+def peak_mb() -> float:
+    """The most memory of this process: what getrusage tells begins with that of the parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 

@@ -5,6 +5,7 @@ wallet is destroyed once nothing of it is on its way. Removing comes first and i
 the signer destroys in one of its own, so the sweep comes back until both are done.
 """
 
+import json
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -42,7 +43,7 @@ from app.users.slots import Kind
 from app.users.upkeep_models import Conversion, ConversionState
 from core.db import merchant_of
 from core.events import emit
-from core.ids import new_id
+from core.ids import encode_id, new_id
 from core.types import ErasureId, MerchantId, UserId
 from minting.models import MembershipPass, PassState, Token, TokenState
 from wallets.service import destroy_wallets
@@ -122,9 +123,16 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
     _lose_perks(session, ids, at=at)
     for statement in _removals(ids, at):
         session.execute(statement.execution_options(synchronize_session=False))
-    for address in sorted(addresses):
-        for statement in _removals_by_address(address, merchant_of(session)):
-            session.execute(statement.execution_options(synchronize_session=False))
+    statements = [
+        *(it for name in _names(session, ids) for it in _removals_by_name(name)),
+        *(
+            it
+            for address in sorted(addresses)
+            for it in _removals_by_address(address, merchant_of(session))
+        ),
+    ]
+    for statement in statements:
+        session.execute(statement.execution_options(synchronize_session=False))
     _clear_properties(session, ids)
     session.execute(select(func.cohort_forget_events(cast(ids, ARRAY(Uuid())))))
     for user_id in ids:
@@ -180,6 +188,27 @@ def _removals(ids: Sequence[UserId], at: datetime) -> list[Any]:
         delete(ImportConflict).where(ImportConflict.user_id.in_(ids)),
         # Whatever was taken out before names them still; the files go with the next sweep.
         update(UserExport).where(UserExport.expires_at > at).values(expires_at=at),
+    ]
+
+
+def _names(session: Session, ids: Sequence[UserId]) -> list[str]:
+    """What files call the member beside the address."""
+    query = select(User.reference_id).where(User.id.in_(ids), User.reference_id.is_not(None))
+    return [*(encode_id("usr", it) for it in ids), *(it or "" for it in session.scalars(query))]
+
+
+def _removals_by_name(name: str) -> list[Any]:
+    """What is found by a cell that says this and nothing else: refused rows of imports."""
+    cell = json.dumps(name, ensure_ascii=False)
+
+    def says(column: Any) -> Any:
+        return func.strpos(cast(column, Text), cell) > 0
+
+    return [
+        delete(ImportRefusal).where(says(ImportRefusal.cells)),
+        update(UserImport)
+        .where(or_(says(UserImport.samples), says(UserImport.preview)))
+        .values(samples=[], preview=None),
     ]
 
 

@@ -87,8 +87,8 @@ def environment() -> Environment:
         text_direction=i18n.text_direction,
         static_url=static_url,
         qr_code=qr_code,
-        bars=bars,
         qr_modules=qr_modules,
+        bars=bars,
         ui=Components(env),
     )
     return env

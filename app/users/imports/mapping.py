@@ -27,6 +27,8 @@ IMPORTED = (
 )
 """Core fields a file can carry."""
 
+_OF_ONE_FILE = ("consent_basis", "is_recreating")
+"""Options that somebody answers for, so they are said anew for each file."""
 _SPELLINGS = {
     "consent:marketing_email": ("marketingemail", "newsletter", "optin", "marketingconsent"),
     "email": ("email", "emailaddress", "mail"),
@@ -153,7 +155,8 @@ def recall(session: Session, kind: ImportKind, columns: Sequence[str]) -> Column
 
 def remember(session: Session, row: UserImport) -> None:
     """The next file with these columns is proposed to be mapped like this one."""
-    said = {"mapping": row.mapping, "options": row.options, "used_at": row.started_at}
+    options = {name: it for name, it in row.options.items() if name not in _OF_ONE_FILE}
+    said = {"mapping": row.mapping, "options": options, "used_at": row.started_at}
     session.execute(
         insert(ColumnMemory)
         .values(signature=_signature(row.kind, [str(name) for name in row.columns]), **said)

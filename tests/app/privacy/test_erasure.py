@@ -237,6 +237,27 @@ class TestErase:
         again = ensure_user(session, CANARIES["email"], source="space", at=DUE)
         assert again.id != user.id and again.state is UserState.ACTIVE
 
+    def test_forgets_refused_rows_that_know_the_person_by_reference_alone(
+        self, session: Session
+    ) -> None:
+        user = make_person(session)
+        said = (
+            "customer id,time,event,note\n"
+            f"{CANARIES['reference']},soon,a,{CANARIES['told']}\nC-1,soon,a,of somebody else\n"
+        )
+        content = io.BytesIO(said.encode())
+        row = imports.upload(session, "events.csv", content, kind=ImportKind.EVENTS, at=NOW)
+        running.run_part(session, row.id, at=NOW)
+        imports.preview(session, row, at=NOW)
+        go_on(session, row)
+        imports.start(session, row, at=NOW)
+        go_on(session, row)
+        assert row.rejected_count == 2
+        erase(session, user)
+        assert leftovers(session, CANARIES) == {}
+        kept = session.scalars(select(ImportRefusal.cells))
+        assert [it for it in kept if "of somebody else" in it] != []
+
     def test_the_next_import_of_an_old_file_does_not_bring_the_person_back(
         self, session: Session
     ) -> None:

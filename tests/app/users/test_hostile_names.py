@@ -15,10 +15,11 @@ from urllib.parse import unquote
 
 import pytest
 from markupsafe import escape
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
+from app.privacy.known import everything_of
 from app.segments import keeping, queries
 from app.segments.explain import explain
 from app.segments.models import Segment, SegmentMember
@@ -30,7 +31,7 @@ from app.users.filters import Filters
 from app.users.imports import running
 from app.users.imports import service as imports
 from app.users.imports.models import ImportState, UserImport
-from app.users.models import User
+from app.users.models import Property, User
 from app.users.properties import MOST_PROPERTIES
 from app.users.slots import Kind
 from core.db import Role, unit_of_work
@@ -201,6 +202,26 @@ class Desk:
                     conditions = filters.conditions(session, asked, known)
                     assert listing.ids(session, conditions, limit=3) == [self.ada]
 
+    def change_the_own_profile(self, member: TestClient) -> None:
+        """Ada sees them all in the space, changes them all, and is told them all."""
+        with self.unit() as session:
+            session.execute(update(Property).values(is_user_visible=True, is_user_editable=True))
+        page = member.get("/space/profile", headers=HTML)
+        self.shows_all(page.text)
+        token = token_in(page.text)
+        headers = {"origin": ORIGIN, **HTML}
+        for values in (
+            {it.key: it.bob for it in self.named},
+            {it.key: it.ada for it in self.named},
+        ):
+            sent = {"csrf": token, **values}
+            assert member.post("/space/profile", data=sent, headers=headers).status_code == 303
+            with self.unit() as session:
+                assert values.items() <= self.of(session, self.ada).items()
+        with self.unit() as session:
+            found = everything_of(session, session.get_one(User, self.ada), at=NOW)
+        assert {it.name: it.ada for it in self.named}.items() <= found["profile"].items()
+
     def look_at_settings(self) -> None:
         """The list of properties, and of every twentieth its own page and that of its type."""
         self.shows_all(self.get("/admin/settings/properties"))
@@ -301,12 +322,13 @@ _ASKED = {Kind.TEXT: "is", Kind.NUMBER: "at_most", Kind.BOOLEAN: "false", Kind.D
 
 @pytest.mark.parametrize("share", range(len(SHARES)))
 def test_are_texts_on_every_screen_and_in_every_rule(
-    admin: TestClient, merchant: Merchant, share: int
+    admin: TestClient, member: TestClient, merchant: Merchant, share: int
 ) -> None:
     desk = Desk(admin, merchant, SHARES[share])
 
     desk.make_by_an_import()
     desk.save_the_record()
+    desk.change_the_own_profile(member)
     desk.show_the_list()
     desk.sort_and_filter()
     desk.look_at_settings()

@@ -451,6 +451,12 @@ class TestConsents:
         assert go_on(session, row).consent_count == 3
         service.choose_mapping(session, upload(session, "email\na@example.com\n"), {0: "email"})
 
+    def test_rest_on_what_is_said_of_each_file_anew(self, session: Session) -> None:
+        options = Options(consent_basis="The fair", is_recreating=True, on_empty=OnEmpty.CLEAR)
+        run(session, self.CONTENT, mapping=CONSENTS, options=options)
+        again = service.load_options(upload(session, self.CONTENT).options)
+        assert again == Options(on_empty=OnEmpty.CLEAR)
+
     @pytest.mark.parametrize("purpose", ["Two words", "", "x" * 51, "ümlaut", 'a"; --'])
     def test_have_a_purpose_that_can_be_one(self, session: Session, purpose: str) -> None:
         row = upload(session, self.CONTENT)
