@@ -138,6 +138,13 @@ class TestRefusal:
         self.refused(session, user_of(session, "bob@example.com"), attempt(batch), 409, "code_used")
         assert self.remembered(session) == [("claim", "code_used")]
 
+    def test_the_same_answer_is_remembered_once_an_hour(self, session: Session, user: User) -> None:
+        batch = make_batch(session)
+        service.close(session, batch, at=NOW)
+        for minutes in (0, 1, 59, 60, 61):
+            claim(session, user, attempt(batch), at=NOW + timedelta(minutes=minutes))
+        assert self.remembered(session) == [("claim", "code_disabled")] * 2
+
     def test_the_member_used_it(self, session: Session, user: User) -> None:
         batch = make_batch(session)
         claim(session, user, attempt(batch), at=NOW)
