@@ -28,6 +28,7 @@ from sqlalchemy.exc import OperationalError
 import app.models  # noqa: F401 - the mappers need every table
 from app import database, engine, example, local
 from app.campaigns import terminal
+from app.draws import offline, verifier
 from app.operations.integrity import Integrity, integrity
 from chain import recovery
 from core import memory
@@ -182,6 +183,33 @@ def run_signer() -> None:
             finally:
                 child.terminate()
     sys.exit(code)
+
+
+@main.group()
+def draw() -> None:
+    """Provably fair draws, checked by anybody."""
+
+
+@draw.command("verify")
+@click.argument("source", metavar="URL|FILE")
+@click.option(
+    "--params",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file of the parameters, which then have to be the same.",
+)
+@_sentences
+def verify_draw(source: str, params: Path | None) -> None:
+    """Recompute a published draw, without a database; exit code 1 where a step does not hold."""
+    document = params.read_bytes() if params else None
+    report = verifier.verify(offline.lines_of(source), params=document)
+    for step in report.steps:
+        click.echo(f"{'FAIL' if step.problem else 'pass'}  {step.name}" + _reason(step.problem))
+    if not report.is_sound:
+        sys.exit(1)
+
+
+def _reason(problem: str | None) -> str:
+    return f": {problem}" if problem else ""
 
 
 @main.group()

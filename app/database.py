@@ -228,6 +228,15 @@ _RIGHTS = {
         "SELECT (id, merchant_id, kind, owner_id, address, data_key_id, created_at, destroyed_at)",
         "INSERT",
     ),
+    "draws": ("SELECT", "INSERT", "UPDATE"),
+    "draw_lines": ("SELECT", "INSERT", "UPDATE (won_count)"),
+    "draw_seeds": ("INSERT",),
+    "draw_seed_reads": ("SELECT",),
+    "draw_boxes": ("SELECT", "INSERT", "UPDATE (state)"),
+    "draw_openings": ("SELECT", "INSERT"),
+    "draw_tickets": ("SELECT", "INSERT", "UPDATE (state)"),
+    "draw_places": ("SELECT", "INSERT"),
+    "draw_replacements": ("SELECT", "INSERT"),
     "data_keys": (
         "SELECT (id, merchant_id, kek_id, fingerprint, replaced_by_id, wallet_count, created_at)",
         "INSERT",
@@ -241,6 +250,7 @@ _FUNCTIONS = (
     "cohort_add_property_slot(text, int)",
     "cohort_take_back_events(uuid, int)",
     "cohort_forget_events(uuid[])",
+    "cohort_read_draw_seed(uuid, text, text)",
 )
 """What both roles may have done by the owner of the tables."""
 

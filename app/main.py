@@ -20,6 +20,7 @@ from app.campaigns import (
 from app.claims import admin as claims_admin
 from app.claims import codes_admin as claim_codes_admin
 from app.claims import output_admin
+from app.draws import admin as draws_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
@@ -40,6 +41,7 @@ from app.scanning import pages as scanning_pages
 from app.segments import admin as segments_admin
 from app.segments import badges_admin, lists_admin
 from app.segments import properties_admin as segments_properties_admin
+from app.spaces import boxes as spaces_boxes
 from app.spaces import (
     claim_pages,
     kiosk_pages,
@@ -54,6 +56,7 @@ from app.users.exports import admin as exports_admin
 from app.users.imports import admin as imports_admin
 from app.users.imports import service as imports
 from app.verification import api as verification_api
+from app.verification import draws as verification_draws
 from app.verification import pages as verification_pages
 from app.verification import scans
 from app.web.application import new_application
@@ -102,6 +105,7 @@ def create_app() -> FastAPI:
         rewards_admin.router,
         rewards_admin.record,
         campaigns_admin.router,
+        draws_admin.router,
         run_admin.router,
         audience_admin.router,
         more_admin.router,
@@ -110,6 +114,8 @@ def create_app() -> FastAPI:
         output_admin.router,
         spaces_pages.public,
         spaces_pages.router,
+        spaces_boxes.router,
+        spaces_boxes.api,
         perk_pages.router,
         profile.router,
         membership.router,
@@ -120,6 +126,7 @@ def create_app() -> FastAPI:
         assets_pages.router,
         verification_pages.router,
         verification_api.router,
+        verification_draws.router,
         scans.router,
         scanning_admin.router,
         scanning_doors.router,

@@ -4,6 +4,7 @@
 import app.accounts.models
 import app.campaigns.models
 import app.claims.models
+import app.draws.models
 import app.passes.models
 import app.perks.code_models
 import app.perks.models

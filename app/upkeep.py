@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.claims import challenge, guessing, making
 from app.claims.models import ClaimBatch, ClaimGuess, ClaimProof
+from app.draws import steps
 from app.passes import keys, seen
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
@@ -140,6 +141,14 @@ def _erase(merchant: MerchantId, erasure_id: ErasureId) -> None:
         erasure.erase(session, erasure_id, at=utc_now())
     with unit_of_work(merchant=merchant) as session:
         erasure.destroy_keys(session, erasure_id, at=utc_now())
+
+
+def due_draws(at: datetime) -> Iterator[Work]:
+    """Draws whose boxes are overdue or whose date has come, one piece of work each."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        found = steps.list_due(session, at)
+    for merchant, draw_id in found:
+        yield partial(steps.advance, merchant, draw_id, at=at)
 
 
 def _copies(session: Session, at: datetime) -> Iterator[Work]:

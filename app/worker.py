@@ -54,6 +54,7 @@ celery.conf.beat_schedule = {
     "code-files": {"task": "engine.code_files", "schedule": 15, "options": {"expires": 15}},
     "perks": {"task": "engine.perks", "schedule": 15, "options": {"expires": 15}},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
+    "draws": {"task": "engine.draws", "schedule": 5, "options": {"expires": 5}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
     "codes": {"task": "engine.codes", "schedule": 60, "options": {"expires": 60}},
     "keep-segments": {"task": "segments.keep", "schedule": 0.5, "options": {"expires": 2}},
@@ -209,6 +210,12 @@ def sweep_perks() -> None:
 def sweep_people() -> None:
     """Do what is due with members: values converted and cleared, people forgotten or told."""
     _each(upkeep.due_work(utc_now()), lambda work: work(), "upkeep_failed")
+
+
+@jobs.task("engine.draws")
+def advance_draws() -> None:
+    """Open boxes nobody opened, and draw raffles whose date has come."""
+    _each(upkeep.due_draws(utc_now()), lambda work: work(), "draw_failed")
 
 
 @jobs.task("engine.badges")

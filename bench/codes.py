@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import select
@@ -91,8 +92,7 @@ def give(merchant: MerchantId, perk_id: PerkId, grants: list[GrantId]) -> float:
     """Seconds of the statement that makes the holdings of these grants."""
     with unit_of_work(merchant=merchant) as session:
         perk = session.get_one(Perk, perk_id)
-        granted = select(Grant).where(Grant.id.in_(grants)).cte("granted")
-        rows = select(granted.c.id, granted.c.user_id)
+        rows: Any = select(Grant.id, Grant.user_id).where(Grant.id.in_(grants))
         held = service.hand_over(perk, rows, at=utc_now())
         query = select(held.c.id)
         started = time.perf_counter()

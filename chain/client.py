@@ -7,6 +7,7 @@ before, so a lost answer costs nothing and a retry needs no new decision.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,6 +124,18 @@ class ChainClient:
         """The canonical hash at a height, or None above the head."""
         answer = self._ask("eth_getBlockByNumber", hex(number), False)
         return None if answer is None else to_bytes(answer["hash"])
+
+    def agreed_block(self, number: int) -> Block:
+        """The canonical block at a height, as enough nodes have it.
+
+        Raises:
+            ChainUnavailableError: too few nodes answer, have it, or say the same of it.
+        """
+        found = [block for _, block in self._blocks(hex(number))]
+        [(block, votes)] = Counter(found).most_common(1)
+        if votes < self.witnesses:
+            raise ChainUnavailableError(self._name, f"its nodes disagree about block {number}")
+        return block
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """The receipt on the canonical chain, or None, which proves nothing."""

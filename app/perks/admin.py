@@ -98,7 +98,8 @@ def save_perk(
     perk = get_perk(session, perk_id)
     try:
         with session.begin_nested():
-            service.edit(session, perk, form.as_draft())
+            for_all = form.for_all != ""
+            service.edit(session, perk, form.as_draft(), is_validity_for_all=for_all)
             if form.act == "publish":
                 service.publish(session, perk, at=at)
     except InvalidError as error:
@@ -182,5 +183,6 @@ def _form_page(
         places=places.list_open(session),
         placeholders=", ".join(f"{{{{{it}}}}}" for it in PLACEHOLDERS),
         time_zone=who.merchant.time_zone,
+        holders=0 if perk is None else queries.count_available(session, perk.id),
         encode_id=encode_id,
     )

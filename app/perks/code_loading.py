@@ -214,7 +214,7 @@ def _load(
     values = {"merchant": merchant_of(session), "perk": row.perk_id, "file": row.id}
     added, reserved = session.execute(text(_INSERT), values).one()
     told = [*refused]
-    if not is_made:
+    if added < len(rows) and not is_made:
         told += [(line, reason) for line, reason in session.execute(text(_TWICE), values)]
     session.execute(text("DROP TABLE code_part"))
     if told:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Admin, Analyst, Editor
 from app.accounts.service import names_of
-from app.perks import queries, shipping, using
+from app.perks import changing, queries, shipping, using
 from app.perks.admin import address_of, get_perk, head_of
 from app.perks.errors import AlreadyUndoneError
 from app.perks.models import Holding, HoldingState, Perk, Redemption, Transition
@@ -35,12 +35,26 @@ def list_holdings(
 ) -> Response:
     """Who has it."""
     perk = get_perk(session, perk_id)
-    chosen = HoldingState(state) if state in set(HoldingState) else None
-    query = queries.holdings(perk.id, state=chosen)
-    page = list_page(session, query, keys=[Holding.id], is_descending=True, cursor=cursor)
-    owners = queries.owners_of(session, page.items)
-    head = head_of(session, perk)
-    return render(request, "perks/holdings.html", **head, page=page, owners=owners, state=state)
+    return _list_page(request, session, perk, _state(state), cursor=cursor)
+
+
+@router.post("")
+def revoke_holdings(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    _who: Admin,
+    perk_id: str,
+    state: Annotated[str, Form()] = "",
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Everybody's, or those of a state, are being taken back."""
+    perk = get_perk(session, perk_id)
+    try:
+        changing.revoke_many(session, perk, state=_state(state), reason=reason, at=at)
+    except InvalidError as error:
+        return _list_page(request, session, perk, _state(state), error=error)
+    return RedirectResponse(f"{address_of(perk)}/holdings", status_code=303)
 
 
 @router.get("/{holding_id}")
@@ -120,6 +134,10 @@ def get_holding(session: Session, perk: Perk, text: str) -> Holding:
     return shipping.get_holding(session, perk, HoldingId(decode_id("hld", text)))
 
 
+def _state(text: str) -> HoldingState | None:
+    return HoldingState(text) if text in set(HoldingState) else None
+
+
 def _moment(text: str) -> datetime:
     try:
         return datetime.strptime(text.strip(), "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
@@ -156,3 +174,28 @@ def _page(
     status = error.status if error else 200
     head = head_of(session, perk)
     return render(request, "perks/holding.html", status_code=status, **head, **context)
+
+
+def _list_page(
+    request: Request,
+    session: Session,
+    perk: Perk,
+    state: HoldingState | None,
+    *,
+    cursor: str | None = None,
+    error: InvalidError | None = None,
+) -> Response:
+    query = queries.holdings(perk.id, state=state)
+    page = list_page(session, query, keys=[Holding.id], is_descending=True, cursor=cursor)
+    return render(
+        request,
+        "perks/holdings.html",
+        status_code=error.status if error else 200,
+        **head_of(session, perk),
+        page=page,
+        owners=queries.owners_of(session, page.items),
+        state=state or "",
+        revocable=queries.count_revocable(session, perk.id, state=state),
+        revocations=changing.open_revocations(session, perk),
+        error=error,
+    )

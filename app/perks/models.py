@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.perks.terms import Hours, Options, RedemptionType, Validity
 from core.db import Base, TenantMixin, VersionMixin
-from core.types import GrantId, HoldingId, PerkId, PlaceId, RedemptionId, UserId
+from core.types import GrantId, HoldingId, PerkId, PlaceId, RedemptionId, RevocationId, UserId
 
 
 class PerkState(StrEnum):
@@ -34,7 +34,8 @@ class Perk(TenantMixin, VersionMixin, Base):
 
     `granted_count` is how many were promised, over all campaigns; empty limits are none.
     `code_count` is how many codes of the pool can be given or were: one that was voided after a
-    member had it still counts, because it was given.
+    member had it still counts, because it was given. While its validity is carried over to holdings
+    that exist, `revalidate_after` is the last of them that has it.
     """
 
     __tablename__ = "perks"
@@ -79,6 +80,7 @@ class Perk(TenantMixin, VersionMixin, Base):
     low_stock_percent: Mapped[int | None]
     low_stock_count: Mapped[int | None] = mapped_column(BigInteger)
     low_stock_told_at: Mapped[datetime | None]
+    revalidate_after: Mapped[HoldingId | None]
     state: Mapped[PerkState] = mapped_column(default=PerkState.DRAFT)
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
@@ -283,6 +285,29 @@ class Redemption(TenantMixin, Base):
     reason: Mapped[str | None]
     undo_of: Mapped[RedemptionId | None] = mapped_column(ForeignKey("redemptions.id"))
     occurred_at: Mapped[datetime]
+
+
+class Revocation(TenantMixin, Base):
+    """Many holdings of a perk are taken back, those of a state or all, a part a transaction.
+
+    `after` is the last of them that was looked at.
+    """
+
+    __tablename__ = "revocations"
+    __table_args__ = (
+        Index("ix_revocations_perk", "perk_id", "id"),
+        Index("ix_revocations_open", "merchant_id", postgresql_where=text("finished_at IS NULL")),
+    )
+
+    id: Mapped[RevocationId] = mapped_column(primary_key=True)
+    perk_id: Mapped[PerkId] = mapped_column(ForeignKey("perks.id"))
+    state: Mapped[HoldingState | None]
+    reason: Mapped[str]
+    actor: Mapped[str]
+    after: Mapped[HoldingId]
+    revoked_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
 
 
 class Shipment(TenantMixin, Base):

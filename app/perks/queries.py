@@ -25,6 +25,18 @@ def holdings(perk_id: PerkId, *, state: HoldingState | None = None) -> Select[Ho
     return query if state is None else query.where(Holding.state == state)
 
 
+def count_available(session: Session, perk_id: PerkId) -> int:
+    """How many of the perk can be used now."""
+    query = holdings(perk_id, state=HoldingState.AVAILABLE)
+    return session.scalar(select(func.count()).select_from(query.subquery())) or 0
+
+
+def count_revocable(session: Session, perk_id: PerkId, *, state: HoldingState | None) -> int:
+    """How many of the perk taking back those of a state, or all, would take back."""
+    query = holdings(perk_id, state=state).where(Holding.state != HoldingState.REVOKED)
+    return session.scalar(select(func.count()).select_from(query.subquery())) or 0
+
+
 def place_names(session: Session, rows: Sequence[Redemption]) -> dict[PlaceId, str]:
     """What the places of these rows are called, archived ones among them."""
     ids = {row.place_id for row in rows if row.place_id is not None}

@@ -64,6 +64,7 @@ class PerkForm(BaseModel):
     max_per_user: str = ""
     low_stock: str = ""
     act: str = ""
+    for_all: str = ""
 
     @classmethod
     def of(cls, draft: PerkDraft) -> "PerkForm":

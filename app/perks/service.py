@@ -9,7 +9,7 @@ from sqlalchemy import CTE, ColumnElement, Select, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.perks import assigning, drafting, using
+from app.perks import assigning, changing, drafting, using
 from app.perks.drafting import PerkDraft, draft_of
 from app.perks.errors import (
     PerkExhaustedError,
@@ -54,8 +54,14 @@ def create(session: Session, draft: PerkDraft, *, at: datetime) -> Perk:
     return perk
 
 
-def edit(session: Session, perk: Perk, draft: PerkDraft) -> None:
-    """The perk is as drafted, for whoever has it, too; validity counts for what is given later.
+def edit(
+    session: Session, perk: Perk, draft: PerkDraft, *, is_validity_for_all: bool = False
+) -> None:
+    """The perk is as drafted, for whoever has it, too.
+
+    Args:
+        is_validity_for_all: whether those who have it get its validity, which otherwise counts for
+            what is given later.
 
     Raises:
         PerkInvalidError: `fields` names what must change.
@@ -67,6 +73,8 @@ def edit(session: Session, perk: Perk, draft: PerkDraft) -> None:
     if perk.state is PerkState.DELETED:
         raise PerkTransitionError(perk.state, "changed")
     drafting.apply(session, perk, draft)
+    if is_validity_for_all:
+        changing.carry_over_validity(session, perk)
 
 
 def duplicate(session: Session, perk: Perk, internal_name: str, *, at: datetime) -> Perk:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, insert, select, text, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import MemberState, Merchant, TeamMember, TeamRole
-from app.perks import codes, shipping
+from app.perks import changing, codes, ending, shipping
 from app.perks import service as perks
 from app.perks.code_models import PerkCode
 from app.perks.models import (
@@ -20,26 +20,31 @@ from app.perks.models import (
     HoldingState,
     Perk,
     PerkState,
-    Redemption,
     ShipmentState,
     Transition,
 )
 from core.db import change, merchant_of
 from core.errors import SettingsError
-from core.events import emit_many
-from core.ids import encode_id, new_id
+from core.ids import encode_id
 from core.mail import Mail, send_after_commit
 from core.settings import core_settings
-from core.types import HoldingId, PerkId, UserId
 
 AT_ONCE = 5_000
 _EDITORS = (TeamRole.OWNER, TeamRole.ADMIN, TeamRole.EDITOR)
-_Ended = Sequence[tuple[HoldingId, UserId, PerkId]]
 
 
 def pieces() -> Sequence[Callable[[Session, datetime], bool]]:
     """Everything there may be to do for a merchant; each says whether there may be more of it."""
-    return (expire_due, lapse_due, void_ended, remove_deleted, forget_delivered, tell_low_stock)
+    return (
+        expire_due,
+        lapse_due,
+        changing.revalidate,
+        changing.revoke_due,
+        void_ended,
+        remove_deleted,
+        forget_delivered,
+        tell_low_stock,
+    )
 
 
 def expire_due(session: Session, at: datetime) -> bool:
@@ -48,8 +53,8 @@ def expire_due(session: Session, at: datetime) -> bool:
     Locks: the holdings; what somebody has in hand waits for the next time.
     """
     is_due = Holding.valid_until <= at
-    ended = _end(session, is_due, {"state": HoldingState.EXPIRED})
-    _log(session, ended, reason=None, at=at)
+    ended = ending.end(session, is_due, {"state": HoldingState.EXPIRED}, most=AT_ONCE)
+    ending.tell(session, ended, Transition.EXPIRED, at=at)
     return len(ended) == AT_ONCE
 
 
@@ -65,59 +70,16 @@ def lapse_due(session: Session, at: datetime) -> bool:
     if perk_id is None:
         return False
     perk = perks.lock(session, perk_id)
-    ended = _end(
+    ended = ending.end(
         session,
         is_due & (Holding.perk_id == perk_id),
         {"state": HoldingState.EXPIRED, "shipment": ShipmentState.LAPSED},
+        most=AT_ONCE,
     )
     lapsed = select(Holding.user_id).where(Holding.id.in_([it[0] for it in ended])).cte("lapsed")
     perks.take_back(session, perk, lapsed)
-    _log(session, ended, reason="no address in time", at=at)
+    ending.tell(session, ended, Transition.EXPIRED, reason="no address in time", at=at)
     return bool(ended)
-
-
-def _end(session: Session, is_due: ColumnElement[bool], changes: dict[str, object]) -> _Ended:
-    """The next holdings of which this is true are no longer available."""
-    chosen = (
-        select(Holding.id)
-        .where(text("holdings.state = 'available'"), is_due)
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)
-        .cte("chosen")  # a subquery might be asked again, and then takes the next ones
-    )
-    rows = session.execute(
-        update(Holding)
-        .where(Holding.id.in_(select(chosen.c.id)))
-        .values(changes)
-        .returning(Holding.id, Holding.user_id, Holding.perk_id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    return [(holding, user, perk) for holding, user, perk in rows]
-
-
-def _log(session: Session, ended: _Ended, *, reason: str | None, at: datetime) -> None:
-    if not ended:
-        return
-    actor = session.info["actor"]
-    session.execute(
-        insert(Redemption),
-        [
-            {
-                "id": new_id(),
-                "holding_id": holding,
-                "transition": Transition.EXPIRED,
-                "delta": 0,
-                "actor": actor,
-                "reason": reason,
-                "occurred_at": at,
-            }
-            for holding, _, _ in ended
-        ],
-    )
-    told = [
-        (user, {"perkId": str(perk), "holdingId": str(holding)}) for holding, user, perk in ended
-    ]
-    emit_many(session, "cohort.perk.expired", told, at=at)
 
 
 def void_ended(session: Session, at: datetime) -> bool:

@@ -49,6 +49,8 @@ class Display(StrEnum):
 
     TEXT = "text"
     QR = "qr"
+    CODE128 = "code128"
+    EAN13 = "ean13"
 
 
 class UsedOn(StrEnum):
@@ -78,7 +80,7 @@ class Options:
         validation: `none`: who says that it was used.
         code: `shared_code`: what everybody shows.
         can_tap: `shared_code`, `unique_code`: members say themselves that they used it.
-        display: `unique_code`: how the code is shown.
+        display: `unique_code`, and `scan` with a pool: how the code is shown.
         url: `link`: where it leads, with placeholders.
         used_on: `link`: what makes it used.
         signature: `link`: the query parameter that carries the signature; empty for none.

@@ -11,6 +11,7 @@ from app.accounts.models import LoginSession
 from app.campaigns.models import AudienceRow
 from app.campaigns.queries import received_by
 from app.claims.models import ClaimBatch, ClaimUse
+from app.draws.queries import list_boxes, list_tickets
 from app.perks import codes, shipping
 from app.perks.code_models import CodeState, PerkCode
 from app.perks.models import Perk, Shipment
@@ -67,6 +68,20 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
         "perks": [_perk(session, it, at=at) for it in held],
         "perkLog": _perk_log(session, held),
         "keptCodes": _kept_codes(session, ids),
+        "boxes": [
+            {"draw": it.draw.name, "state": it.state.value, "since": _moment(it.handed_out_at)}
+            for it in list_boxes(session, ids)
+        ],
+        "tickets": [
+            {
+                "draw": it.draw.name,
+                "number": it.seq,
+                "tag": it.tag.hex(),
+                "state": it.state.value,
+                "since": _moment(it.registered_at),
+            }
+            for it in list_tickets(session, ids)
+        ],
         "campaigns": [
             {
                 "campaign": campaign.title or campaign.internal_title,

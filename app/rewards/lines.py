@@ -199,6 +199,21 @@ def give_back(session: Session, line: RewardLine) -> int:
     return left
 
 
+def reserve_more(session: Session, line: RewardLine, count: int) -> None:
+    """The line gives so many more than it did, and the reward counts them as given from now on.
+
+    Raises:
+        PerkExhaustedError, SupplyExhaustedError: the reward has fewer left; roll back.
+
+    Locks: the line, then the perk or the asset.
+    """
+    session.refresh(line, with_for_update=True)
+    assert line.quantity is not None  # whoever reserves says how many
+    _reserve(session, line, count)
+    line.quantity += count
+    session.flush()
+
+
 def _reserve(session: Session, line: RewardLine, count: int) -> None:
     if line.asset_id is not None:
         airdrops.reserve(session, line.asset_id, count)

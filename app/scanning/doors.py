@@ -18,6 +18,7 @@ from app.web.access import PUBLIC
 from app.web.cookies import Surface, set_session_cookie
 from app.web.deps import AtDep, SessionDep
 from app.web.rendering import render, set_shell
+from app.web.static import static_tree
 
 router = APIRouter(prefix="/scan", dependencies=[PUBLIC])
 _HOME = "/scan"
@@ -97,6 +98,14 @@ def use_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Re
 def sign_out(request: Request, session: SessionDep, at: AtDep) -> Response:
     """The browser scans no more; a person's session ends on the server, too."""
     return _DOOR.sign_out(request, session, at=at)
+
+
+@router.get("/worker.js")
+def serve_worker() -> Response:
+    """The script that opens the scanner without connection; it sees nothing but the scanner."""
+    script = static_tree().assets["js/scan-worker.js"]
+    headers = {"Service-Worker-Allowed": _HOME, "Cache-Control": "no-cache"}
+    return Response(script.body, media_type=script.media_type, headers=headers)
 
 
 @router.get("/pair/{code}")

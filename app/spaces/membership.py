@@ -19,7 +19,7 @@ router = APIRouter(prefix="/space/pass")
 
 @router.get("")
 def show_pass(request: Request, session: SessionDep, at: AtDep, who: MemberDep) -> Response:
-    """The card and its code, with those of the next minutes for a time without connection."""
+    """The card and its code; the page asks for those of the next minutes by itself."""
     return render(
         request,
         "spaces/pass.html",
@@ -28,7 +28,7 @@ def show_pass(request: Request, session: SessionDep, at: AtDep, who: MemberDep) 
         membership=queries.find_pass(session, who.user.id),
         contract=queries.find_pass_contract(session),
         is_test=request.state.shell.is_test,
-        codes=_codes(session, who, ahead=codes.AHEAD, at=at),
+        codes=_codes(session, who, ahead=0, at=at),
     )
 
 

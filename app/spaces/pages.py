@@ -132,6 +132,7 @@ def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
         contract=queries.find_pass_contract(session),
         badges=badge_views.shown_to(session, who.user),
         tokens=queries.list_collectibles(session, who.user.id),
+        entries=queries.list_entries(session, who.user.id),
         held=[it for it in held if it.holding.state is HoldingState.AVAILABLE],
         is_test=request.state.shell.is_test,
         encode_id=encode_id,

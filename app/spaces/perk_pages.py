@@ -73,7 +73,8 @@ def show_live_code(
     request: Request, session: SessionDep, at: AtDep, who: MemberDep, holding_id: str
 ) -> Response:
     """The code of now, for the page that is open; once there is none, the page is loaded anew."""
-    return _live_part(request, session, _own(session, who, holding_id), "code", at=at)
+    own = _own(session, who, holding_id)
+    return _live_part(request, own, "code", _live_codes(session, own, ahead=0, at=at))
 
 
 @router.get("/{holding_id}/reserve")
@@ -81,7 +82,9 @@ def show_reserve(
     request: Request, session: SessionDep, at: AtDep, who: MemberDep, holding_id: str
 ) -> Response:
     """The codes of the next minutes, for the page that is open."""
-    return _live_part(request, session, _own(session, who, holding_id), "reserve", at=at)
+    own = _own(session, who, holding_id)
+    found = _live_codes(session, own, ahead=live_codes.AHEAD, at=at)
+    return _live_part(request, own, "reserve", found)
 
 
 @router.post("/{holding_id}/code")
@@ -164,7 +167,7 @@ def _target(session: Session, own: Own, *, at: datetime) -> str:
     return links.address_for(perk, url, own.who.user, holding, code=code)
 
 
-def _live_codes(session: Session, own: Own, *, at: datetime) -> list[Code]:
+def _live_codes(session: Session, own: Own, *, ahead: int, at: datetime) -> list[Code]:
     """What staff scans, for a perk that staff validates by a code of ours."""
     is_scanned = own.perk.redemption in (RedemptionType.NONE, RedemptionType.SCAN)
     is_ours = is_scanned and not own.perk.has_pool
@@ -172,13 +175,10 @@ def _live_codes(session: Session, own: Own, *, at: datetime) -> list[Code]:
         return []
     if own.holding.state is not HoldingState.AVAILABLE:
         return []
-    return live_codes.of_holding(session, own.holding.id, ahead=live_codes.AHEAD, at=at)
+    return live_codes.of_holding(session, own.holding.id, ahead=ahead, at=at)
 
 
-def _live_part(
-    request: Request, session: Session, own: Own, block: str, *, at: datetime
-) -> Response:
-    found = _live_codes(session, own, at=at)
+def _live_part(request: Request, own: Own, block: str, found: list[Code]) -> Response:
     response = render(request, "spaces/live.html", block=block, live=found, base=own.address)
     if not found:
         response.headers["HX-Refresh"] = "true"
@@ -203,7 +203,7 @@ def _page(
         "perk": perk,
         "holding": holding,
         "base": own.address,
-        "live": _live_codes(session, own, at=at),
+        "live": _live_codes(session, own, ahead=0, at=at),
         "code": code,
         "error": error,
         "log": log,

@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from app.draws.models import Box, Ticket
+from app.draws.queries import list_boxes, list_tickets
 from app.spaces.errors import CollectibleNotFoundError
 from app.users.queries import identities
+from core.ids import encode_id
 from core.types import TokenRowId, UserId
 from minting.models import MembershipPass, PassContract, Token
+
+_SHOWN = 50
 
 
 def find_pass(session: Session, user_id: UserId) -> MembershipPass | None:
@@ -29,6 +34,17 @@ def list_collectibles(session: Session, user_id: UserId) -> Sequence[Token]:
         .order_by(Token.id.desc())
         .options(joinedload(Token.asset))
     ).all()
+
+
+def list_entries(session: Session, user_id: UserId) -> list[tuple[Box | Ticket, str]]:
+    """The member's boxes and tickets, the sealed ones first, each with the address of its page."""
+    mine = identities(session, user_id)
+    boxes = list_boxes(session, mine, limit=_SHOWN)
+    tickets = list_tickets(session, mine, limit=_SHOWN)
+    return [
+        *((it, f"/space/boxes/{encode_id('box', it.id)}") for it in boxes),
+        *((it, f"/space/boxes/{encode_id('tkt', it.id)}") for it in tickets),
+    ]
 
 
 def get_collectible(session: Session, user_id: UserId, token: TokenRowId) -> Token:

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from app.web import csrf, i18n
+from app.web.barcode import bars
 from app.web.components import Components
 from app.web.formats import FILTERS
 from app.web.qr import qr_code, qr_modules
@@ -87,6 +88,7 @@ def environment() -> Environment:
         static_url=static_url,
         qr_code=qr_code,
         qr_modules=qr_modules,
+        bars=bars,
         ui=Components(env),
     )
     return env

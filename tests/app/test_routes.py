@@ -36,6 +36,7 @@ from tests.factories.brand import (
     make_preview,
 )
 from tests.factories.claims import make_batch
+from tests.factories.draws import make_draw
 from tests.factories.perks import make_place
 
 JSON = {"accept": "application/json"}
@@ -164,6 +165,7 @@ class TestForeignObjects:
                 "segments/seg": make_segment(session).id,
                 "users/imports/imp": row.id,
                 "perks/prk": make_perk(session).id,
+                "draws/drw": make_draw(session).id,
                 "places/plc": make_place(session).id,
                 "claims/clb": make_batch(session).id,
             }
@@ -175,7 +177,7 @@ class TestForeignObjects:
         [
             *("users/usr", "assets/das", "campaigns/cmp", "users/imports/imp", "perks/prk"),
             *("users/lists/lst", "users/badges/bdg", "segments/seg", "places/plc"),
-            "claims/clb",
+            *("claims/clb", "draws/drw"),
         ],
     )
     def test_do_not_exist(self, admin: TestClient, theirs: dict[str, UUID], kind: str) -> None:
@@ -243,6 +245,8 @@ class TestPages:
     TEAM = (
         *("/admin", "/admin/users", "/admin/users?q=ada", "/admin/users/import", "/admin/assets"),
         *("/admin/assets/new", "/admin/campaigns", "/admin/campaigns/new", "/admin/operations"),
+        *("/admin/draws", "/admin/draws/new"),
+        *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived"),
         *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived", "/admin/places"),
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
@@ -282,6 +286,8 @@ class TestPages:
                 f"perks/{encode_id('prk', make_perk(session).id)}",
             ]
             paths += [f"{paths[0]}/{tab}" for tab in TABS]
+            draw = f"draws/{encode_id('drw', make_draw(session).id)}"
+            paths += [draw, f"{draw}/simulation", f"{draw}/hand-out"]
             paths.append(f"users/lists/{encode_id('lst', lists.create(session, 'L', at=NOW).id)}")
             segment = f"segments/{encode_id('seg', make_segment(session).id)}"
             paths += [segment, f"{segment}/edit", f"{segment}/members/{encode_id('usr', user)}"]

@@ -113,6 +113,8 @@ def shoot_admin(page: Page, site: Site) -> str:
     verify = first_link(page, "a[href*='/verify/t/']")
     camera.take("asset-new", "/admin/assets/new")
     shoot_perks(page, camera)
+    shoot_scanner(page, camera)
+    shoot_claims(page, camera)
     camera.take("campaigns", "/admin/campaigns")
     campaign = first_link(page, "td.cell-main a")
     camera.take("campaign", campaign)
@@ -137,6 +139,48 @@ def shoot_perks(page: Page, camera: Camera) -> None:
     page.get_by_role("button", name="Publish").click()
     camera.take("perk")
     camera.take("perks", "/admin/perks")
+    perk = first_link(page, "td.cell-main a")
+    camera.take("perk-edit", f"{perk}/edit")
+    camera.take("perk-holdings", f"{perk}/holdings")
+    camera.take("places", "/admin/places")
+
+
+def shoot_scanner(page: Page, camera: Camera) -> None:
+    """A place, a device that is paired there, and what it shows."""
+    camera.take("scanners-empty", "/admin/settings/devices")
+    camera.take("places-empty", "/admin/places")
+    page.get_by_label("Name").fill("Harbour bar")
+    page.get_by_role("button", name="Add", exact=True).click()
+    camera.take("scanners-place", "/admin/settings/devices")
+    page.get_by_label("Name").fill("Counter one")
+    page.get_by_role("button", name="Show the pairing code").click()
+    pairing = page.locator("code").first.inner_text()
+    camera.take("scanner-pairing")
+    camera.take("scanners", "/admin/settings/devices")
+    camera.take("scanner-pair", pairing)
+    page.get_by_role("button", name="Use this device").click()
+    page.get_by_label("Code", exact=True).wait_for()
+    camera.take("scanner")
+    page.get_by_label("Code", exact=True).fill("NOTHING")
+    page.keyboard.press("Enter")
+    page.locator(".scan-answer").wait_for()
+    camera.take("scanner-unknown-code")
+
+
+def shoot_claims(page: Page, camera: Camera) -> None:
+    """The screens of claim codes, and the page behind one; the perk before is what they give."""
+    camera.take("claims-empty", "/admin/claims")
+    camera.take("claims-new", "/admin/claims/new")
+    page.get_by_label("Name").fill("Flyers of May")
+    page.get_by_role("button", name="Make codes").click()
+    page.locator(".status").get_by_text("Live", exact=True).wait_for()
+    batch = page.url
+    camera.take("claims-batch")
+    for tab in ("codes", "uses", "analytics", "output"):
+        camera.take(f"claims-{tab}", f"{batch}/{tab}")
+    camera.take("claims-code", f"{batch}/codes/1")
+    camera.take("claim", page.locator(".facts .cell-text").inner_text())
+    camera.take("claim-unknown", "/claim/unknown")
 
 
 def shoot_people(page: Page, camera: Camera) -> None:
@@ -184,7 +228,9 @@ def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
     camera.take("space-login", "/space/login")
     sign_in_as_member(page, site, example_member())
     camera.take("space-home")
+    camera.take("space-pass", "/space/pass")
     camera.take("space-profile", "/space/profile")
+    camera.take("space-perks", "/space/perks")
     page.goto(f"{site.base}/space/home")
     camera.take("collectible", first_link(page, "a[href*='/space/rewards/']"))
     camera.take("verify", verify)

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from sqlalchemy import select
 
 from app.accounts import sessions
 from app.main import create_app
-from app.passes import checking
+from app.passes import checking, keys
+from app.passes.tokens import parse, sign
 from app.perks.models import Redemption
 from app.scanning import answers, devices
 from app.scanning.scanner import Scanner
 from core.db import unit_of_work
 from core.types import MerchantId, utc_now
 from tests.conftest import make_merchant, wait_until
+from tests.e2e.camera import bring_decoder, read_code
 from tests.e2e.site import Site, browser, chromium, free_port
 from tests.e2e.visitor import Visitor
 from tests.factories.brand import make_pass_contract
@@ -35,20 +38,6 @@ pytestmark = [
 ]
 
 PHONE = {"width": 390, "height": 844}
-_READ = """() => {
-  const svg = document.querySelector("#live-code svg");
-  const side = Number(svg.getAttribute("viewBox").split(" ")[2]);
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = side * 4;
-  const context = canvas.getContext("2d");
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.scale(4, 4);
-  context.fillStyle = "#000";
-  context.fill(new Path2D(svg.querySelector("path").getAttribute("d")));
-  const picture = context.getImageData(0, 0, canvas.width, canvas.height);
-  return (jsQR(picture.data, picture.width, picture.height) || {}).data;
-}"""
 
 
 @pytest.fixture
@@ -87,11 +76,6 @@ def visit(chrome: Browser, site: Site, cookie: str, value: str) -> Visitor:
     return visitor
 
 
-def read_code(page: Page) -> str:
-    """What a camera reads from the member's screen."""
-    return str(page.evaluate(_READ))
-
-
 class TestMember:
     @pytest.fixture
     def member(self, chrome: Browser, site: Site, merchant_id: MerchantId) -> Visitor:
@@ -110,7 +94,8 @@ class TestMember:
         page.set_viewport_size(PHONE)  # type: ignore[arg-type]
         page.clock.install()
         member.go("/space/pass")
-        page.add_script_tag(url=f"{site.base}/static/x/vendor/jsqr/jsQR.js")
+        bring_decoder(page, site)
+        page.locator("#code-reserve i").first.wait_for(state="attached")
         box = page.locator("#live-code")
         shown = [self.check(page)]
         page.context.set_offline(True)
@@ -143,8 +128,7 @@ class TestMember:
         self, chrome: Browser, member: Visitor, site: Site
     ) -> None:
         member.go("/space/pass")
-        member.page.add_script_tag(url=f"{site.base}/static/x/vendor/jsqr/jsQR.js")
-        token = read_code(member.page).rpartition("/v/")[2]
+        token = read_code(member.page, site).rpartition("/v/")[2]
         stranger = Visitor(chrome, site)
         stranger.go(f"/v/{token}")
         # The chain of this test has no node, so the pass is confirmed by the record alone.
@@ -166,11 +150,12 @@ class Counter:
         self.visitor = visit(chrome, site, "cohort_scan", key)
         self.page = self.visitor.page
 
-    def code(self, email: str, **changes: Any) -> str:
-        """A live code of a new perk."""
+    def code(self, email: str, at: datetime | None = None, **changes: Any) -> str:
+        """A code of a new perk, live unless it is of another time."""
         with unit_of_work(merchant=self.merchant) as session:
             holding = make_holding(session, email, title=f"Coffee {email[:1]}", **changes)
-            return code_for(session, holding, utc_now())
+            keys.current(session, at=utc_now() - timedelta(days=1))
+            return code_for(session, holding, at or utc_now())
 
     def type(self, text: str) -> None:
         """A hand scanner types, wherever the focus is, and presses Enter."""
@@ -238,13 +223,17 @@ class TestScanner:
         page = counter.page
         first, second = counter.code("ada@example.com"), counter.code("bo@example.com")
         altered = first[:40] + ("A" if first[40] != "A" else "B") + first[41:]
+        claims = parse(first).claims
+        forged = sign(replace(claims, nonce=bytes(8)), bytes(32))
+        unknown = sign(replace(claims, nonce=bytes(8), key_id="zzzzzzzz"), bytes(32))
+        stale = counter.code("cy@example.com", at=utc_now() - timedelta(seconds=92))
         counter.visitor.go("/scan")
         expect(page.get_by_text("Ready to go on without connection.")).to_be_visible()
         page.context.set_offline(True)
         counter.type(first)
         counter.see("yellow", "ACCEPTED")
         page.get_by_role("link", name="Next").click()
-        for refused in (first, altered, "SUMMER-1"):
+        for refused in (first, altered, forged, unknown, stale, "SUMMER-1"):
             counter.type(refused)
             counter.see("red", "NOT NOW")
             page.get_by_role("link", name="Next").click()
@@ -261,6 +250,28 @@ class TestScanner:
         assert counter.uses() == 2
         counter.visitor.noise.clear()
         counter.visitor.look()
+
+    def test_opens_anew_without_connection_and_remembers_what_it_accepted(
+        self, counter: Counter
+    ) -> None:
+        page = counter.page
+        code = counter.code("ada@example.com")
+        counter.visitor.go("/scan")
+        page.locator("body[data-kept]").wait_for()
+        page.context.set_offline(True)
+        counter.type(code)
+        counter.see("yellow", "ACCEPTED")
+        page.reload()
+        expect(page.get_by_text("1 waiting to be sent")).to_be_visible()
+        counter.type(code)
+        counter.see("red", "NOT NOW")
+        page.get_by_role("link", name="Next").click()
+        counter.type(counter.code("bo@example.com"))
+        counter.see("yellow", "ACCEPTED")
+        page.context.set_offline(False)
+        page.reload()
+        expect(page.get_by_text("waiting to be sent")).to_be_hidden()
+        wait_until(lambda: counter.uses() == 2)
 
     def take_elsewhere(self, counter: Counter, code: str) -> None:
         at = utc_now() + timedelta(seconds=1)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, FilePayload, expect
 
 from tests.conftest import wait_until
+from tests.e2e.camera import read_code
 from tests.e2e.memory import descendants, holds, secrets
 from tests.e2e.site import (
     Site,
@@ -350,6 +351,20 @@ class TestMember:
         member.follow("Verify my pass")
         member.see("A valid membership pass")
         member.look()
+
+    def test_shows_a_code_that_anybody_verifies_on_the_chain(
+        self, chrome: Browser, site: Site, airdrop: str
+    ) -> None:
+        member = Visitor(chrome, site)
+        sign_in_as_member(member.page, site, MEMBERS[3])
+        member.page.get_by_role("article", name="membership pass").click()
+        member.see("A new code every 30 seconds")
+        member.look()
+        stranger = Visitor(chrome, site)
+        stranger.go(read_code(member.page, site))
+        assert stranger.page.locator(".verdict-green").is_visible()
+        stranger.see("on chain at block")
+        stranger.look()
 
     def test_who_comes_later_is_welcome(self, chrome: Browser, site: Site, airdrop: str) -> None:
         newcomer = Visitor(chrome, site)

@@ -11,7 +11,7 @@ depends_on = None
 
 _MERCHANT = "(nullif(current_setting('cohort.merchant_id', true), '')::uuid)"
 _TABLES = (
-    "places", "perk_places", "redemptions", "shipments", "code_files", "code_refusals", "perk_codes"
+    "places", "perk_places", "redemptions", "revocations", "shipments", "code_files", "code_refusals", "perk_codes"
 )
 
 
@@ -64,6 +64,7 @@ def _widen_perks() -> None:
         ('low_stock_percent', sa.Integer()),
         ('low_stock_count', sa.BigInteger()),
         ('low_stock_told_at', sa.DateTime(timezone=True)),
+        ('revalidate_after', sa.UUID()),
     ):
         op.add_column('perks', sa.Column(name, kind, nullable=True))
     op.execute("UPDATE perks SET uses_per_holding = 1, low_stock_percent = 10")
@@ -135,6 +136,23 @@ def _make_log() -> None:
     )
     op.create_index('ix_redemptions_holding', 'redemptions', ['holding_id', 'id'])
     op.create_index('ix_redemptions_device', 'redemptions', ['device', 'id'], postgresql_where=sa.text('device IS NOT NULL'))
+    op.create_table('revocations',
+    sa.Column('id', sa.UUID(), nullable=False),
+    sa.Column('perk_id', sa.UUID(), nullable=False),
+    sa.Column('state', sa.String(32), nullable=True),
+    sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('actor', sa.String(), nullable=False),
+    sa.Column('after', sa.UUID(), nullable=False),
+    sa.Column('revoked_count', sa.BigInteger(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    _tenant(),
+    _key('revocations', 'merchant_id', 'merchants'),
+    _key('revocations', 'perk_id', 'perks'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_revocations'))
+    )
+    op.create_index('ix_revocations_perk', 'revocations', ['perk_id', 'id'])
+    op.create_index('ix_revocations_open', 'revocations', ['merchant_id'], postgresql_where=sa.text('finished_at IS NULL'))
     op.create_table('shipments',
     sa.Column('holding_id', sa.UUID(), nullable=False),
     sa.Column('sealed', sa.LargeBinary(), nullable=True),
@@ -217,7 +235,7 @@ def _make_codes() -> None:
 
 
 def downgrade() -> None:
-    for table in ('perk_codes', 'code_refusals', 'code_files', 'shipments', 'redemptions', 'perk_places', 'places'):
+    for table in ('perk_codes', 'code_refusals', 'code_files', 'shipments', 'revocations', 'redemptions', 'perk_places', 'places'):
         op.drop_table(table)
     op.drop_index('ix_holdings_shipment', 'holdings')
     op.drop_index('ix_holdings_ending', 'holdings')
@@ -230,7 +248,7 @@ def downgrade() -> None:
     for name in ('uses', 'codes'):
         op.drop_constraint(op.f(f'ck_perks_{name}'), 'perks')
     for column in (
-        'low_stock_told_at', 'low_stock_count', 'low_stock_percent', 'valid_days', 'valid_until',
+        'revalidate_after', 'low_stock_told_at', 'low_stock_count', 'low_stock_percent', 'valid_days', 'valid_until',
         'valid_from', 'uses_per_holding', 'has_reserved_codes', 'code_count', 'undo_minutes',
         'usable_hours', 'validity', 'cta_url', 'cta_label', 'options', 'conditions',
     ):

@@ -153,9 +153,20 @@
     await forget();
   };
 
+  // The page opens without connection where devices may go on; what it needs for that is fetched once more.
+  const keepPage = async () => {
+    if (!navigator.serviceWorker || !terms || !terms.allowed) return;
+    await navigator.serviceWorker.register("/scan/worker.js", { scope: "/scan" });
+    await navigator.serviceWorker.ready;
+    const shelf = await caches.open("cohort-scan");
+    const parts = [...document.querySelectorAll("script[src], link[rel=stylesheet]")].map((part) => part.src || part.href);
+    await shelf.addAll(["/scan", ...parts]);
+    document.body.dataset.kept = "yes";
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     if (!window.indexedDB || !window.crypto || !crypto.subtle) return;
-    refresh();
+    refresh().then(keepPage);
     window.addEventListener("online", refresh);
     setInterval(refresh, 30000);
   });

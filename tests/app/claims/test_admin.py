@@ -219,6 +219,7 @@ class TestCodes:
         page = f"{base_of(batch)}/codes/2"
         for act, is_off in (("disable", True), ("enable", False)):
             assert submit(admin, f"{page}/{act}").headers["location"] == page
+            assert ("Disabled" in admin.get(page, headers=HTML).text) is is_off
             with unit_of_work(merchant=merchant.id) as session:
                 rows = session.scalars(select(ClaimCode).order_by(ClaimCode.position))
                 assert [it.disabled_at is not None for it in rows] == [False, is_off, False]

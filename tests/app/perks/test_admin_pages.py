@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.models import Merchant, TeamRole
-from app.perks import code_loading, shipping, using
+from app.perks import changing, code_loading, shipping, using
 from app.perks.code_models import CodeFile, PerkCode
 from app.perks.models import (
     Channel,
@@ -22,6 +22,7 @@ from app.perks.shipping import Address
 from app.perks.terms import Options, RedemptionType, Validity
 from core.db import unit_of_work
 from core.ids import encode_id
+from core.types import utc_now
 from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, ORIGIN, TestClient, token_in
 from tests.conftest import NOW
@@ -314,6 +315,40 @@ class TestHoldings:
         assert post(admin, f"{page}/extend", until="2099-01-01T00:00") == (303, page)
         with unit_of_work(merchant=merchant.id) as session:
             assert session.get_one(Holding, holding.id).state is HoldingState.AVAILABLE
+
+    def test_many_are_revoked_by_an_admin_who_saw_how_many(
+        self, browse: Browse, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session)
+            for number in range(3):
+                hold(session, perk, f"m{number}@example.com")
+        page = f"{page_of(perk)}/holdings"
+        editor = browser_as(browse, merchant, TeamRole.EDITOR)
+        assert post(editor, page, reason="recalled")[0] == 403
+        assert "Revoke all 3?" in admin.get(f"{page}?state=available", headers=HTML).text
+        assert "Revoke all" not in admin.get(f"{page}?state=used", headers=HTML).text
+        assert post(admin, page, reason="")[0] == 422
+        assert post(admin, page, state="available", reason="recalled") == (303, page)
+        assert "Being revoked" in admin.get(page, headers=HTML).text
+        with unit_of_work(merchant=merchant.id) as session:
+            while changing.revoke_due(session, utc_now()):
+                pass
+            assert {it.state for it in session.scalars(select(Holding))} == {HoldingState.REVOKED}
+
+    def test_a_new_validity_is_for_those_who_have_it_if_so_chosen(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session)
+            hold(session, perk)
+        page = f"{page_of(perk)}/edit"
+        assert "Also for the 1 who can use it now" in admin.get(page, headers=HTML).text
+        fields = {"title": "Tea", "uses_per_holding": "1", "validity": "days", "valid_days": "9"}
+        assert post(admin, page, **fields)[0] == 303
+        assert the_perk(merchant).revalidate_after is None
+        assert post(admin, page, **fields, for_all="1")[0] == 303
+        assert the_perk(merchant).revalidate_after is not None
 
     def test_of_another_perk_it_does_not_exist(self, admin: TestClient, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:

@@ -227,6 +227,14 @@ class TestScreen:
         assert "ada@example.com" not in page.text and "Free coffee" in page.text
 
 
+class TestWorker:
+    def test_sees_nothing_but_the_scanner(self, stranger: TestClient) -> None:
+        answer = stranger.get("/scan/worker.js")
+        assert answer.headers["service-worker-allowed"] == "/scan"
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert 'pathname === "/scan"' in answer.text
+
+
 class TestOffline:
     @pytest.fixture
     def allowed(self, admin: TestClient, device: TestClient, merchant: Merchant) -> Iterator[None]:

@@ -16,6 +16,7 @@ from app.claims.models import ChallengePolicy, ClaimBatch, ClaimCode, ClaimUse
 from app.claims.seeds import code_of
 from app.rewards.lines import Choice
 from app.rewards.models import Grant, GrantRefusal
+from app.spaces.pages import _DOOR
 from app.users import lists
 from core.db import unit_of_work
 from core.mail import outbox
@@ -83,6 +84,19 @@ class TestStranger:
         assert "Claim" in stranger.get(path, headers=HTML).text
         assert claim(stranger, path).status_code == 200
 
+    @pytest.mark.parametrize(
+        "elsewhere", ["/claimed", "/admin", "//evil.example/claim/x", "https://evil.example/claim"]
+    )
+    def test_comes_back_to_nothing_else(self, elsewhere: str) -> None:
+        assert _DOOR.enter("cookie", elsewhere).headers["location"] == "/space/home"
+        assert _DOOR.enter("cookie", UNKNOWN).headers["location"] == UNKNOWN
+
+    def test_reads_the_conditions_of_a_perk(self, stranger: TestClient, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session, "Cake", conditions="Not on Sundays.")
+            path = f"/claim/{code_of(make_batch(session, choice=Choice(perk_id=perk.id)), 1)}"
+        assert "Not on Sundays." in stranger.get(path, headers=HTML).text
+
     def test_cannot_claim(self, stranger: TestClient, stage: Stage, merchant: Merchant) -> None:
         answer = claim(stranger, stage())
         assert answer.status_code == 401 and uses_of(merchant) == 0
@@ -94,7 +108,7 @@ class TestStranger:
         answer = submit(stranger, "/claim", page="/claim", code=typed)
         assert (answer.status_code, answer.headers["location"]) == (303, path)
         answer = submit(stranger, "/claim", page="/claim", code="nonsense")
-        assert answer.status_code == 404 and "We do not know this code" in answer.text
+        assert answer.status_code == 404 and "Unknown code" in answer.text
 
 
 class TestMember:
@@ -106,9 +120,9 @@ class TestMember:
         assert uses_of(merchant) == 1
         assert ">Coffee<" in member.get("/space/home", headers=HTML).text
         again = claim(member, path)
-        assert again.status_code == 409 and "You have it already" in again.text
+        assert again.status_code == 409 and "Yours already" in again.text
         seen = member.get(path, headers=HTML)
-        assert seen.status_code == 409 and "You have it already" in seen.text
+        assert seen.status_code == 409 and "Yours already" in seen.text
 
     def test_a_digital_asset_is_shown_with_its_picture(
         self, member: TestClient, merchant: Merchant

@@ -35,11 +35,11 @@ def holder_with(browse: Browse, merchant: Merchant, **changes: object) -> TestCl
 
 
 class TestPage:
-    def test_shows_card_number_code_and_reserve(self, holder: TestClient) -> None:
+    def test_shows_card_number_and_code_and_asks_for_the_reserve(self, holder: TestClient) -> None:
         page = holder.get("/space/pass", headers=HTML)
         assert page.status_code == 200
         assert NUMBER in page.text and 'id="live-code"' in page.text
-        assert len(re.findall(r"data-bits=", page.text)) == codes.AHEAD >= 20
+        assert 'hx-trigger="load, every 300s, wake"' in page.text
         assert "Verify on chain" in page.text
 
     def test_the_parts_refresh_alone(self, holder: TestClient) -> None:
@@ -47,7 +47,8 @@ class TestPage:
         assert code.strip().startswith('<div class="live-code"') and "data-bits" not in code
         reserve = holder.get("/space/pass/reserve", headers=_PART).text
         assert reserve.strip().startswith('<div id="code-reserve"')
-        assert len(re.findall(r"data-bits=", reserve)) == codes.AHEAD
+        assert len(re.findall(r"data-bits=", reserve)) == codes.AHEAD >= 20
+        assert 'hx-trigger="every 300s, wake"' in reserve
         assert "<html" not in code + reserve
 
     def test_a_suspended_pass_says_why_it_has_no_code(

@@ -170,6 +170,15 @@ class TestCode:
         page = give(RedemptionType.UNIQUE_CODE, "MY-OWN-1\n", terms=Options(display=display))
         text = post(member, f"{page}/code")[1]
         assert ('class="qr"' in text) is (display is Display.QR)
+        assert ('class="barcode"' in text) is (display is Display.CODE128)
+        assert "MY-OWN-1" in text
+
+    def test_of_thirteen_digits_is_drawn_as_an_article_number(
+        self, member: TestClient, give: Give
+    ) -> None:
+        terms = Options(display=Display.EAN13)
+        page = give(RedemptionType.UNIQUE_CODE, "4006381333931\n", terms=terms)
+        assert 'class="barcode"' in post(member, f"{page}/code")[1]
 
     def test_what_has_none_shows_none(self, member: TestClient, give: Give) -> None:
         assert post(member, give(RedemptionType.NONE) + "/code")[0] == 404
@@ -267,13 +276,13 @@ class TestLiveCode:
     """What staff scans: a signed code of this holding, while it can be used."""
 
     @pytest.mark.parametrize("kind", [RedemptionType.SCAN, RedemptionType.NONE])
-    def test_is_on_the_page_with_those_of_the_next_minutes(
+    def test_is_on_the_page_which_asks_for_those_of_the_next_minutes(
         self, member: TestClient, give: Give, kind: RedemptionType
     ) -> None:
         page = give(kind)
         text = member.get(page, headers=HTML).text
         assert 'id="live-code"' in text and f'hx-get="{page}/live"' in text
-        assert text.count("data-bits=") == codes.AHEAD
+        assert f'hx-get="{page}/reserve"' in text and "load, every 300s" in text
 
     def test_its_parts_refresh_alone(self, member: TestClient, give: Give) -> None:
         page = give(RedemptionType.SCAN)

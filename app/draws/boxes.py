@@ -1,0 +1,208 @@
+"""Boxes of an instant draw: dealt, opened one after the other, and opened by themselves in the end.
+
+An opening holds the draw's lock while it takes the next number, so numbers have no gaps and no two
+boxes share a prize, however many are opened at once.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.draws import algorithm, seeds
+from app.draws.algorithm import NO_NONCE, NONCE_BYTES, Opening
+from app.draws.errors import BoxesExhaustedError, DrawStateError, NonceInvalidError
+from app.draws.models import Box, BoxOpening, Draw, DrawLine, DrawState, EntryState
+from app.draws.moving import facts, give, lines_of, lock, reveal, reward_name
+from app.rewards.models import GrantSource
+from app.rewards.service import Source
+from app.users.models import User
+from core.db import sql_id
+from core.events import emit, emit_many
+from core.ids import encode_id
+from core.types import BoxId, UserId
+
+OPENED_AFTER = timedelta(days=7)
+"""Boxes nobody opened open by themselves so long after the last was handed out."""
+_AT_ONCE = 100
+"""Boxes opened in one transaction of the sweep: members who open theirs wait for no more."""
+
+
+def deal(
+    session: Session, draw: Draw, users: Select[UserId], *, source_id: UUID, at: datetime
+) -> int:
+    """Each of these members has a box of this source; the last box ends the handing out.
+
+    Raises:
+        BoxesExhaustedError: fewer are left; roll back.
+
+    Locks: nothing; the caller holds the draw.
+    """
+    values: dict[InstrumentedAttribute[Any], Any] = {
+        Box.id: sql_id(),
+        Box.draw_id: literal(draw.id),
+        Box.user_id: User.id,
+        Box.source_id: literal(source_id),
+        Box.ordinal: literal(0),
+        Box.state: literal(EntryState.SEALED, type_=Box.state.type),
+        Box.handed_out_at: literal(at),
+    }
+    dealt = (
+        insert(Box)
+        .from_select(
+            [it.key for it in values],
+            users.with_only_columns(*values.values()),
+            include_defaults=False,
+        )
+        .on_conflict_do_nothing()
+        .returning(Box.id, Box.user_id)
+    )
+    rows, said = session.execute(dealt).all(), facts(draw)
+    received = [(user, {**said, "boxId": encode_id("box", box)}) for box, user in rows]
+    emit_many(session, "cohort.mystery-box.received", received, at=at)
+    count = len(rows)
+    assert draw.boxes is not None  # of every instant draw
+    left = draw.boxes - draw.handed_out_count
+    if count > left:
+        raise BoxesExhaustedError(count, left)
+    draw.handed_out_count += count
+    if draw.handed_out_count == draw.boxes:
+        draw.ended_at = at
+    return count
+
+
+def read_nonce(text: str) -> bytes | None:
+    """What the browser of whoever opens a box adds to the randomness; None where it adds nothing.
+
+    Raises:
+        NonceInvalidError: it is no nonce.
+    """
+    if not text:
+        return None
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError as error:
+        raise NonceInvalidError from error
+    if len(nonce) != NONCE_BYTES:
+        raise NonceInvalidError
+    return nonce
+
+
+def find_opening(session: Session, box_id: BoxId) -> BoxOpening | None:
+    """How the box was opened, or None while it is sealed."""
+    return session.scalar(select(BoxOpening).where(BoxOpening.box_id == box_id))
+
+
+def open_box(
+    session: Session,
+    box: Box,
+    *,
+    nonce: bytes | None,
+    is_automatic: bool = False,
+    at: datetime,
+) -> BoxOpening:
+    """The box is open, and what it held is its owner's; a repeat returns the first opening.
+
+    Args:
+        nonce: 32 bytes of the owner's browser, or None.
+        is_automatic: nobody asked for it.
+
+    Raises:
+        DrawStateError: the draw is over.
+        SealBrokenError: its seed was changed.
+
+    Locks: the draw, then what the box held.
+    """
+    draw = session.get_one(Draw, box.draw_id)
+    lock(session, draw)
+    opening = find_opening(session, box.id)
+    if opening is not None:
+        return opening
+    if draw.state is not DrawState.OPEN:
+        raise DrawStateError(draw.state, "opened")
+    opening = _open(session, draw, box, nonce or NO_NONCE, is_automatic, at)
+    finish(session, draw, at=at)
+    return opening
+
+
+def _open(
+    session: Session, draw: Draw, box: Box, nonce: bytes, is_automatic: bool, at: datetime
+) -> BoxOpening:
+    opening = Opening(box.id.bytes, nonce, draw.opened_count + 1)
+    line = _decide(session, draw, opening)
+    flag = ("automatic" if is_automatic else "no_nonce") if nonce == NO_NONCE else None
+    entry = algorithm.log_entry(opening, flag=flag, line_id=line.name if line else None)
+    row = BoxOpening(
+        draw_id=draw.id,
+        number=opening.number,
+        box_id=box.id,
+        client_nonce=nonce,
+        flag=flag,
+        line_id=line.reward_line_id if line else None,
+        previous_hash=draw.log_end,
+        hash=algorithm.log_hash(draw.log_end, entry),
+        opened_at=at,
+    )
+    if line is not None:
+        line.won_count += 1
+        source = Source(GrantSource.BOX, box.id)
+        row.unclaimed = give(session, line, box.user_id, source=source, at=at)
+    draw.opened_count, draw.log_end = opening.number, row.hash
+    box.state = EntryState.OPENED
+    session.add(row)
+    _tell(session, draw, box, line, at)
+    session.flush()
+    return row
+
+
+def _decide(session: Session, draw: Draw, opening: Opening) -> DrawLine | None:
+    assert draw.boxes is not None  # of every instant draw
+    seed = seeds.read(session, draw, purpose=f"opening {opening.number}")
+    lines = lines_of(draw)
+    left = [line.quantity - line.won_count for line in lines]
+    place = algorithm.outcome(seed, opening, boxes=draw.boxes, left=left)
+    return None if place is None else lines[place]
+
+
+def _tell(session: Session, draw: Draw, box: Box, line: DrawLine | None, at: datetime) -> None:
+    data = {**facts(draw), "boxId": encode_id("box", box.id), "outcome": "lost"}
+    if line is not None:
+        data |= {"outcome": "won", "rewardId": reward_name(session, line)}
+    emit(session, "cohort.mystery-box.opened", at=at, user_id=box.user_id, **data)
+
+
+def finish(session: Session, draw: Draw, *, at: datetime) -> None:
+    """Once the last box is open, the draw is closed, drawn and revealed.
+
+    Locks: the draw, which the caller holds; then its lines and what they give.
+    """
+    if draw.ended_at is None or draw.opened_count < draw.handed_out_count:
+        return
+    draw.closed_at = draw.drawn_at = at
+    draw.state = DrawState.DRAWN
+    session.flush()
+    reveal(session, draw, at=at)
+
+
+def open_due(session: Session, draw: Draw, *, at: datetime) -> bool:
+    """Some boxes that nobody opened in time are open.
+
+    Returns:
+        Whether more are left.
+
+    Locks: the draw, then what the boxes held.
+    """
+    if draw.ended_at is None or draw.ended_at + OPENED_AFTER > at:
+        return False
+    for box in _sealed(session, draw):
+        open_box(session, box, nonce=None, is_automatic=True, at=at)
+    return draw.state is DrawState.OPEN
+
+
+def _sealed(session: Session, draw: Draw) -> Sequence[Box]:
+    query = select(Box).where(Box.draw_id == draw.id, Box.state == EntryState.SEALED)
+    return session.scalars(query.order_by(Box.id).limit(_AT_ONCE)).all()

@@ -1,0 +1,85 @@
+"""Barcodes: the rows of modules that the standards show, and nothing for what they cannot say."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.web import barcode
+from app.web.barcode import Barcode, bars, code128, ean13
+
+
+def modules(code: Barcode | None) -> str:
+    """The row as ones and zeros."""
+    assert code is not None
+    row = ["0"] * code.width
+    for start, length in re.findall(r"M(\d+) 0h(\d+)v1h-\d+z", code.path):
+        row[int(start) : int(start) + int(length)] = "1" * int(length)
+    return "".join(row)
+
+
+def read_128(row: str) -> list[int]:
+    """The values between start and stop of a row without its quiet zones."""
+    table = {
+        "".join("10"[place % 2] * int(it) for place, it in enumerate(widths)): value
+        for value, widths in enumerate(barcode._WIDTHS)
+    }
+    assert row[-13:] == "1100011101011"
+    return [table[row[at : at + 11]] for at in range(0, len(row) - 13, 11)]
+
+
+class TestCode128:
+    def test_the_table_is_what_the_standard_says_of_it(self) -> None:
+        """Six widths of one to four, eleven together, bars even together, no two alike."""
+        table = barcode._WIDTHS
+        assert len(set(table)) == len(table) == 106
+        for widths in table:
+            numbers = [int(it) for it in widths]
+            assert sum(numbers) == 11 and sum(numbers[::2]) % 2 == 0
+            assert all(1 <= it <= 4 for it in numbers)
+
+    def test_of_a_text(self) -> None:
+        row = modules(code128("PJJ123C"))
+        assert row.startswith("0" * 10) and row.endswith("0" * 10)
+        # The worked example that explains the check character: 104 and 54 make 55.
+        assert read_128(row[10:-10]) == [104, 48, 42, 42, 17, 18, 19, 35, 55]
+
+    def test_of_digits_in_pairs(self) -> None:
+        values = read_128(modules(code128("123456"))[10:-10])
+        assert values[:4] == [105, 12, 34, 56] and values[4] == (105 + 12 + 68 + 168) % 103
+
+    @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40))
+    def test_says_the_text_and_its_check(self, text: str) -> None:
+        start, *said, check = read_128(modules(code128(text))[10:-10])
+        assert (start + sum(place * it for place, it in enumerate(said, 1))) % 103 == check
+        found = "".join(f"{it:02}" if start == 105 else chr(it + 32) for it in said)
+        assert found == text
+
+    @pytest.mark.parametrize("text", ["", "é", "a\n", "\u0661\u0662"])
+    def test_of_nothing_else(self, text: str) -> None:
+        assert code128(text) is None
+
+
+class TestEan13:
+    def test_of_thirteen_digits(self) -> None:
+        row = modules(ean13("4006381333931"))
+        assert row == (
+            "0" * 11
+            + "101"
+            + "0001101" + "0100111" + "0101111" + "0111101" + "0001001" + "0110011"
+            + "01010"
+            + "1000010" + "1000010" + "1000010" + "1110100" + "1000010" + "1100110"
+            + "101"
+            + "0" * 7
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "text", ["4006381333932", "400638133393", "40063813339310", "400638133393x", ""]
+    )
+    def test_of_nothing_else(self, text: str) -> None:
+        assert ean13(text) is None
+
+    def test_is_chosen_by_its_name(self) -> None:
+        assert bars("4006381333931", "ean13") == ean13("4006381333931")
+        assert bars("4006381333931", "code128") == code128("4006381333931")
