@@ -7,6 +7,7 @@ Level-triggered like `app.engine`: whatever a lost message or a kill left behind
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
+from threading import Lock
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -47,8 +48,8 @@ def due_work(at: datetime) -> Iterator[Work]:
             *_erasures(session, at),
             *_copies(session, at),
             *_answers(session, at),
-            *_codes(session),
             *_guesses(session, at),
+            *_codes(session),  # the last: it takes longest
         ]
     yield from found
 
@@ -180,9 +181,20 @@ def _codes(session: Session) -> Iterator[Work]:
         yield partial(make_codes, merchant, batch_id)
 
 
+_making = Lock()
+
+
 def make_codes(merchant: MerchantId, batch_id: ClaimBatchId) -> None:
-    """The batch has all its codes."""
-    _repeat(merchant, lambda session: making.run_part(session, batch_id, at=utc_now()))
+    """The batch has all its codes, unless this process is making codes already.
+
+    Millions take minutes, and every sweep finds the batch again: one thread is enough of them. What
+    is left out here, a later sweep finds.
+    """
+    if _making.acquire(blocking=False):
+        try:
+            _repeat(merchant, lambda session: making.run_part(session, batch_id, at=utc_now()))
+        finally:
+            _making.release()
 
 
 def _guesses(session: Session, at: datetime) -> Iterator[Work]:

@@ -2,8 +2,8 @@
 
 `N=1000000 python -m bench.claims` makes a batch of N codes as the worker does, a part a
 transaction, and once more after it was stopped half way; looks up known and unknown codes; lets
-members claim, one after the other and sixteen at once; and takes the codes out as a table and as
-printed sheets.
+members claim, one after the other and sixteen at once; takes the codes out as a table and as
+printed sheets; and has ten machines try a hundred thousand codes that nobody has.
 """
 
 import json
@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from app.claims import claiming, making, service, sheets, taking
 from app.claims.claiming import Attempt, Claimed
 from app.claims.guessing import network_of
-from app.claims.models import ClaimBatch
+from app.claims.models import ClaimBatch, ClaimGuess
 from app.claims.seeds import code_of
 from app.claims.service import BatchDraft
 from app.claims.sheets import Paper, Sheet
@@ -38,6 +38,8 @@ LOOKS = 500
 CLAIMS = 400
 SHEETS = 1_200
 THREADS = 16
+GUESSES = 100_000
+MACHINES = 10
 
 
 def make_batch(merchant: MerchantId, count: int) -> ClaimBatchId:
@@ -89,6 +91,26 @@ def claim(merchant: MerchantId, user: UserId, typed: str) -> bool:
         return isinstance(claiming.claim(session, found, attempt, at=utc_now()), Claimed)
 
 
+def guess(merchant: MerchantId, count: int, *, machines: int) -> tuple[int, float]:
+    """How many of so many guesses were looked up, and the seconds all took.
+
+    None is right, so each that was looked up is counted.
+    """
+
+    def some(machine: int) -> None:
+        attempt = Attempt("A" * 26, network_of(f"192.0.2.{machine}"))
+        for _ in range(count // machines):
+            with unit_of_work(merchant=merchant) as session:
+                claiming.look(session, attempt, at=utc_now())
+
+    with ThreadPoolExecutor(machines) as pool:
+        took = seconds(lambda: list(pool.map(some, range(machines))))
+    with unit_of_work(merchant=merchant) as session:
+        total = select(func.sum(ClaimGuess.guess_count))
+        is_theirs = ClaimGuess.network.in_([network_of(f"192.0.2.{it}") for it in range(machines)])
+        return int(session.scalar(total.where(is_theirs)) or 0), took
+
+
 def size(pieces: Iterable[str | bytes]) -> int:
     """How much a stream yields, of which nothing is kept."""
     return sum(len(piece) for piece in pieces)
@@ -123,6 +145,7 @@ def measure(merchant: MerchantId, count: int) -> dict[str, Any]:
     sheet = Sheet(Paper.A4, 12)
     printed = Printable.of(batch, 1, SHEETS)
     paper = seconds(lambda: size(sheets.as_pdf(sheet, printed.codes())))
+    looked_up, took = guess(merchant, GUESSES, machines=MACHINES)
     return {
         "codes": count,
         "made_per_second": round(count / making_seconds),
@@ -134,6 +157,9 @@ def measure(merchant: MerchantId, count: int) -> dict[str, Any]:
         "claims_per_second_many": round(CLAIMS / many),
         "csv_codes_per_second": round(count / table),
         "pdf_codes_per_second": round(SHEETS / paper),
+        "guesses": GUESSES,
+        "guesses_looked_up": looked_up,
+        "guesses_per_second": round(GUESSES / took),
         "memory_before_mb": before,
         "memory_mb": memory_mb(),
     }

@@ -108,7 +108,7 @@ class Door:
         """The browser has its session and goes where its person wanted to go."""
         wanted = destination or self.home
         is_ours = any(own_path(wanted, below=path) == wanted for path in self.inside)
-        target = wanted if is_ours else self.inside[0]
+        target = wanted if is_ours else self.home
         response = RedirectResponse(target, status_code=303)
         lifetime = int(self.lifetime.total_seconds())
         set_session_cookie(response, self.surface, cookie, max_age=lifetime)

@@ -5,7 +5,7 @@ committed. A code that is unknown, malformed or another brand's costs the same w
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -40,7 +40,7 @@ from app.rewards import refusals
 from app.rewards.errors import PerUserLimitError, RewardNotLiveError, UserNotActiveError
 from app.rewards.granting import Given, grant
 from app.rewards.lines import Reward, reward_of
-from app.rewards.models import GrantSource
+from app.rewards.models import GrantRefusal, GrantSource
 from app.rewards.service import Source
 from app.segments.models import SegmentMember
 from app.users.models import ListMember, User
@@ -51,6 +51,7 @@ from core.ids import encode_id, new_id
 from core.types import ClaimUseId
 
 _REFUSALS = (ConflictError, ForbiddenError, GoneError)
+_REMEMBERED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,23 @@ def claim(session: Session, user: User, attempt: Attempt, *, at: datetime) -> Cl
         with session.begin_nested():
             given = _take(session, found, reward, user, source, at=at)
     except _REFUSALS as error:
-        refusals.note(session, reward.line, user.id, error, source=source, at=at)
+        _remember(session, reward, user, error, source=source, at=at)
         return error
     return Claimed(batch, reward, given)
+
+
+def _remember(
+    session: Session, reward: Reward, user: User, error: AppError, *, source: Source, at: datetime
+) -> None:
+    """The answer is remembered, once an hour: whoever tries again and again fills no table."""
+    is_known = exists().where(
+        GrantRefusal.user_id == user.id,
+        GrantRefusal.source_id == source.id,
+        GrantRefusal.code == error.code,
+        GrantRefusal.refused_at > at - _REMEMBERED,
+    )
+    if not session.scalar(select(is_known)):
+        refusals.note(session, reward.line, user.id, error, source=source, at=at)
 
 
 def _find(session: Session, attempt: Attempt, *, at: datetime) -> _Found | AppError:

@@ -10,12 +10,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form
 from sqlalchemy.orm import Session
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app.accounts.deps import address_of
 from app.accounts.service import first_merchant
 from app.claims import challenge, claiming
-from app.claims.claiming import Attempt
+from app.claims.claiming import Attempt, Claimed
 from app.claims.codes import canonical, in_groups
 from app.claims.errors import ProofNeededError
 from app.claims.guessing import network_of
@@ -27,6 +27,7 @@ from app.web.errors import answer, problem_of, wants_json
 from app.web.rendering import render, set_shell
 from core.db import choose_merchant
 from core.errors import AppError
+from core.ids import encode_id
 
 public = APIRouter(prefix="/claim", dependencies=[PUBLIC])
 members = APIRouter(prefix="/claim")
@@ -70,7 +71,19 @@ def claim_code(
     outcome = claiming.claim(session, who.user, tried, at=at)
     if isinstance(outcome, AppError):
         return _refused(request, tried, who.user, outcome, at=at)
+    if wants_json(request):
+        return JSONResponse(_result(outcome))
     return _private(render(request, "claims/claimed.html", reward=outcome.reward))
+
+
+def _result(claimed: Claimed) -> dict[str, str | None]:
+    """What a program is told of a claim."""
+    line, holding = claimed.reward.line, claimed.given.holding_id
+    return {
+        "batchId": encode_id("clb", claimed.batch.id),
+        "rewardId": encode_id("prk" if line.perk_id else "das", line.reward_id),
+        "holdingId": None if holding is None else encode_id("hld", holding),
+    }
 
 
 def _visitor(request: Request, session: Session, *, at: datetime) -> User | None:

@@ -131,6 +131,10 @@ class TestClaimCodes:
             choice = Choice(perk_id=make_perk(session).id)
             draft = BatchDraft(name="Flyers", choice=choice, code_count=7)
             batch = claim_batches.create(session, draft, at=utc_now())
+        with upkeep._making:  # another thread is at it
+            assert work() == 1
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(ClaimBatch, batch.id).made_count == 0
         assert work() == 1
         with unit_of_work(merchant=merchant.id) as session:
             assert session.get_one(ClaimBatch, batch.id).made_count == 7

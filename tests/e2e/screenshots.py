@@ -114,6 +114,7 @@ def shoot_admin(page: Page, site: Site) -> str:
     camera.take("asset-new", "/admin/assets/new")
     shoot_perks(page, camera)
     shoot_scanner(page, camera)
+    shoot_claims(page, camera)
     camera.take("campaigns", "/admin/campaigns")
     campaign = first_link(page, "td.cell-main a")
     camera.take("campaign", campaign)
@@ -164,6 +165,22 @@ def shoot_scanner(page: Page, camera: Camera) -> None:
     page.keyboard.press("Enter")
     page.locator(".scan-answer").wait_for()
     camera.take("scanner-unknown-code")
+
+
+def shoot_claims(page: Page, camera: Camera) -> None:
+    """The screens of claim codes, and the page behind one; the perk before is what they give."""
+    camera.take("claims-empty", "/admin/claims")
+    camera.take("claims-new", "/admin/claims/new")
+    page.get_by_label("Name").fill("Flyers of May")
+    page.get_by_role("button", name="Make codes").click()
+    page.locator(".status").get_by_text("Live", exact=True).wait_for()
+    batch = page.url
+    camera.take("claims-batch")
+    for tab in ("codes", "uses", "analytics", "output"):
+        camera.take(f"claims-{tab}", f"{batch}/{tab}")
+    camera.take("claims-code", f"{batch}/codes/1")
+    camera.take("claim", page.locator(".facts .cell-text").inner_text())
+    camera.take("claim-unknown", "/claim/unknown")
 
 
 def shoot_people(page: Page, camera: Camera) -> None:

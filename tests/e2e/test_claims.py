@@ -26,7 +26,7 @@ pytestmark = [
     ),
 ]
 
-_PATIENCE = 60_000
+_PATIENCE = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ class TestMember:
         member.follow("See it")
         member.see("A coffee on us")
         member.page.goto(link)
-        member.see("You have it already")
+        member.see("Yours already")
         member.look(refused=True)
         other = Visitor(chrome, site)
         other.page.goto(link)
@@ -163,7 +163,7 @@ class TestGuessing:
         member = Visitor(chrome, site)
         for _ in range(10):
             member.page.goto("/claim/" + "A" * 26)
-        member.see("We do not know this code")
+        member.see("Unknown code")
         member.look(refused=True)
         member.page.goto(link)
         member.see("One moment")

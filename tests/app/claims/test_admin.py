@@ -84,6 +84,17 @@ class TestNew:
         assert made.valid_until is not None and made.valid_until.year == 2090
         assert "Flyers" in admin.get(CLAIMS, headers=HTML).text
 
+    def test_begins_at_the_reward(self, admin: TestClient, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            make_perk(session, "Cake")
+            perk = encode_id("prk", make_perk(session).id)
+            asset = encode_id("das", make_asset(session).id)
+            make_perk(session, "Tea")
+        for page, reward in ((f"perks/{perk}", perk), (f"assets/{asset}", asset)):
+            path = f"{CLAIMS}/new?reward={reward}"
+            assert f'href="{path}"' in admin.get(f"/admin/{page}", headers=HTML).text
+            assert f'value="{reward}" selected' in admin.get(path, headers=HTML).text
+
     def test_for_a_digital_asset(self, admin: TestClient, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
             asset = encode_id("das", make_asset(session).id)
@@ -219,6 +230,7 @@ class TestCodes:
         page = f"{base_of(batch)}/codes/2"
         for act, is_off in (("disable", True), ("enable", False)):
             assert submit(admin, f"{page}/{act}").headers["location"] == page
+            assert ("Disabled" in admin.get(page, headers=HTML).text) is is_off
             with unit_of_work(merchant=merchant.id) as session:
                 rows = session.scalars(select(ClaimCode).order_by(ClaimCode.position))
                 assert [it.disabled_at is not None for it in rows] == [False, is_off, False]

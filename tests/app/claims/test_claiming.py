@@ -1,12 +1,14 @@
 """One code, one use: whoever asks, in whatever order, at the same moment."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
@@ -17,6 +19,7 @@ from app.claims.guessing import network_of
 from app.claims.models import ClaimAudience, ClaimBatch, ClaimCode, ClaimOpening, ClaimUse
 from app.claims.seeds import code_of
 from app.perks.models import Holding, Perk, PerkState
+from app.perks.terms import RedemptionType
 from app.rewards.lines import Choice
 from app.rewards.models import Grant, GrantRefusal, GrantSource, RewardLine
 from app.segments import rules as segment_rules
@@ -34,6 +37,7 @@ from minting.models import Token
 from tests.conftest import NOW, make_merchant
 from tests.factories.brand import make_asset, make_members, make_other_merchant, make_perk
 from tests.factories.claims import make_batch
+from tests.factories.perks import perk_of
 
 NETWORK = network_of("192.0.2.1")
 
@@ -74,10 +78,10 @@ class TestClaim:
         assert (grant.source_type, grant.source_id) == (GrantSource.CLAIM, batch.id)
         assert session.scalars(select(Holding.user_id)).one() == user.id
         assert left_of(session) == 0
-        event = session.scalars(select(Event).where(Event.type == "cohort.claim.redeemed")).one()
+        told = session.scalars(select(Event).where(Event.type == "cohort.claim.redeemed")).one()
         perk = session.scalars(select(Perk)).one()
-        assert event.user_id == user.id
-        assert event.data == {
+        assert told.user_id == user.id
+        assert told.data == {
             "batchId": encode_id("clb", batch.id),
             "rewardId": encode_id("prk", perk.id),
         }
@@ -134,6 +138,13 @@ class TestRefusal:
         self.refused(session, user_of(session, "bob@example.com"), attempt(batch), 409, "code_used")
         assert self.remembered(session) == [("claim", "code_used")]
 
+    def test_the_same_answer_is_remembered_once_an_hour(self, session: Session, user: User) -> None:
+        batch = make_batch(session)
+        service.close(session, batch, at=NOW)
+        for minutes in (0, 1, 59, 60, 61):
+            claim(session, user, attempt(batch), at=NOW + timedelta(minutes=minutes))
+        assert self.remembered(session) == [("claim", "code_disabled")] * 2
+
     def test_the_member_used_it(self, session: Session, user: User) -> None:
         batch = make_batch(session)
         claim(session, user, attempt(batch), at=NOW)
@@ -148,6 +159,12 @@ class TestRefusal:
         perk.total_quantity = 2
         session.flush()
         assert isinstance(claim(session, user, attempt(batch, 2), at=NOW), Claimed)
+
+    def test_no_code_is_left_in_the_pool_of_the_perk(self, session: Session, user: User) -> None:
+        perk = perk_of(session, RedemptionType.UNIQUE_CODE)
+        batch = make_batch(session, choice=Choice(perk_id=perk.id))
+        self.refused(session, user, attempt(batch), 409, "stock_exhausted")
+        assert left_of(session) == 1
 
     def test_nothing_is_left_of_the_edition(self, session: Session, user: User) -> None:
         asset = make_asset(session, max_supply=1)
@@ -265,6 +282,31 @@ class TestLook:
             ]
         assert {answer_of(it) for it in answers} == {(404, "code_unknown")}
         assert len({str(it) for it in answers}) == 1
+
+    def test_they_cost_the_same_work(self, merchant: Merchant) -> None:
+        """The same statements in the same order, whatever was typed."""
+        with unit_of_work(merchant=make_other_merchant(merchant)) as session:
+            theirs = code_of(make_batch(session), 1)
+        work = []
+        for typed in (theirs, "A" * 26, "nonsense", ""):
+            with unit_of_work(merchant=merchant.id) as session, statements(session) as seen:
+                look(session, Attempt(typed, network_of(typed)), at=NOW)
+            work.append(seen)
+        assert work[0] == work[1] == work[2] == work[3] and len(work[0]) == 3
+
+
+@contextmanager
+def statements(session: Session) -> Iterator[list[str]]:
+    """Every statement that is sent inside the block."""
+    seen: list[str] = []
+
+    def note(*args: Any) -> None:
+        seen.append(args[2])
+
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", note)
+    yield seen
+    event.remove(connection, "before_cursor_execute", note)
 
 
 class TestTogether:

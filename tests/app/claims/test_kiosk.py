@@ -1,5 +1,6 @@
 """A code on a screen: one at a time, each for one person, for whoever has the link."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from app.claims.paths import base_of
 from app.claims.seeds import code_of
 from core.db import unit_of_work
 from tests.app.web.client import HTML, TestClient, submit
-from tests.conftest import NOW
+from tests.conftest import NOW, make_merchant
 from tests.factories.claims import make_batch
 
 HALF, WHOLE = timedelta(seconds=15), timedelta(seconds=30)
@@ -61,6 +62,25 @@ class TestCode:
         batch = screen(session)
         service.close(session, batch, at=NOW)
         assert kiosk.shown_code(session, batch, at=NOW) is None
+
+
+class TestTogether:
+    def test_screens_with_one_link_show_one_code_at_the_same_time(self, committed: None) -> None:
+        merchant = make_merchant().id
+        with unit_of_work(merchant=merchant) as session:
+            batch_id = screen(session, codes=20).id
+
+        def ask(moment: int) -> tuple[int, str | None]:
+            with unit_of_work(merchant=merchant) as session:
+                batch = session.get_one(ClaimBatch, batch_id)
+                return moment, kiosk.shown_code(session, batch, at=NOW + moment * WHOLE)
+
+        for moment in range(3):
+            with ThreadPoolExecutor(8) as pool:
+                shown = set(pool.map(ask, [moment] * 8))
+            with unit_of_work(merchant=merchant) as session:
+                code = code_of(session.get_one(ClaimBatch, batch_id), moment + 1)
+            assert shown == {(moment, code)}
 
 
 class TestLink:

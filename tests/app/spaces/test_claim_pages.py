@@ -14,14 +14,17 @@ from app.accounts.models import Merchant
 from app.claims import challenge, service
 from app.claims.models import ChallengePolicy, ClaimBatch, ClaimCode, ClaimUse
 from app.claims.seeds import code_of
+from app.perks.models import Holding
 from app.rewards.lines import Choice
 from app.rewards.models import Grant, GrantRefusal
+from app.spaces.pages import _DOOR
 from app.users import lists
 from core.db import unit_of_work
+from core.ids import encode_id
 from core.mail import outbox
 from core.types import utc_now
 from tests.app.conftest import Browse
-from tests.app.web.client import HTML, TestClient, submit
+from tests.app.web.client import HTML, ORIGIN, TestClient, submit, token_in
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_perk
 from tests.factories.claims import make_batch
@@ -83,6 +86,19 @@ class TestStranger:
         assert "Claim" in stranger.get(path, headers=HTML).text
         assert claim(stranger, path).status_code == 200
 
+    @pytest.mark.parametrize(
+        "elsewhere", ["/claimed", "/admin", "//evil.example/claim/x", "https://evil.example/claim"]
+    )
+    def test_comes_back_to_nothing_else(self, elsewhere: str) -> None:
+        assert _DOOR.enter("cookie", elsewhere).headers["location"] == "/space/home"
+        assert _DOOR.enter("cookie", UNKNOWN).headers["location"] == UNKNOWN
+
+    def test_reads_the_conditions_of_a_perk(self, stranger: TestClient, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session, "Cake", conditions="Not on Sundays.")
+            path = f"/claim/{code_of(make_batch(session, choice=Choice(perk_id=perk.id)), 1)}"
+        assert "Not on Sundays." in stranger.get(path, headers=HTML).text
+
     def test_cannot_claim(self, stranger: TestClient, stage: Stage, merchant: Merchant) -> None:
         answer = claim(stranger, stage())
         assert answer.status_code == 401 and uses_of(merchant) == 0
@@ -94,7 +110,7 @@ class TestStranger:
         answer = submit(stranger, "/claim", page="/claim", code=typed)
         assert (answer.status_code, answer.headers["location"]) == (303, path)
         answer = submit(stranger, "/claim", page="/claim", code="nonsense")
-        assert answer.status_code == 404 and "We do not know this code" in answer.text
+        assert answer.status_code == 404 and "Unknown code" in answer.text
 
 
 class TestMember:
@@ -106,9 +122,24 @@ class TestMember:
         assert uses_of(merchant) == 1
         assert ">Coffee<" in member.get("/space/home", headers=HTML).text
         again = claim(member, path)
-        assert again.status_code == 409 and "You have it already" in again.text
+        assert again.status_code == 409 and "Yours already" in again.text
         seen = member.get(path, headers=HTML)
-        assert seen.status_code == 409 and "You have it already" in seen.text
+        assert seen.status_code == 409 and "Yours already" in seen.text
+
+    def test_a_program_reads_what_it_got(
+        self, member: TestClient, stage: Stage, merchant: Merchant
+    ) -> None:
+        path = stage()
+        token = token_in(member.get("/claim", headers=HTML).text)
+        answer = member.post(path, headers={**JSON, "origin": ORIGIN, "x-csrf-token": token})
+        with unit_of_work(merchant=merchant.id) as session:
+            held = session.scalars(select(Holding)).one()
+            batch = session.scalars(select(ClaimBatch)).one()
+        assert answer.json() == {
+            "batchId": encode_id("clb", batch.id),
+            "rewardId": encode_id("prk", held.perk_id),
+            "holdingId": encode_id("hld", held.id),
+        }
 
     def test_a_digital_asset_is_shown_with_its_picture(
         self, member: TestClient, merchant: Merchant
@@ -133,9 +164,8 @@ class TestMember:
         ):
             answer = claim(member, path)
             assert (answer.status_code, sentence in answer.text) == (status, True), code
-            token = re.search(r'csrf-token" content="([^"]+)', member.get("/claim").text)
-            assert token is not None
-            headers = {**JSON, "origin": "http://testserver", "x-csrf-token": token[1]}
+            token = token_in(member.get("/claim", headers=HTML).text)
+            headers = {**JSON, "origin": ORIGIN, "x-csrf-token": token}
             said = member.post(path, headers=headers)
             assert (said.status_code, said.json()["code"]) == (status, code)
         assert uses_of(merchant) == 0
