@@ -3,10 +3,12 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from app.draws import algorithm, boxes, service
 from app.draws.algorithm import NO_NONCE, Opening
@@ -102,11 +104,11 @@ class TestOpen:
         rows = open_all(session, draw)
         kind = "cohort.mystery-box.opened"
         events = session.scalars(select(Event).where(Event.type == kind).order_by(Event.id)).all()
-        for row, event in zip(rows, events, strict=True):
-            assert event.user_id == user
-            assert event.data["boxId"] == encode_id("box", row.box_id)
-            assert event.data["outcome"] == ("won" if row.line_id else "lost")
-            assert ("rewardId" in event.data) is (row.line_id is not None)
+        for row, told in zip(rows, events, strict=True):
+            assert told.user_id == user
+            assert told.data["boxId"] == encode_id("box", row.box_id)
+            assert told.data["outcome"] == ("won" if row.line_id else "lost")
+            assert ("rewardId" in told.data) is (row.line_id is not None)
 
     def test_reads_the_seed_once_an_opening(self, session: Session) -> None:
         draw = make_draw(session, boxes=3)
@@ -138,6 +140,27 @@ class TestOpen:
         assert session.scalars(select(Holding.user_id)).all() == [now]
 
 
+class TestLogs:
+    def test_never_hold_the_seed_not_even_every_statement(self, session: Session) -> None:
+        """With every parameter, as a log of the database would, and what the product logs."""
+        told: list[str] = []
+
+        def tell(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            told.append(f"{statement} {parameters!r}")
+
+        event.listen(session.connection(), "before_cursor_execute", tell)
+        with capture_logs() as said:
+            draw = make_draw(session, 1, boxes=3)
+            hand_out(session, draw, *make_members(session, "a@example.com"), times=2)
+            open_all(session, draw)
+        event.remove(session.connection(), "before_cursor_execute", tell)
+        written = "".join(told) + repr(said)
+        assert "draw_seeds" in written and "cohort_read_draw_seed" in written
+        seed = service.seeds.read(session, draw, purpose="test")
+        for spelled in (seed.hex(), repr(seed)[2:-1]):
+            assert spelled not in written
+
+
 class TestNonce:
     def test_is_read_from_hexadecimal(self) -> None:
         assert boxes.read_nonce("ab" * 32) == b"\xab" * 32
@@ -159,9 +182,9 @@ class TestFinish:
         assert (draw.state, draw.server_seed) == (DrawState.OPEN, None)
         boxes.open_box(session, last, nonce=None, at=NOW)
         assert (draw.state, draw.server_seed) == (DrawState.REVEALED, seed)
-        event = session.scalars(select(Event).where(Event.type == "cohort.draw.revealed")).one()
-        assert event.data["seed"] == seed.hex()
-        assert event.data["verifyUrl"].endswith(f"/verify/draw/{encode_id('drw', draw.id)}")
+        told = session.scalars(select(Event).where(Event.type == "cohort.draw.revealed")).one()
+        assert told.data["seed"] == seed.hex()
+        assert told.data["verifyUrl"].endswith(f"/verify/draw/{encode_id('drw', draw.id)}")
 
     def test_what_was_in_boxes_of_nobody_goes_back(self, session: Session) -> None:
         draw = make_draw(session, 50, boxes=50)
