@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from eth_typing import ChecksumAddress
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -11,6 +10,7 @@ from chain.models import NonceLane, Outcome, Transaction
 from minting import plans
 from minting.models import Batch, Plan, PlanKind
 from minting.plans import FrozenBatch, Target
+from wallets.addresses import ChecksumAddress
 
 
 def deployed(session: Session, kind: PlanKind, lane: NonceLane) -> ChecksumAddress | None:
