@@ -1,24 +1,49 @@
-"""Whether draws are even, and how fast they are recomputed: `make bench BENCH=draws [N=1000000]`.
+"""Whether draws are even, and how fast they are: `make bench BENCH=draws [N=1000000]`.
 
 N draws of each kind are simulated, each with a seed of its own. Pearson's statistic says how far
 the winners are from even; a sound draw exceeds the line, the 99.9th percentile, once in a thousand
-times.
+times. A document of a hundred thousand openings is verified, and one of as many tickets; its
+prizes are even over the order of opening, within the 99th percentile. Then eight sessions open
+two thousand boxes of one draw in the database, each in a transaction of its own.
 """
 
 import json
 import os
+import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import islice
 
-from app.draws import algorithm
-from app.draws.algorithm import Opening
+from sqlalchemy import insert, select
+
+import app.models  # noqa: F401 - the mappers need every table
+from app.draws import algorithm, boxes, published, service, verifier
+from app.draws.algorithm import Mode, Opening, Params
+from app.draws.models import Box, BoxOpening, Draw, DrawState
+from app.draws.published import Head, Opened, Place, Ticket
+from app.draws.service import DrawDraft
+from app.perks import service as perks
+from app.perks.drafting import PerkDraft
+from app.rewards.lines import Choice
+from app.users.models import User
+from app.users.service import new_row
+from bench.wallets import installation
+from core.db import unit_of_work
+from core.ids import new_id
+from core.types import MerchantId, utc_now
 
 PLACES = 20
 PRIZES = (1, 3)
+WHOLE = 100_000
+STRETCHES = 100
+LINE_99 = 134.642
+"""99th percentile of chi-squared for a hundred stretches."""
+SESSIONS = 8
+OPENINGS = 2_000
 LINES_999 = {1: 10.828, 2: 13.816, 3: 16.266, 19: 43.820}
 """99.9th percentiles of chi-squared, by degrees of freedom."""
 
@@ -99,10 +124,120 @@ def measure(count: int) -> dict[str, dict[str, object]]:
     return found
 
 
+def whole_draws() -> dict[str, object]:
+    """Documents of a hundred thousand openings and tickets are made and verified."""
+    began = time.perf_counter()
+    openings, statistic = _openings()
+    made = time.perf_counter()
+    is_sound = verifier.verify(openings).is_sound
+    verified = time.perf_counter()
+    raffle_is_sound = verifier.verify(_tickets()).is_sound
+    found: dict[str, object] = {
+        "openings_made_seconds": round(made - began, 1),
+        "openings_verified_seconds": round(verified - made, 1),
+        "chi_squared_over_order": round(statistic, 3),
+        "line": LINE_99,
+        "holds": is_sound and raffle_is_sound and statistic < LINE_99,
+    }
+    print(f"{WHOLE:,} openings:", found)
+    return found
+
+
+def _openings() -> tuple[list[bytes], float]:
+    quantities = [100, 900, 9_000]
+    lines = tuple((f"line{place}", quantity) for place, quantity in enumerate(quantities))
+    params, seed = Params(Mode.INSTANT, lines, WHOLE), _some("whole", 0)
+    document = params.document()
+    end = commitment = algorithm.commitment(document, seed)
+    left, entries, won = list(quantities), [], [0] * STRETCHES
+    for number in range(1, WHOLE + 1):
+        opening = Opening(_some("box", number)[:16], _some("nonce", number), number)
+        line = algorithm.outcome(seed, opening, boxes=WHOLE, left=left)
+        if line is not None:
+            left[line] -= 1
+            won[(number - 1) * STRETCHES // WHOLE] += 1
+        name = None if line is None else lines[line][0]
+        logged = algorithm.log_hash(end, algorithm.log_entry(opening, flag=None, line_id=name))
+        entries.append(published.write_entry(Opened(opening, None, name, end, logged)))
+        end = logged
+    head = Head("drw_0", document, commitment, seed, WHOLE, end, tuple(quantities), 0, None)
+    assert left == [0, 0, 0]  # every prize was won
+    even = sum(quantities) / STRETCHES
+    return [published.write_head(head), *entries], sum((it - even) ** 2 / even for it in won)
+
+
+def _tickets() -> list[bytes]:
+    params = Params(Mode.RAFFLE, (("line", 500),), None, None, "2026-01-01T00:00:00Z", 1, 100)
+    document, seed = params.document(), _some("raffle", 0)
+    rows = [
+        Ticket(seq, _some("ticket", seq)[:16], _some("tag", seq % (WHOLE // 2))[:16], False)
+        for seq in range(1, WHOLE + 1)
+    ]
+    root = algorithm.merkle_root([algorithm.leaf(it.id, it.seq, it.tag) for it in rows])
+    key = algorithm.draw_key(seed, root, algorithm.NO_BEACON)
+    taken = algorithm.winners(key, [it.tag for it in rows], places=600, most=1)
+    places = [
+        Place(number, "line" if number <= 500 else None, rows[ticket].id)
+        for number, ticket in enumerate(taken, 1)
+    ]
+    commitment = algorithm.commitment(document, seed)
+    head = Head("drw_1", document, commitment, seed, WHOLE, root, (500,), 0, None)
+    entries: list[published.Entry] = [*rows, *places]
+    return [published.write_head(head), *map(published.write_entry, entries)]
+
+
+def openings_in_database() -> dict[str, object]:
+    """Boxes of one draw opened by many sessions: each takes the next number under its lock."""
+    with installation() as merchant, ThreadPoolExecutor(SESSIONS) as pool:
+        ids = _deal(merchant)
+
+        def one(box_id: object) -> float:
+            began = time.perf_counter()
+            with unit_of_work(merchant=merchant) as session:
+                box = session.get_one(Box, box_id)
+                boxes.open_box(session, box, nonce=os.urandom(32), at=utc_now())
+            return time.perf_counter() - began
+
+        began = time.perf_counter()
+        times = sorted(pool.map(one, ids))
+        seconds = time.perf_counter() - began
+        with unit_of_work(merchant=merchant) as session:
+            draw = session.scalars(select(Draw)).one()
+            numbers = session.scalars(select(BoxOpening.number).order_by(BoxOpening.number)).all()
+            is_sound = numbers == list(range(1, OPENINGS + 1))
+            is_sound = is_sound and draw.state is DrawState.REVEALED
+            is_sound = is_sound and [it.won_count for it in draw.lines] == [OPENINGS // 4]
+    found: dict[str, object] = {
+        "a_second": round(OPENINGS / seconds),
+        "p50_ms": round(statistics.median(times) * 1000, 1),
+        "p99_ms": round(times[int(len(times) * 0.99)] * 1000, 1),
+        "sessions": SESSIONS,
+        "holds": is_sound,
+    }
+    print(f"{OPENINGS:,} openings in the database:", found)
+    return found
+
+
+def _deal(merchant: MerchantId) -> list[object]:
+    with unit_of_work(merchant=merchant) as session:
+        perk = perks.create(session, PerkDraft("Coffee", "Coffee"), at=utc_now())
+        perks.publish(session, perk, at=utc_now())
+        emails = [f"m{number}@example.com" for number in range(OPENINGS)]
+        rows = [{**new_row(it, it, source="bench"), "created_at": utc_now()} for it in emails]
+        session.execute(insert(User), rows)
+        line = Choice(perk_id=perk.id, quantity=OPENINGS // 4)
+        draft = DrawDraft("Draw", Mode.INSTANT, [line], boxes=OPENINGS)
+        draw = service.commit(session, draft, at=utc_now())
+        service.hand_out(session, draw, select(User.id), source_id=new_id(), at=utc_now())
+        return list(session.scalars(select(Box.id)))
+
+
 def main() -> int:
     """0 when nothing is rejected."""
     count = int(os.environ.get("N") or 1_000_000)
     found = measure(count)
+    found["whole draws"] = whole_draws()
+    found["database"] = openings_in_database()
     print(json.dumps({"benchmark": "draws", "draws": count, "results": found}))
     return 0 if all(it["holds"] for it in found.values()) else 1
 

@@ -117,8 +117,7 @@ def open_box(
 
     Locks: the draw, then what the box held.
     """
-    draw = session.get_one(Draw, box.draw_id)
-    lock(session, draw)
+    draw = lock(session, box.draw_id)
     opening = find_opening(session, box.id)
     if opening is not None:
         return opening

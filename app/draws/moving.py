@@ -22,18 +22,16 @@ from app.users.models import User, UserState
 from core.events import emit
 from core.ids import encode_id
 from core.settings import core_settings
-from core.types import UserId
+from core.types import DrawId, UserId
 from minting import assets
 
 
-def lock(session: Session, draw: Draw) -> None:
-    """The draw and its counters are as they are now, and stay so until the transaction ends.
+def lock(session: Session, draw_id: DrawId) -> Draw:
+    """The draw and its lines as they are now; they stay so until the transaction ends.
 
     Locks: the draw.
     """
-    session.refresh(draw, with_for_update=True)
-    for line in draw.lines:
-        session.refresh(line)
+    return session.get_one(Draw, draw_id, with_for_update=True, populate_existing=True)
 
 
 def facts(draw: Draw) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def reveal(session: Session, draw: Draw, *, at: datetime) -> None:
 
     Locks: the draw, which the caller may hold; then its lines and what they give.
     """
-    lock(session, draw)
+    lock(session, draw.id)
     if draw.state is not DrawState.DRAWN:
         raise DrawStateError(draw.state, "revealed")
     seed = seeds.read(session, draw, purpose="reveal")

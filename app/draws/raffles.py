@@ -107,7 +107,7 @@ def close(session: Session, draw: Draw, *, at: datetime) -> None:
 
     Locks: the draw, then its lines and what they give where it is void.
     """
-    lock(session, draw)
+    lock(session, draw.id)
     if not draw.is_raffle or draw.state not in (DrawState.COMMITTED, DrawState.OPEN):
         raise DrawStateError(draw.state, "closed")
     assert draw.draw_at is not None  # of every raffle
@@ -185,7 +185,7 @@ def draw_winners(
 
     Locks: the draw, then the winners one by one with what they won.
     """
-    lock(session, draw)
+    lock(session, draw.id)
     if draw.state is not DrawState.CLOSED or draw.tickets_root is None:
         raise DrawStateError(draw.state, "drawn")
     if draw.beacon_chain_id is not None:
@@ -266,7 +266,7 @@ def replace_winner(
 
     Locks: the draw, the reward line with what it gives, then who moves up.
     """
-    lock(session, draw)
+    lock(session, draw.id)
     if draw.state not in (DrawState.DRAWN, DrawState.REVEALED):
         raise DrawStateError(draw.state, "changed")
     if not reason.strip() or not reason.isprintable():

@@ -241,7 +241,7 @@ def hand_out(
 
     Locks: the draw.
     """
-    lock(session, draw)
+    lock(session, draw.id)
     is_over = draw.draw_at is not None and draw.draw_at <= at
     if not draw.is_taking or is_over:
         raise DrawStateError(draw.state, "handed out from")
@@ -263,7 +263,7 @@ def end(session: Session, draw: Draw, *, at: datetime) -> None:
 
     Locks: the draw, then its lines and what they give.
     """
-    lock(session, draw)
+    lock(session, draw.id)
     if not draw.is_taking:
         raise DrawStateError(draw.state, "ended")
     draw.ended_at = at
