@@ -228,6 +228,7 @@ _RIGHTS = {
         "SELECT (id, merchant_id, kind, owner_id, address, data_key_id, created_at, destroyed_at)",
         "INSERT",
     ),
+    "anchored_digests": ("SELECT", "INSERT", "UPDATE (plan_id)"),
     "draws": ("SELECT", "INSERT", "UPDATE"),
     "draw_lines": ("SELECT", "INSERT", "UPDATE (won_count)"),
     "draw_seeds": ("INSERT",),

@@ -40,7 +40,7 @@ from core.db import Role, unit_of_work
 from core.errors import UnavailableError
 from core.settings import core_settings
 from core.types import AudienceFileId, CodeFileId, ExportId, ImportId, MerchantId, utc_now
-from minting import assets, passes, reconciliation, sending, settlement
+from minting import anchors, assets, passes, reconciliation, sending, settlement
 from minting.models import Plan, PlanState
 from minting.recovery import recognise_found
 
@@ -312,6 +312,7 @@ def lane_of(session: Session, chain: Chain) -> NonceLane:
 def _plan_due(session: Session, chain: Chain, *, at: datetime) -> None:
     lane = lane_of(session, chain)
     assets.advance_deployments(session, lane, at=at)
+    anchors.advance(session, lane, at=at)
     passes.freeze_due(session, at=at)
 
 

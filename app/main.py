@@ -68,6 +68,7 @@ _LARGER_BODIES = {
     "/admin/campaigns/*/audience": files.FILE_BYTES + 1_000_000,
     "/admin/campaigns/*/more": files.FILE_BYTES + 1_000_000,
     "/admin/users/badges/*": badges_admin.MEDIA_BYTES + 1_000_000,
+    "/admin/perks/*/visual": perks_admin.MEDIA_BYTES + 1_000_000,
     "/admin/perks/*/codes": code_files.FILE_BYTES + 1_000_000,
     "/admin/perks/*/shipments/tracking": shipping.FILE_BYTES + 1_000_000,
     "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,

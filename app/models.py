@@ -19,5 +19,6 @@ import app.users.upkeep_models
 import chain.models
 import core.event_cursor
 import core.events
+import minting.anchor_models
 import minting.models
 import wallets.models

@@ -15,28 +15,24 @@ from sqlalchemy.orm import Session
 
 from chain.bindings import asset_factory, digital_asset
 from chain.bindings.asset_factory import AssetArguments
-from chain.bindings.create import create_address
-from chain.models import Chain, NonceLane, Outcome, Transaction
+from chain.models import Chain, NonceLane
 from chain.networks import get_chain
 from core.errors import InvalidError
 from core.ids import new_id
 from core.types import AssetId
-from minting import plans
+from minting import deployments, plans
 from minting.content import ContentStore
 from minting.errors import AssetNotDraftError, AssetNotFoundError, PassContractMissingError
 from minting.media import Media
 from minting.metadata import contract_document, metadata_document
 from minting.models import (
-    Batch,
     ContractState,
     DigitalAsset,
-    Plan,
     PlanKind,
     Transferability,
 )
 from minting.passes import find_contract, issuer_address
 from minting.plans import FrozenBatch, Target
-from wallets.addresses import ChecksumAddress
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,11}")
 _MAX_SUPPLY = 100_000_000
@@ -208,47 +204,19 @@ def advance_deployments(session: Session, lane: NonceLane, *, at: datetime) -> N
 def _factory_ready(session: Session, chain: Chain, lane: NonceLane, *, at: datetime) -> bool:
     if chain.asset_factory is not None:
         return True
-    implementation = _deployed(session, PlanKind.IMPLEMENTATION, lane)
+    implementation = deployments.deployed(session, PlanKind.IMPLEMENTATION, lane)
     if implementation is None:
         code = digital_asset.implementation_deploy_data()
-        _plan_once(session, PlanKind.IMPLEMENTATION, lane, code, at=at)
+        deployments.plan_once(session, PlanKind.IMPLEMENTATION, lane, code, at=at)
         return False
     chain.asset_implementation = implementation
-    factory = _deployed(session, PlanKind.FACTORY, lane)
+    factory = deployments.deployed(session, PlanKind.FACTORY, lane)
     if factory is None:
         code = asset_factory.deploy_data(implementation=implementation)
-        _plan_once(session, PlanKind.FACTORY, lane, code, at=at)
+        deployments.plan_once(session, PlanKind.FACTORY, lane, code, at=at)
         return False
     chain.asset_factory = factory
     return True
-
-
-def _deployed(session: Session, kind: PlanKind, lane: NonceLane) -> ChecksumAddress | None:
-    """Where the contract of a deployment stands, once that is final and did not revert."""
-    nonce = session.scalar(
-        select(Transaction.nonce)
-        .join(Batch, Batch.id == Transaction.batch_id)
-        .join(Plan)
-        .where(
-            Plan.kind == kind,
-            Plan.chain_id == lane.chain_id,
-            Transaction.outcome == Outcome.SUCCESS,
-        )
-    )
-    return None if nonce is None else create_address(lane.address, nonce)
-
-
-def _plan_once(
-    session: Session, kind: PlanKind, lane: NonceLane, code: bytes, *, at: datetime
-) -> None:
-    planned = session.scalar(
-        select(Plan.id).where(Plan.kind == kind, Plan.chain_id == lane.chain_id)
-    )
-    if planned is None:
-        key = f"deploy:{kind}:{lane.chain_id}:{lane.id}"
-        batch = FrozenBatch(chain_key=key, calldata=code)
-        target = Target(lane.chain_id, None)
-        plans.freeze(session, kind, target, [batch], subject_id=None, at=at)
 
 
 def _plan_asset(

@@ -52,6 +52,8 @@ class PlanKind(StrEnum):
     PASSES = "passes"
     ASSET = "asset"
     DROP = "drop"
+    ANCHOR_CONTRACT = "anchor_contract"
+    ANCHOR = "anchor"
 
 
 class PlanState(StrEnum):

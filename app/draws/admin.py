@@ -70,7 +70,7 @@ def show_draw(
         base=f"/admin/draws/{draw_id}",
         verify=f"/verify/draw/{draw_id}",
         prizes=queries.prizes(session, draw),
-        summary=documents.summary(draw),
+        summary=documents.summary(session, draw),
         reads=seeds.reads_of(session, draw, limit=_READS),
         encode_id=encode_id,
         **show(session, draw, cursor),

@@ -30,6 +30,7 @@ from app.draws.published import Ticket as PublishedTicket
 from core.db import beyond_policies, choose_merchant, unit_of_work
 from core.ids import encode_id
 from core.types import DrawId, MerchantId, RewardLineId
+from minting import anchors
 
 _PART_ROWS = 5_000
 _Part = Callable[[Session, DrawId, int], list[tuple[int, Entry]]]
@@ -49,9 +50,10 @@ def open_public(session: Session, draw_id: DrawId) -> Draw:
     return session.get_one(Draw, draw_id)
 
 
-def summary(draw: Draw) -> dict[str, Any]:
+def summary(session: Session, draw: Draw) -> dict[str, Any]:
     """What anybody may know of the draw now, in JSON's types."""
     is_revealed = draw.server_seed is not None
+    root = draw.tickets_root
     return {
         "id": encode_id("drw", draw.id),
         "state": draw.state.value,
@@ -62,12 +64,26 @@ def summary(draw: Draw) -> dict[str, Any]:
         "handedOut": draw.handed_out_count,
         "opened": draw.opened_count,
         "logEnd": None if draw.is_raffle else draw.log_end.hex(),
-        "ticketsRoot": draw.tickets_root and draw.tickets_root.hex(),
+        "ticketsRoot": root and root.hex(),
         "beacon": _beacon_json(draw),
         "serverSeed": draw.server_seed and draw.server_seed.hex(),
         "verifyUrl": verify_url(draw),
         "document": f"{verify_url(draw)}/draw.jsonl.gz" if is_revealed else None,
-        "anchor": None,
+        "commitmentAnchor": _anchor_json(session, draw.commitment),
+        "rootAnchor": None if root is None else _anchor_json(session, root),
+    }
+
+
+def _anchor_json(session: Session, digest: bytes) -> dict[str, Any] | None:
+    """Where a chain tells of the digest, once that is final."""
+    found = anchors.find(session, digest)
+    if found is None:
+        return None
+    return {
+        "chainId": found.chain_id,
+        "contract": found.contract,
+        "txHash": "0x" + found.tx_hash.hex(),
+        "blockNumber": found.block_number,
     }
 
 

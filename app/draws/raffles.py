@@ -49,6 +49,7 @@ from app.users.models import User, UserState
 from core.events import emit_many
 from core.ids import encode_id
 from core.types import RewardLineId, TicketId, UserId
+from minting import anchors
 
 REASON_LENGTH = 200
 
@@ -125,6 +126,8 @@ def close(session: Session, draw: Draw, *, at: datetime) -> None:
     draw.state = DrawState.VOID if is_void else DrawState.CLOSED
     if is_void:
         return_stock(session, draw)
+    else:
+        anchors.request(session, draw.tickets_root, at=at)
     session.flush()
 
 

@@ -27,6 +27,7 @@ from chain.models import Chain, ChainKind
 from core.events import emit
 from core.ids import encode_id, new_id
 from core.types import CampaignId, DrawId, UserId
+from minting import anchors
 
 MOST_RESERVES = 1_000
 MOST_WINS = 1_000
@@ -112,6 +113,7 @@ def _commit(session: Session, draft: DrawDraft, at: datetime) -> Draw:
     session.add(draw)
     session.flush()
     seeds.keep(session, draw_id, seed)
+    anchors.request(session, commitment, at=at)
     emit(session, "cohort.draw.committed", at=at, **facts(draw), commitment=commitment.hex())
     return draw
 

@@ -4,9 +4,9 @@ Each step is a transaction of its own, so a kill leaves a draw at a step and the
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.draws import boxes, raffles
@@ -17,11 +17,14 @@ from app.draws.moving import reveal
 from app.draws.published import Beacon
 from app.draws.verifier import BEACON_SECONDS
 from chain.beacons import find_block
-from chain.models import Chain
+from chain.models import Chain, NonceLane
 from chain.networks import client_for, finality_line
 from core.db import unit_of_work
 from core.types import DrawId, MerchantId
+from minting import anchors
 
+PATIENCE = timedelta(hours=1)
+"""A chain that does not take the root of the tickets for so long is not waited for."""
 _TAKING = (DrawState.COMMITTED, DrawState.OPEN)
 
 
@@ -54,6 +57,8 @@ def advance(merchant: MerchantId, draw_id: DrawId, *, at: datetime) -> None:
     if draw.state in _TAKING and draw.draw_at is not None and draw.draw_at <= at:
         draw = in_unit(lambda session, draw: raffles.close(session, draw, at=at))
     if draw.state is DrawState.CLOSED:
+        if _waits_for_anchor(merchant, draw, at=at):
+            return
         beacon = _beacon(draw)
         if draw.beacon_chain_id is not None and beacon is None:
             return
@@ -69,6 +74,15 @@ def _open_due(merchant: MerchantId, draw_id: DrawId, *, at: datetime) -> None:
     while more:
         with unit_of_work(merchant=merchant) as session:
             more = boxes.open_due(session, session.get_one(Draw, draw_id), at=at)
+
+
+def _waits_for_anchor(merchant: MerchantId, draw: Draw, *, at: datetime) -> bool:
+    """The root is on the merchant's chain before the seed is used, if that answers in time."""
+    if draw.closed_at is None or draw.tickets_root is None or at - draw.closed_at >= PATIENCE:
+        return False
+    with unit_of_work(merchant=merchant) as session:
+        has_relayer = session.scalar(select(exists().where(NonceLane.id.is_not(None))))
+        return bool(has_relayer) and anchors.find(session, draw.tickets_root) is None
 
 
 def _beacon(draw: Draw) -> Beacon | None:

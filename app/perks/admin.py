@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, UploadFile
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,8 +21,12 @@ from app.web.rendering import render
 from core.errors import InvalidError
 from core.ids import decode_id, encode_id
 from core.types import PerkId
+from minting.content import content_store
+from minting.errors import ImageInvalidError
+from minting.media import render_image
 
 router = APIRouter(prefix="/admin/perks")
+MEDIA_BYTES = 5_000_000
 BLANK = PerkForm.of(PerkDraft("", ""))
 
 
@@ -68,14 +72,25 @@ def create_perk(
 @router.get("/{perk_id}")
 def show_perk(request: Request, session: SessionDep, _who: Analyst, perk_id: str) -> Response:
     """The perk: what it is, and how many of it are where."""
+    return _show_page(request, session, get_perk(session, perk_id), None)
+
+
+@router.post("/{perk_id}/visual")
+def upload_visual(
+    request: Request,
+    session: SessionDep,
+    _who: Editor,
+    perk_id: str,
+    image: UploadFile | None = None,
+) -> Response:
+    """The perk has this picture, or the page says why it cannot be used."""
     perk = get_perk(session, perk_id)
-    return render(
-        request,
-        "perks/show.html",
-        **head_of(session, perk),
-        places=places_of(session, perk),
-        link_key=links.key_of(perk) if perk.terms.signature else None,
-    )
+    try:
+        media = render_image(b"" if image is None else image.file.read(MEDIA_BYTES + 1))
+    except ImageInvalidError as error:
+        return _show_page(request, session, perk, error)
+    service.picture(session, content_store(), perk, media)
+    return _to(perk)
 
 
 @router.get("/{perk_id}/edit")
@@ -158,6 +173,21 @@ def head_of(session: Session, perk: Perk) -> dict[str, Any]:
         "is_physical": perk.redemption is RedemptionType.PHYSICAL,
         "encode_id": encode_id,
     }
+
+
+def _show_page(
+    request: Request, session: Session, perk: Perk, error: InvalidError | None
+) -> Response:
+    return render(
+        request,
+        "perks/show.html",
+        status_code=error.status if error else 200,
+        **head_of(session, perk),
+        places=places_of(session, perk),
+        link_key=links.key_of(perk) if perk.terms.signature else None,
+        limit=MEDIA_BYTES,
+        error=error,
+    )
 
 
 def _to(perk: Perk) -> Response:

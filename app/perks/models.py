@@ -63,6 +63,7 @@ class Perk(TenantMixin, VersionMixin, Base):
     reference_id: Mapped[str | None]
     redemption: Mapped[RedemptionType] = mapped_column(default=RedemptionType.NONE)
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    visual_cid: Mapped[str | None]
     cta_label: Mapped[str] = mapped_column(default="")
     cta_url: Mapped[str] = mapped_column(default="")
     uses_per_holding: Mapped[int | None]

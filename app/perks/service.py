@@ -31,7 +31,10 @@ from app.perks.terms import RedemptionType, deadline
 from core.db import sql_id
 from core.ids import new_id
 from core.types import GrantId, PerkId, UserId
+from minting.content import ContentStore
+from minting.media import Media
 
+_SHOWN_SIDE = 480
 revoke = using.revoke
 """Takes a holding back; its stock does not return, because it was given."""
 
@@ -78,13 +81,28 @@ def edit(
 
 
 def duplicate(session: Session, perk: Perk, internal_name: str, *, at: datetime) -> Perk:
-    """A draft like this perk, without its codes and reference.
+    """A draft like this perk with its picture, without its codes and reference.
 
     Raises:
         PerkInvalidError: the name is taken, empty or too long.
     """
     draft = replace(draft_of(session, perk), internal_name=internal_name.strip(), reference_id=None)
-    return create(session, draft, at=at)
+    copy = create(session, draft, at=at)
+    copy.visual_cid = perk.visual_cid
+    session.flush()
+    return copy
+
+
+def picture(session: Session, store: ContentStore, perk: Perk, media: Media) -> None:
+    """Members see this picture, in the size it is shown in.
+
+    Locks: the perk.
+    """
+    big_enough = [it for it in media.renditions if it.width >= _SHOWN_SIDE]
+    chosen = big_enough[0] if big_enough else media.renditions[-1]
+    session.refresh(perk, with_for_update=True)
+    perk.visual_cid = store.put(chosen.data)
+    session.flush()
 
 
 def get(session: Session, perk_id: PerkId) -> Perk:

@@ -1,6 +1,6 @@
 """Screens of devices: add one, show its pairing code, revoke it; where scanning goes on offline."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Form
@@ -22,6 +22,7 @@ from core.types import DeviceId, PlaceId
 
 router = APIRouter(prefix="/admin/settings/devices")
 _LIST = "/admin/settings/devices"
+_COUNTED = timedelta(days=1)
 
 
 @router.get("")
@@ -118,6 +119,7 @@ def _page(
         options=[(encode_id("plc", it.id), it.name) for it in open_places],
         offline=queries.offline_places(session),
         conflicts=queries.list_conflicts(session),
+        scans=queries.count_scans(session, since=at - _COUNTED),
         error=error,
         typed={"name": name, "place": place},
         at=at,

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.passes.models import ScanCount
 from app.perks.models import Holding, HoldingState, Perk, Place, Redemption, Transition
 from app.scanning.models import OfflinePlace, OfflineScan, Outcome, ScanDevice
 from app.scanning.scanner import Scanner
@@ -104,6 +106,18 @@ def list_devices(session: Session) -> Sequence[ScanDevice]:
 def offline_places(session: Session) -> set[PlaceId]:
     """Where devices may go on without connection."""
     return set(session.scalars(select(OfflinePlace.place_id)))
+
+
+def count_scans(session: Session, *, since: datetime) -> dict[UUID | None, int]:
+    """How many codes were scanned at each place in the hours that began since then; None is where
+    anybody looked with a camera of their own.
+    """
+    rows = session.execute(
+        select(ScanCount.place_id, func.sum(ScanCount.scan_count))
+        .where(ScanCount.hour > since)
+        .group_by(ScanCount.place_id)
+    )
+    return {place: int(count) for place, count in rows}
 
 
 def list_conflicts(session: Session) -> Sequence[tuple[OfflineScan, str, str]]:

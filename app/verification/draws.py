@@ -32,7 +32,7 @@ def show_draw(request: Request, session: SessionDep, draw_id: str) -> Response:
         draw=draw,
         draw_id=draw_id,
         prizes=queries.prizes(session, draw),
-        summary=documents.summary(draw),
+        summary=documents.summary(session, draw),
     )
 
 
@@ -58,7 +58,8 @@ def download_document(session: SessionDep, draw_id: str) -> Response:
 @router.get("/v1/draws/{draw_id}")
 def describe_draw(session: SessionDep, draw_id: str) -> Response:
     """The same for programs, from the commitment on."""
-    return JSONResponse(documents.summary(_open(session, draw_id)), headers=_OPEN)
+    draw = _open(session, draw_id)
+    return JSONResponse(documents.summary(session, draw), headers=_OPEN)
 
 
 def _open(session: Session, text: str) -> Draw:

@@ -209,6 +209,28 @@ class TestScanner:
         page.get_by_role("link", name="Next").click()
         expect(page.get_by_text("Validated today: 0")).to_be_visible()
 
+    def test_a_button_pressed_twice_validates_once(self, counter: Counter) -> None:
+        counter.visitor.go("/scan")
+        counter.type(counter.code("ada@example.com"))
+        counter.see("green", "VALID")
+        counter.page.get_by_role("button", name="Validate").dblclick()
+        counter.see("green", "VALIDATED")
+        counter.page.get_by_role("link", name="Next").click()
+        expect(counter.page.get_by_text("Validated today: 1")).to_be_visible()
+        assert counter.uses() == 1
+
+    def test_says_that_nobody_knows_when_the_answer_is_lost(self, counter: Counter) -> None:
+        page = counter.page
+        counter.visitor.go("/scan")
+        counter.type(counter.code("ada@example.com"))
+        counter.see("green", "VALID")
+        page.context.set_offline(True)
+        counter.visitor.press("Validate")
+        counter.see("red", "NO ANSWER")
+        page.context.set_offline(False)
+        page.get_by_role("link", name="Next").click()
+        expect(page.get_by_text("Validated today: 0")).to_be_visible()
+
     def test_a_hand_scanner_writes_into_the_field_wherever_the_focus_is(
         self, counter: Counter
     ) -> None:

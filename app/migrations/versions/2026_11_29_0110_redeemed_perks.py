@@ -65,6 +65,7 @@ def _widen_perks() -> None:
         ('low_stock_count', sa.BigInteger()),
         ('low_stock_told_at', sa.DateTime(timezone=True)),
         ('revalidate_after', sa.UUID()),
+        ('visual_cid', sa.String()),
     ):
         op.add_column('perks', sa.Column(name, kind, nullable=True))
     op.execute("UPDATE perks SET uses_per_holding = 1, low_stock_percent = 10")
@@ -248,7 +249,7 @@ def downgrade() -> None:
     for name in ('uses', 'codes'):
         op.drop_constraint(op.f(f'ck_perks_{name}'), 'perks')
     for column in (
-        'revalidate_after', 'low_stock_told_at', 'low_stock_count', 'low_stock_percent', 'valid_days', 'valid_until',
+        'visual_cid', 'revalidate_after', 'low_stock_told_at', 'low_stock_count', 'low_stock_percent', 'valid_days', 'valid_until',
         'valid_from', 'uses_per_holding', 'has_reserved_codes', 'code_count', 'undo_minutes',
         'usable_hours', 'validity', 'cta_url', 'cta_label', 'options', 'conditions',
     ):

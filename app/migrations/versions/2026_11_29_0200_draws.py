@@ -1,4 +1,4 @@
-"""provably fair draws: what they promise is held by triggers, and every read of a seed is a row"""
+"""provably fair draws, held by triggers, each read of a seed a row; digests that are anchored"""
 
 from alembic import op
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ depends_on = None
 _MERCHANT = "(nullif(current_setting('cohort.merchant_id', true), '')::uuid)"
 _TABLES = (
     'draws', 'draw_lines', 'draw_seeds', 'draw_seed_reads', 'draw_boxes', 'draw_openings',
-    'draw_tickets', 'draw_places', 'draw_replacements',
+    'draw_tickets', 'draw_places', 'draw_replacements', 'anchored_digests',
 )
 
 # A role may hold the right to update the row, and still not change what was promised, or take back
@@ -103,6 +103,16 @@ def upgrade() -> None:
     _make_draws()
     _make_entries()
     _make_results()
+    op.create_table('anchored_digests',
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('plan_id', sa.UUID(), nullable=True),
+    _moment('requested_at'),
+    _tenant(),
+    _merchant_key('anchored_digests'),
+    _key('anchored_digests', 'plan_id', 'plans'),
+    sa.PrimaryKeyConstraint('merchant_id', 'digest', name=op.f('pk_anchored_digests'))
+    )
+    op.create_index('ix_anchored_digests_waiting', 'anchored_digests', ['merchant_id', 'requested_at'], postgresql_where=sa.text('plan_id IS NULL'))
     for table in _TABLES:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(

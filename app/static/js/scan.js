@@ -131,6 +131,7 @@
     arrived();
   };
   const lost = async (event) => {
+    if (event.detail.elt.matches("[hx-post='/scan/redeem'], [hx-post^='/scan/undo/']")) show("answer-lost");
     if (event.detail.elt !== form()) return;
     const text = field().value;
     show(window.cohortOffline ? await window.cohortOffline.judge(text) : "offline-never");

@@ -6,9 +6,8 @@ its end by another one: `cohort.event.removed`.
 """
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.users.imports import event_fields, undoing
@@ -17,8 +16,6 @@ from app.users.imports.models import UserImport
 from app.users.imports.staging import Outcome, Staging
 from app.users.slots import Kind
 from core.db import change
-from core.events import emit_many
-from core.types import UserId
 
 REMOVED = "cohort.event.removed"
 EVENTS_A_PART = 20_000
@@ -124,23 +121,33 @@ FROM fresh f JOIN kept k ON k.event_id = f.id
 """
 
 
+# A call that removes, and a statement that tells of it, see the same moment.
+_TAKE_BACK = """
+WITH gone AS MATERIALIZED (SELECT user_id, type FROM cohort_take_back_events(:import, :most)),
+told AS (
+    INSERT INTO events (id, merchant_id, occurred_at, type, user_id, actor, data)
+    SELECT cohort_new_id(), :merchant, :at, :removed, user_id, :actor,
+        jsonb_build_object('eventType', type)
+    FROM (SELECT DISTINCT user_id, type FROM gone) concerned)
+SELECT count(*) FROM gone
+"""
+
+
 def take_back_part(session: Session, row: UserImport, *, at: datetime) -> bool:
     """The next events of the import are gone, and whoever counted them hears of it.
 
     Returns:
         True while there is more to do.
     """
-    removed = func.cohort_take_back_events(row.id, EVENTS_A_PART).table_valued("user_id", "type")
-    found = session.execute(
-        select(removed.c.user_id, removed.c.type, func.count()).group_by(
-            removed.c.user_id, removed.c.type
-        )
-    ).all()
-    facts: list[tuple[UserId | None, dict[str, Any]]] = [
-        (user, {"eventType": kind}) for user, kind, _ in found
-    ]
-    emit_many(session, REMOVED, facts, at=at)
-    count = sum(it for *_, it in found)
+    values = {
+        "import": row.id,
+        "most": EVENTS_A_PART,
+        "merchant": row.merchant_id,
+        "at": at,
+        "removed": REMOVED,
+        "actor": session.info["actor"],
+    }
+    count = session.execute(text(_TAKE_BACK), values).scalar_one()
     row.done_count += count
     if count:
         return True

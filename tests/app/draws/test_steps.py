@@ -18,7 +18,7 @@ from core.types import DrawId, Gas, Wei
 from tests.app.draws.made import some
 from tests.conftest import NOW
 from tests.factories.brand import make_members, make_other_merchant
-from tests.factories.chain import make_chain
+from tests.factories.chain import make_chain, make_lane
 from tests.factories.draws import DRAW_AT, hand_out, make_draw, make_raffle
 
 WEEK = boxes.OPENED_AFTER
@@ -108,6 +108,19 @@ class TestAdvance:
         session.flush()
         assert due(DRAW_AT) == [draw.id]
         steps.advance(merchant.id, draw.id, at=DRAW_AT)
+        assert state(merchant, draw.id) is DrawState.REVEALED
+
+    def test_waits_until_the_root_is_on_the_chain_but_not_for_ever(
+        self, session: Session, merchant: Merchant
+    ) -> None:
+        make_lane(session)
+        draw = make_raffle(session, 1)
+        hand_out(session, draw, *make_members(session, "a@example.com"))
+        session.flush()
+        for at in (DRAW_AT, DRAW_AT + steps.PATIENCE - timedelta(seconds=1)):
+            steps.advance(merchant.id, draw.id, at=at)
+            assert state(merchant, draw.id) is DrawState.CLOSED
+        steps.advance(merchant.id, draw.id, at=DRAW_AT + steps.PATIENCE)
         assert state(merchant, draw.id) is DrawState.REVEALED
 
     def test_a_raffle_of_nobody_is_void(self, session: Session, merchant: Merchant) -> None:

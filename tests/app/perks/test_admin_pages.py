@@ -1,9 +1,11 @@
 """Screens of the team: terms, codes, holdings, places, shipments."""
 
+import io
 import re
 from typing import Any, ClassVar
 
 import pytest
+from PIL import Image
 from sqlalchemy import select
 
 from app.accounts.models import Merchant, TeamRole
@@ -163,6 +165,39 @@ class TestForm:
             status, text = post(admin, f"{page_of(perk)}/edit", **{**fields, **changed})
             assert status == 422 and "Somebody has it already" in text
         assert post(admin, f"{page_of(perk)}/edit", **fields)[0] == 303
+
+
+class TestPicture:
+    def picture(self, side: int = 640) -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (side, side), (200, 120, 40)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def test_is_shown_to_the_team_and_copied_with_the_perk(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session)
+        files = {"image": ("p.png", self.picture(), "image/png")}
+        assert post(admin, f"{page_of(perk)}/visual", files=files) == (303, page_of(perk))
+        cid = the_perk(merchant).visual_cid
+        assert cid is not None and f"/ipfs/{cid}" in admin.get(page_of(perk), headers=HTML).text
+        assert admin.get(f"/ipfs/{cid}").headers["content-type"] == "image/webp"
+        post(admin, f"{page_of(perk)}/duplicate", internal_name="Copy")
+        with unit_of_work(merchant=merchant.id) as session:
+            assert set(session.scalars(select(Perk.visual_cid))) == {cid}
+
+    @pytest.mark.parametrize("content", [b"", b"GIF89a nothing", b"small"])
+    def test_what_is_none_is_refused(
+        self, admin: TestClient, merchant: Merchant, content: bytes
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session)
+        content = self.picture(80) if content == b"small" else content
+        files = {"image": ("p.png", content, "image/png")}
+        status, text = post(admin, f"{page_of(perk)}/visual", files=files)
+        assert status == 422 and 'id="form-errors"' in text
+        assert the_perk(merchant).visual_cid is None
 
 
 class TestManage:

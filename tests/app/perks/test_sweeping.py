@@ -1,16 +1,18 @@
 """What is due with perks by itself."""
 
+import io
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import engine, worker
 from app.accounts.models import Merchant, TeamRole
 from app.accounts.service import add_member
-from app.perks import service, sweeping, using
+from app.perks import code_files, service, sweeping, using
 from app.perks.code_models import CodeState, PerkCode
-from app.perks.models import HoldingState, PerkState, Redemption, Transition
+from app.perks.models import Holding, HoldingState, Perk, PerkState, Redemption, Transition
 from app.perks.terms import RedemptionType, Validity
 from core.db import unit_of_work
 from core.events import Event
@@ -128,3 +130,22 @@ class TestLowStock:
         owner = next(it.to for it in told if it.to != "editor@example.com")
         assert {it.to for it in told} == {"editor@example.com", owner}
         assert "has 1 of 10 left" in told[0].text
+
+
+class TestWorker:
+    def test_does_every_piece_for_the_merchant(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            holding = hold(session, perk_of(session, RedemptionType.NONE, valid_until=NOW))
+        engine.sweep_perks(merchant.id)
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(Holding, holding.id).state is HoldingState.EXPIRED
+
+    def test_takes_up_files_whose_message_was_lost(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = perk_of(session, RedemptionType.UNIQUE_CODE)
+            row = code_files.upload(session, perk, "c.txt", io.BytesIO(b"A\n"), at=NOW)
+        assert engine.unfinished_code_files() == [(merchant.id, row.id)]
+        worker.sweep_code_files()
+        assert engine.unfinished_code_files() == []
+        with unit_of_work(merchant=merchant.id) as session:
+            assert set(codes_of(session, session.get_one(Perk, perk.id))) == {"A"}

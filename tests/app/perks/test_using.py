@@ -1,12 +1,14 @@
 """What happens to a holding: what the table of transitions lists, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -395,6 +397,59 @@ class TestTransitions:
         holding = self.in_state(session, HoldingState.AVAILABLE)
         take(session, holding, uses=2)
         assert holding.state is HoldingState.USED
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["use", "use", "use", "undo", "expire", "extend", "revoke"]),
+        st.integers(1, 4),
+    ),
+    max_size=14,
+)
+
+
+class TestSums:
+    @settings(
+        max_examples=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(steps=STEPS, limit=st.none() | st.integers(1, 8))
+    def test_what_is_left_and_the_log_agree_whatever_happens(
+        self, session: Session, steps: list[tuple[str, int]], limit: int | None
+    ) -> None:
+        world = session.begin_nested()
+        span = {"validity": Validity.UNTIL, "valid_until": NOW + 5 * MINUTE}
+        holding = hold(session, perk_of(session, NONE, uses_per_holding=limit, **span))
+        for step, number in steps:
+            before = (holding.state, holding.uses_left, len(self.log(session, holding)))
+            try:
+                self.take_step(session, holding, step, number)
+            except ConflictError:
+                after = (holding.state, holding.uses_left, len(self.log(session, holding)))
+                assert after == before
+            else:
+                assert len(self.log(session, holding)) == before[2] + 1
+            taken = sum(it.delta for it in self.log(session, holding))
+            assert holding.uses_left == (None if limit is None else limit + taken)
+            assert (holding.uses_left == 0) <= (holding.state is not HoldingState.AVAILABLE)
+        world.rollback()
+        session.expire_all()
+
+    def log(self, session: Session, holding: Holding) -> Sequence[Redemption]:
+        query = select(Redemption).where(Redemption.holding_id == holding.id)
+        return session.scalars(query.order_by(Redemption.id)).all()
+
+    def take_step(self, session: Session, holding: Holding, step: str, number: int) -> None:
+        if step == "use":
+            take(session, holding, uses=number)
+        elif step == "undo":
+            log = self.log(session, holding)
+            if not log:
+                raise AlreadyUndoneError
+            undo(session, log[number % len(log)], is_admin=True)
+        else:
+            ACTS[step](session, holding)
 
 
 class TestAtOnce:

@@ -126,6 +126,8 @@ class TestRead:
             read(session, scanner, token)
         rows = session.execute(select(ScanCount.place_id, ScanCount.scan_count)).all()
         assert rows == [(scanner.place_id, 2)]
+        assert queries.count_scans(session, since=NOW - MINUTE) == {scanner.place_id: 2}
+        assert queries.count_scans(session, since=NOW) == {}
 
 
 class TestTryOut:

@@ -92,6 +92,11 @@ class TestList:
         assert page in text_of(member, "/space/home")
         assert "Tea" not in text_of(member, "/space/home")
 
+    def test_the_picture_is_on_the_card_and_the_page(self, member: TestClient, give: Give) -> None:
+        page = give(RedemptionType.NONE, visual_cid="bafkqaaa")
+        for path in (LIST, page):
+            assert 'src="/ipfs/bafkqaaa"' in text_of(member, path)
+
     @pytest.mark.parametrize("act", ["", "/code", "/use", "/follow", "/address"])
     def test_what_somebody_else_has_does_not_exist(
         self, member: TestClient, give: Give, act: str
