@@ -10,11 +10,11 @@ from app.assets import admin as assets_admin
 from app.assets import pages as assets_pages
 from app.campaigns import admin as campaigns_admin
 from app.campaigns import (
+    archive_admin,
     audience_admin,
     files,
     more_admin,
     people_admin,
-    perk_admin,
     run_admin,
 )
 from app.claims import admin as claims_admin
@@ -71,7 +71,7 @@ _LARGER_BODIES = {
     "/admin/perks/*/visual": perks_admin.MEDIA_BYTES + 1_000_000,
     "/admin/perks/*/codes": code_files.FILE_BYTES + 1_000_000,
     "/admin/perks/*/shipments/tracking": shipping.FILE_BYTES + 1_000_000,
-    "/admin/assets/new": assets_admin.MEDIA_BYTES + 1_000_000,
+    "/admin/assets/*": assets_admin.MEDIA_BYTES + 1_000_000,
 }
 
 
@@ -102,7 +102,7 @@ def create_app() -> FastAPI:
         shipping_admin.router,
         perks_admin.router,
         places_admin.router,
-        perk_admin.router,
+        archive_admin.router,
         rewards_admin.router,
         rewards_admin.record,
         campaigns_admin.router,

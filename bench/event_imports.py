@@ -22,12 +22,11 @@ from app.postgres import EmbeddedPostgres
 from app.users.imports import event_fields, service
 from app.users.imports.models import ImportedEvent, ImportKind
 from app.users.slots import Kind
-from bench.imports import BAD, peak_mb, work
+from bench.imports import BAD, PEAK_MB, peak_mb, work
 from core.db import unit_of_work, use_bind
 from core.settings import core_settings
 from core.types import ImportId, MerchantId, utc_now
 
-PEAK_MB = 320
 COLUMNS = ("email", "time", "event", "event id", "amount", "shop", "gift")
 OWN = {4: (Kind.NUMBER, "amount"), 5: (Kind.TEXT, "shop"), 6: (Kind.BOOLEAN, "gift")}
 _MEMBERS = """

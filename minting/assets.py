@@ -22,7 +22,13 @@ from core.ids import new_id
 from core.types import AssetId
 from minting import deployments, plans
 from minting.content import ContentStore
-from minting.errors import AssetNotDraftError, AssetNotFoundError, PassContractMissingError
+from minting.errors import (
+    AssetInUseError,
+    AssetNotDraftError,
+    AssetNotFoundError,
+    AssetTransitionError,
+    PassContractMissingError,
+)
 from minting.media import Media
 from minting.metadata import contract_document, metadata_document
 from minting.models import (
@@ -61,8 +67,125 @@ def create(
     Raises:
         InvalidError: `fields` names every field that must change.
     """
+    asset = DigitalAsset(id=AssetId(new_id()), created_at=at)
+    _apply(session, asset, draft)
+    _show(store, asset, media)
+    session.add(asset)
+    session.flush()
+    return asset
+
+
+def revise(
+    session: Session,
+    store: ContentStore,
+    asset: DigitalAsset,
+    draft: AssetDraft,
+    media: Media | None,
+) -> None:
+    """The draft is as entered; without new media it keeps its image.
+
+    Raises:
+        AssetNotDraftError: it was published before.
+        InvalidError: `fields` names every field that must change.
+
+    Locks: the asset.
+    """
+    session.refresh(asset, with_for_update=True)
+    if asset.state is not ContractState.DRAFT:
+        raise AssetNotDraftError(asset.title)
+    _apply(session, asset, draft)
+    if media is not None:
+        _show(store, asset, media)
+    session.flush()
+
+
+def duplicate(
+    session: Session, asset: DigitalAsset, *, internal_name: str, at: datetime
+) -> DigitalAsset:
+    """A draft like the asset, under another internal name and without its reference.
+
+    Raises:
+        InvalidError: the name is missing or too long.
+    """
+    names = ("title", "description", "symbol", "external_url", "max_supply", "transferability")
+    copied = {name: getattr(asset, name) for name in names}
+    draft = AssetDraft(internal_name.strip(), attributes=tuple(asset.attributes), **copied)
+    other = DigitalAsset(id=AssetId(new_id()), created_at=at)
+    _apply(session, other, draft)
+    other.renditions, other.image_cid = list(asset.renditions), asset.image_cid
+    session.add(other)
+    session.flush()
+    return other
+
+
+def archive(session: Session, asset: DigitalAsset, *, is_in_use: bool) -> None:
+    """The asset is given no more; its contract and its tokens stay what they are.
+
+    Args:
+        is_in_use: whether a campaign that is not over gives it.
+
+    Raises:
+        AssetTransitionError: it is not live.
+        AssetInUseError: a campaign still gives it.
+
+    Locks: the asset.
+    """
+    session.refresh(asset, with_for_update=True)
+    if asset.state is not ContractState.LIVE:
+        raise AssetTransitionError(asset.title, asset.state, "archived")
+    if is_in_use:
+        raise AssetInUseError(asset.title)
+    asset.state = ContractState.ARCHIVED
+    session.flush()
+
+
+def restore(session: Session, asset: DigitalAsset) -> None:
+    """An archived asset can be given again.
+
+    Raises:
+        AssetTransitionError: it is not archived.
+
+    Locks: the asset.
+    """
+    session.refresh(asset, with_for_update=True)
+    if asset.state is not ContractState.ARCHIVED:
+        raise AssetTransitionError(asset.title, asset.state, "taken out of the archive")
+    asset.state = ContractState.LIVE
+    session.flush()
+
+
+def delete(session: Session, asset: DigitalAsset) -> None:
+    """The draft is gone.
+
+    Raises:
+        AssetTransitionError: it was published; its contract cannot be taken back.
+
+    Locks: the asset.
+    """
+    session.refresh(asset, with_for_update=True)
+    if asset.state is not ContractState.DRAFT:
+        raise AssetTransitionError(asset.title, asset.state, "deleted")
+    session.delete(asset)
+    session.flush()
+
+
+def _apply(session: Session, asset: DigitalAsset, draft: AssetDraft) -> None:
     draft = _validated(draft)
-    renditions = [
+    _refuse_twin(session, asset, draft)
+    for name, value in vars(draft).items():
+        setattr(asset, name, list(value) if name == "attributes" else value)
+
+
+def _refuse_twin(session: Session, asset: DigitalAsset, draft: AssetDraft) -> None:
+    """References are unique; a constraint holds whoever saves at the same moment."""
+    is_another = (DigitalAsset.reference_id == draft.reference_id) & (DigitalAsset.id != asset.id)
+    if draft.reference_id and session.scalar(select(DigitalAsset.id).where(is_another)):
+        fields = {"reference_id": "Another digital asset has it. Choose a different one."}
+        raise InvalidError("The digital asset cannot be saved yet.", fields=fields)
+
+
+def _show(store: ContentStore, asset: DigitalAsset, media: Media) -> None:
+    asset.renditions = [
         {
             "cid": store.put(rendition.data),
             "media_type": rendition.media_type,
@@ -71,24 +194,7 @@ def create(
         }
         for rendition in media.renditions
     ]
-    asset = DigitalAsset(
-        id=AssetId(new_id()),
-        internal_name=draft.internal_name,
-        title=draft.title,
-        description=draft.description,
-        symbol=draft.symbol,
-        external_url=draft.external_url,
-        attributes=list(draft.attributes),
-        max_supply=draft.max_supply,
-        transferability=draft.transferability,
-        reference_id=draft.reference_id,
-        renditions=renditions,
-        image_cid=store.put(media.original.data),
-        created_at=at,
-    )
-    session.add(asset)
-    session.flush()
-    return asset
+    asset.image_cid = store.put(media.original.data)
 
 
 def _validated(draft: AssetDraft) -> AssetDraft:
@@ -99,6 +205,7 @@ def _validated(draft: AssetDraft) -> AssetDraft:
         "description": _length(draft.description, 0, 2000),
         "symbol": None if _SYMBOL.fullmatch(symbol) else "Use 2 to 11 capital letters or digits.",
         "external_url": _https(draft.external_url),
+        "reference_id": _length(draft.reference_id or "-", 1, 64),
         "max_supply": _supply(draft.max_supply),
     }
     fields = {name: problem for name, problem in problems.items() if problem}

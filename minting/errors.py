@@ -204,6 +204,22 @@ class AssetNotDraftError(ConflictError):
         super().__init__(f"“{title}” is published already; its contract cannot be made again.")
 
 
+class AssetTransitionError(ConflictError):
+    """The asset's state refuses the action."""
+
+    def __init__(self, title: str, state: str, action: str) -> None:
+        super().__init__(f"“{title}” is {state}, so it cannot be {action}.")
+
+
+class AssetInUseError(ConflictError):
+    """A campaign that is not over gives the asset."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(
+            f"“{title}” is still given by a campaign. End or cancel that first, then archive it."
+        )
+
+
 class BatchNotFoundError(NotFoundError):
     """This merchant has no such batch."""
 

@@ -1,18 +1,24 @@
 """Reads of digital assets for screens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from app.users.models import User
-from core.types import AssetId
-from minting.models import DigitalAsset, MembershipPass, Token, TokenState
+from core.db import unit_of_work
+from core.types import AssetId, MerchantId, TokenRowId
+from minting.models import ContractState, DigitalAsset, MembershipPass, Token, TokenState
+
+_ROWS_AT_ONCE = 1_000
 
 
-def assets() -> Select[DigitalAsset]:
-    """All digital assets of the merchant."""
-    return select(DigitalAsset)
+def assets(*, is_archived: bool | None = None) -> Select[DigitalAsset]:
+    """The digital assets that are in the archive, that are not, or all of them."""
+    if is_archived is None:
+        return select(DigitalAsset)
+    in_archive = DigitalAsset.state == ContractState.ARCHIVED
+    return select(DigitalAsset).where(in_archive if is_archived else ~in_archive)
 
 
 def tokens(asset_id: AssetId) -> Select[Token]:
@@ -30,6 +36,51 @@ def owners_of(
         .where(User.id.in_([row.user_id for row in rows]))
     )
     return {user.id: (user, membership) for user, membership in found}
+
+
+def owner_rows(merchant: MerchantId, asset_id: AssetId) -> Iterator[tuple[str, ...]]:
+    """Header and rows of everybody's token, read a page a transaction while they are sent."""
+    yield "email", "name", "pass", "address", "tokenId", "state", "since"
+    after: TokenRowId | None = None
+    while True:
+        with unit_of_work(merchant=merchant) as session:
+            found = session.execute(_owner_page(asset_id, after)).all()
+            rows = [_owner_row(token, user, membership) for token, user, membership in found]
+        yield from rows
+        if len(found) < _ROWS_AT_ONCE:
+            return
+        after = found[-1][0].id
+
+
+def _owner_page(
+    asset_id: AssetId, after: TokenRowId | None
+) -> Select[Token, User | None, MembershipPass | None]:
+    query = (
+        select(Token, User, MembershipPass)
+        .outerjoin(User, User.id == Token.user_id)
+        .outerjoin(MembershipPass, MembershipPass.user_id == Token.user_id)
+        .where(Token.asset_id == asset_id)
+    )
+    return (
+        (query if after is None else query.where(Token.id > after))
+        .order_by(Token.id)
+        .limit(_ROWS_AT_ONCE)
+    )
+
+
+def _owner_row(
+    token: Token, user: User | None, membership: MembershipPass | None
+) -> tuple[str, ...]:
+    since = token.owned_at or token.created_at
+    return (
+        (user.email or "") if user else "",
+        user.display_name if user else "",
+        (membership.number or "") if membership else "",
+        token.address or (membership.address if membership else ""),
+        "" if token.token_id is None else str(token.token_id),
+        token.state,
+        since.isoformat(),
+    )
 
 
 def owned_counts(session: Session, asset_ids: Sequence[AssetId]) -> dict[AssetId, int]:

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from core.errors import InvalidError
 from minting.assets import AssetDraft
-from minting.models import Transferability
+from minting.models import DigitalAsset, Transferability
 
 
 class AssetForm(BaseModel):
@@ -20,7 +20,24 @@ class AssetForm(BaseModel):
     max_supply: str = ""
     transferability: str = Transferability.TRANSFERABLE.value
     attributes: str = ""
+    reference_id: str = ""
     image: Any = None
+
+    @classmethod
+    def of(cls, asset: DigitalAsset) -> "AssetForm":
+        """The form that would make the draft what it is."""
+        lines = (f"{it['trait_type']}: {it['value']}" for it in asset.attributes)
+        return cls(
+            internal_name=asset.internal_name,
+            title=asset.title,
+            description=asset.description,
+            symbol=asset.symbol,
+            external_url=asset.external_url or "",
+            max_supply="" if asset.max_supply is None else str(asset.max_supply),
+            transferability=asset.transferability,
+            attributes="\n".join(lines),
+            reference_id=asset.reference_id or "",
+        )
 
     def as_draft(self) -> AssetDraft:
         """The typed values.
@@ -36,7 +53,8 @@ class AssetForm(BaseModel):
             external_url=self.external_url.strip() or None,
             attributes=_attributes(self.attributes),
             max_supply=_supply(self.max_supply),
-            transferability=Transferability(self.transferability),
+            transferability=_transferability(self.transferability),
+            reference_id=self.reference_id.strip() or None,
         )
 
 
@@ -47,6 +65,12 @@ def _supply(text: str) -> int | None:
     if not (plain.isascii() and plain.isdecimal()):
         raise _refusal("max_supply", "A whole number, or empty for no limit.")
     return int(plain)
+
+
+def _transferability(text: str) -> Transferability:
+    if text not in set(Transferability):
+        raise _refusal("transferability", "Choose what holders can do.")
+    return Transferability(text)
 
 
 def _attributes(text: str) -> list[dict[str, str]]:

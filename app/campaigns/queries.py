@@ -14,7 +14,7 @@ from app.rewards.lines import Reward, rewards_of_many
 from app.rewards.models import Grant, RewardLine
 from app.segments.models import Segment
 from app.users.models import UserList
-from core.types import CampaignId, PerkId, UserId
+from core.types import AssetId, CampaignId, PerkId, UserId
 from minting.models import DigitalAsset
 
 
@@ -64,10 +64,11 @@ def get_run(session: Session, campaign_id: CampaignId) -> AirdropRun:
     return run
 
 
-def gives_perk(session: Session, perk_id: PerkId) -> bool:
-    """Whether a campaign that is scheduled or live gives the perk."""
+def gives(session: Session, reward_id: PerkId | AssetId) -> bool:
+    """Whether a campaign that is scheduled or live gives the perk or the digital asset."""
     is_live = Campaign.state.in_((CampaignState.SCHEDULED, CampaignState.PUBLISHED))
-    given = (RewardLine.perk_id == perk_id) & (RewardLine.campaign_id == Campaign.id)
+    is_it = (RewardLine.perk_id == reward_id) | (RewardLine.asset_id == reward_id)
+    given = is_it & (RewardLine.campaign_id == Campaign.id)
     return bool(session.scalar(select(exists().where(given, is_live))))
 
 

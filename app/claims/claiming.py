@@ -116,6 +116,7 @@ def look(
     try:
         _check_code(session, found.code, user)
         _check_batch(session, found.batch, user, at=at)
+        _check_quota(session, found.batch, user)
     except _REFUSALS as error:
         return error
     batch = found.batch
@@ -281,6 +282,13 @@ def _check_batch(session: Session, batch: ClaimBatch, user: User | None, *, at: 
         raise CodeNotOpenError(batch.valid_from)
     if user is not None and not _is_in_audience(session, batch, user):
         raise NotInAudienceError
+
+
+def _check_quota(session: Session, batch: ClaimBatch, user: User | None) -> None:
+    """Raises that the member used as many codes as they may."""
+    quota = None if user is None else session.get(ClaimQuota, (batch.id, user.id))
+    if quota is not None and quota.used_count >= batch.max_per_user:
+        raise AlreadyClaimedError(batch.max_per_user)
 
 
 def _is_in_audience(session: Session, batch: ClaimBatch, user: User) -> bool:

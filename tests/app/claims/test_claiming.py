@@ -265,8 +265,11 @@ class TestLook:
         assert session.scalars(select(GrantRefusal)).all() == []
 
     def test_says_what_a_claim_would(self, session: Session, user: User) -> None:
-        batch = make_batch(session)
+        batch = make_batch(session, codes=2)
         claim(session, user, attempt(batch), at=NOW)
+        second = look(session, attempt(batch, 2), user, at=NOW)
+        assert answer_of(second) == (409, "already_claimed")
+        assert isinstance(look(session, attempt(batch, 2), at=NOW), Offer)
         assert answer_of(look(session, attempt(batch), user, at=NOW)) == (409, "already_claimed")
         assert answer_of(look(session, attempt(batch), at=NOW)) == (409, "code_used")
         service.close(session, batch, at=NOW)
