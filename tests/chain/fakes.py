@@ -173,6 +173,13 @@ class FakeChain:
         self._check_up()
         return self.blocks[number].hash if number < len(self.blocks) else None
 
+    def agreed_block(self, number: int) -> Block:
+        """The block at a height, about which one node always agrees."""
+        self._check_up()
+        if number >= len(self.blocks):
+            raise ChainUnavailableError("Test chain", f"it has no block {number}")
+        return self.head_at(number)
+
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """The receipt; hidden as often as the test asked for."""
         self._check_up()

@@ -259,7 +259,7 @@ def make_badge(owner: Visitor) -> None:
     owner.page.get_by_label("Internal name").fill("Barista")
     owner.press("Create badge")
     owner.page.get_by_label("Title").first.fill("Barista at heart")
-    owner.page.get_by_label("Picture").set_input_files(picture())
+    owner.page.get_by_label("Picture", exact=True).set_input_files(picture())
     owner.page.get_by_label("Owned by whoever is in").select_option(
         label="Segment: Espresso people"
     )

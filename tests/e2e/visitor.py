@@ -11,6 +11,10 @@ from tests.e2e.site import Site
 _DESK = {"width": 1280, "height": 900}
 _SMALLEST = {"width": 320, "height": 700}
 _LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+_STILL = """() => Promise.all(document.getAnimations()
+    .filter((it) => it.effect.getComputedTiming().iterations !== Infinity)
+    .map((it) => it.finished.catch(() => null)))"""
+"""Colours in the middle of a transition are nobody's choice."""
 _TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll("#content, #content *")]
     .filter(one => one.getBoundingClientRect().right > innerWidth)
@@ -74,6 +78,7 @@ class Visitor:
         self.noise.clear()
         assert noise == [], f"{self.page.url}: {noise}"
         if self.scripts:
+            self.page.evaluate(_STILL)
             violations = self.violations()
             assert violations == [], f"{self.page.url}: {violations}"
         self.page.set_viewport_size(_SMALLEST)
