@@ -189,10 +189,6 @@ def watched(note: Callable[[str, dict[str, Any], float], None]) -> Iterator[None
 
     event.listen(engine, "before_cursor_execute", before)
     event.listen(engine, "after_cursor_execute", after)
-    event.listen(engine, "savepoint", lambda _, name: note(f"SAVEPOINT {name}", {}, 0))
-    event.listen(
-        engine, "release_savepoint", lambda _, name, __: note(f"RELEASE SAVEPOINT {name}", {}, 0)
-    )
     with use_bind(engine):
         yield
     engine.dispose()
