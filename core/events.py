@@ -148,7 +148,17 @@ def insert_events(
     Args:
         facts: rows of kind, user and data.
     """
+    return insert_events_by(facts, at=literal(at), actor=literal(session.info["actor"]))
+
+
+def insert_events_by(
+    facts: Select[str, UserId | None, dict[str, Any]],
+    *,
+    at: ColumnElement[datetime],
+    actor: ColumnElement[str],
+) -> Insert:
+    """`insert_events` for a statement that is sent again: when and by whom are its parameters."""
     kind, user, data = facts.subquery().c
-    rows = select(sql_id(), literal(at), kind, user, literal(session.info["actor"]), data)
+    rows = select(sql_id(), at, kind, user, actor, data)
     columns = ["id", "occurred_at", "type", "user_id", "actor", "data"]
     return insert(Event).from_select(columns, rows, include_defaults=False)

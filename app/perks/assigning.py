@@ -8,7 +8,18 @@ grants by their number alone, which no estimate of the planner can make slow.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, DateTime, Select, func, literal, null, select, text, union_all, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    DateTime,
+    Select,
+    func,
+    null,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from app.perks.code_models import CodeState, PerkCode
@@ -24,7 +35,7 @@ _IS_ANYBODYS = text("perk_codes.state = 'free' AND perk_codes.reserved_for IS NU
 _IS_RESERVED = text("perk_codes.state = 'free' AND perk_codes.reserved_for IS NOT NULL")
 
 
-def match(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime) -> CTE:
+def match(perk: Perk, grants: Select[GrantId, UserId], *, at: ColumnElement[datetime]) -> CTE:
     """A statement that locks a free code for each of these grants, as far as there are any.
 
     Codes that are kept for the member come first, then those that expire first.
@@ -43,7 +54,7 @@ def match(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime) -> CTE:
     return union_all(select(mine), _numbered(perk, others, at=at)).cte("code_matched")
 
 
-def _numbered(perk: Perk, due: Select[Any], *, at: datetime) -> Select[Any]:
+def _numbered(perk: Perk, due: Select[Any], *, at: ColumnElement[datetime]) -> Select[Any]:
     """The n-th of these grants with the n-th of anybody's codes."""
     grant, user = due.subquery().c
     turns = select(grant, user, func.row_number().over(order_by=grant).label("turn")).cte(
@@ -70,7 +81,7 @@ def _numbered(perk: Perk, due: Select[Any], *, at: datetime) -> Select[Any]:
     ).where(turns.c.turn <= func.cardinality(stacked.c.ids))
 
 
-def _reserved(perk: Perk, due: CTE, *, at: datetime) -> CTE:
+def _reserved(perk: Perk, due: CTE, *, at: ColumnElement[datetime]) -> CTE:
     """The n-th grant of a member with the n-th of the codes that are kept for the address."""
     turn = func.row_number().over(partition_by=due.c.user_id, order_by=due.c.grant_id)
     asked = (
@@ -107,8 +118,8 @@ def _reserved(perk: Perk, due: CTE, *, at: datetime) -> CTE:
     )
 
 
-def _is_fresh(at: datetime) -> Any:
-    return PerkCode.expires_at.is_(None) | (PerkCode.expires_at > literal(at))
+def _is_fresh(at: ColumnElement[datetime]) -> Any:
+    return PerkCode.expires_at.is_(None) | (PerkCode.expires_at > at)
 
 
 def assign(matched: CTE) -> CTE:

@@ -1,11 +1,22 @@
 """Perks: drafted, published, archived, deleted, and put into members' hands by statements."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, exists, func, literal, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    DateTime,
+    Select,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -252,7 +263,40 @@ def take_back(session: Session, perk: Perk, released: CTE) -> int:
     return count
 
 
-def hand_over(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime) -> CTE:
+_MOMENT = DateTime(timezone=True)
+_PARAMETERS = ("when_at", "when_valid_from", "when_valid_until", "when_address_due_at")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a perk is received, and what follows from that, as parts of a statement."""
+
+    at: ColumnElement[datetime]
+    valid_from: ColumnElement[datetime | None]
+    valid_until: ColumnElement[datetime | None]
+    address_due_at: ColumnElement[datetime | None]
+
+    @classmethod
+    def of(cls, perk: Perk, at: datetime) -> "Moment":
+        """This moment."""
+        parts: Any = (literal(value, _MOMENT) for value in cls.values(perk, at).values())
+        return cls(*parts)
+
+    @classmethod
+    def to_come(cls) -> "Moment":
+        """Parameters of a statement that is sent again; `values` says what they are then."""
+        parts: Any = (bindparam(name, type_=_MOMENT) for name in _PARAMETERS)
+        return cls(*parts)
+
+    @staticmethod
+    def values(perk: Perk, at: datetime) -> dict[str, datetime | None]:
+        """What the parameters are at this moment."""
+        is_physical = perk.redemption is RedemptionType.PHYSICAL
+        due_at = deadline(perk.terms, at) if is_physical else None
+        return dict(zip(_PARAMETERS, (at, *perk.valid_span(at), due_at), strict=True))
+
+
+def hand_over(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime | Moment) -> CTE:
     """A statement that makes a holding for each of these grants.
 
     With a pool each holding has a free code, assigned by the same statement; where fewer codes are
@@ -262,13 +306,14 @@ def hand_over(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime) -> C
     Returns:
         Rows of `id`, `user_id` and `grant_id`.
     """
+    when = at if isinstance(at, Moment) else Moment.of(perk, at)
     if not perk.has_pool:
         grant, user = grants.subquery().c
-        return _holdings(perk, sql_id(), user, grant, at=at, ends=None)
-    matched = assigning.match(perk, grants, at=at)
+        return _holdings(perk, sql_id(), user, grant, when=when, ends=None)
+    matched = assigning.match(perk, grants, at=when.at)
     found = matched.c
     made = _holdings(
-        perk, found.holding_id, found.user_id, found.grant_id, at=at, ends=found.expires_at
+        perk, found.holding_id, found.user_id, found.grant_id, when=when, ends=found.expires_at
     )
     return (
         select(made.c.id, made.c.user_id, made.c.grant_id)
@@ -283,14 +328,12 @@ def _holdings(
     user: ColumnElement[Any],
     grant: ColumnElement[Any],
     *,
-    at: datetime,
+    when: Moment,
     ends: ColumnElement[Any] | None,
 ) -> CTE:
-    valid_from, valid_until = perk.valid_span(at)
-    until: ColumnElement[Any] = literal(valid_until, type_=Holding.valid_until.type)
+    until: ColumnElement[Any] = when.valid_until
     is_physical = perk.redemption is RedemptionType.PHYSICAL
     shipment = ShipmentState.ADDRESS_NEEDED if is_physical else None
-    due_at = deadline(perk.terms, at) if is_physical else None
     facts: dict[InstrumentedAttribute[Any], Any] = {
         Holding.id: holding,
         Holding.perk_id: literal(perk.id),
@@ -298,11 +341,11 @@ def _holdings(
         Holding.grant_id: grant,
         Holding.state: literal(HoldingState.AVAILABLE, type_=Holding.state.type),
         Holding.uses_left: literal(perk.uses_per_holding, type_=Holding.uses_left.type),
-        Holding.valid_from: literal(valid_from, type_=Holding.valid_from.type),
+        Holding.valid_from: when.valid_from,
         Holding.valid_until: until if ends is None else func.least(until, ends),
         Holding.shipment: literal(shipment, type_=Holding.shipment.type),
-        Holding.address_due_at: literal(due_at, type_=Holding.address_due_at.type),
-        Holding.received_at: literal(at),
+        Holding.address_due_at: when.address_due_at,
+        Holding.received_at: when.at,
     }
     return (
         insert(Holding)

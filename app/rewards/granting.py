@@ -6,14 +6,17 @@ afterwards. A perk is in the member's hands at once, with its code; a digital as
 travels on its own (`app.rewards.travelling`).
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     CTE,
+    Row,
     Select,
     Text,
+    bindparam,
     cast,
     func,
     literal,
@@ -34,17 +37,24 @@ from app.rewards.errors import (
     StockExhaustedError,
     UserNotActiveError,
 )
-from app.rewards.models import Grant, GrantState, RewardLine
+from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
 from app.rewards.service import Source, received_data
 from app.users.models import User, UserState
 from core.db import sql_id
-from core.events import insert_events
-from core.types import GrantId, HoldingId, PerkId, UserId
+from core.events import Event, insert_events_by
+from core.types import GrantId, HoldingId, UserId
 from minting import airdrops, assets
 from minting.models import ContractState
 
 _TRIES = 3
 """Stock that comes back between a refusal and its reason is asked for again, so often."""
+_USER = bindparam("given_user", type_=User.id.type)
+_SOURCE = bindparam("given_source", type_=Grant.source_id.type)
+_ORDINAL = bindparam("given_ordinal", type_=Grant.ordinal.type)
+_ACTOR = bindparam("given_actor", type_=Event.actor.type)
+_WHEN = perks.Moment.to_come()
+_AT = _WHEN.at
+_MOST_KEPT = 512
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def grant(
     """
     asked = _Asked(session, line, user_id, source, ordinal, at)
     for _ in range(_TRIES):
-        given = asked.known() or asked.try_to_give() or asked.known()
+        given = asked.try_to_give() or asked.known()
         if given is not None:
             return given
         asked.refuse()
@@ -122,125 +132,38 @@ class _Asked:
         return given
 
     def _give_perk(self) -> Given | None:
-        perk = perks.get(self.session, self._perk_id)
-        member = self._member()
-        line = self._count_on_line(member, delivered=1)
-        noted = self._note_quota(perk, self._count(perk, line))
-        granted = self._insert_grant(noted, GrantState.DELIVERED)
-        rows = select(granted.c.id, granted.c.user_id)
-        held = perks.hand_over(perk, rows, at=self.at)
-        data = received_data(self.line, held)
-        facts: Select[Any] = select(literal("cohort.perk.received"), held.c.user_id, data)
-        told = insert_events(self.session, facts, at=self.at).cte("told")
-        done = select(held.c.grant_id, held.c.id).add_cte(told)
-        row = self.session.execute(done).one_or_none()
+        assert self.line.perk_id is not None  # one of both
+        perk = perks.get(self.session, self.line.perk_id)
+        statement = _statement_for(self.line, self.source.type, perk)
+        row = self._send(statement, perks.Moment.values(perk, self.at))
         return None if row is None else Given(row[0], row[1], is_new=True)
 
     def _give_asset(self) -> Given | None:
         assert self.line.asset_id is not None  # one of both
-        line = self._count_on_line(self._member(), delivered=0)
-        granted = self._insert_grant(line, GrantState.PENDING)
-        row = self.session.execute(select(granted.c.id)).one_or_none()
+        row = self._send(_statement_for(self.line, self.source.type), {str(_WHEN.at.key): self.at})
         if row is None:
             return None
-        [grant_id] = row
         columns = (Grant.id, Grant.user_id, Grant.address, Grant.ordinal)
         airdrops.request_tokens(
             self.session,
             self.line.asset_id,
             reward_line_id=self.line.id,
-            grants=select(*columns).where(Grant.id == grant_id),
+            grants=select(*columns).where(Grant.id == row[0]),
             most=self.ordinal + 1,
             is_reserved=self.line.is_reserved,
             at=self.at,
         )
         self._refuse_asset()  # it is locked now, so it stays what it is
-        return Given(grant_id, None, is_new=True)
+        return Given(row[0], None, is_new=True)
 
-    @property
-    def _perk_id(self) -> PerkId:
-        assert self.line.perk_id is not None  # one of both
-        return self.line.perk_id
-
-    def _member(self) -> CTE:
-        """The member, if active, and so until the transaction ends."""
-        is_active = (User.id == self.user_id) & (User.state == UserState.ACTIVE)
-        member = select(User.id, literal(self.line.id).label("line_id")).where(is_active)
-        return member.with_for_update(read=True).cte("member")
-
-    def _count(self, perk: Perk, line: CTE) -> CTE:
-        """One more of the perk is given, if one is left."""
-        if self.line.is_reserved:
-            return line
-        is_left = Perk.total_quantity.is_(None) | (Perk.granted_count < Perk.total_quantity)
-        if perk.has_pool:
-            is_left &= Perk.granted_count < Perk.code_count
-        return (
-            update(Perk)
-            .where(Perk.id == line.c.perk_id, Perk.state == PerkState.LIVE, is_left)
-            .values(granted_count=Perk.granted_count + 1)
-            .returning(line.c.user_id)
-            .cte("perk")
-        )
-
-    def _count_on_line(self, member: CTE, *, delivered: int) -> CTE:
-        """One more is given by the line, if it has one left."""
-        is_left = RewardLine.quantity.is_(None) | (RewardLine.granted_count < RewardLine.quantity)
-        waits_since = literal(None if delivered else self.at, RewardLine.waiting_since.type)
-        return (
-            update(RewardLine)
-            .where(RewardLine.id == member.c.line_id, is_left)
-            .values(
-                granted_count=RewardLine.granted_count + 1,
-                delivered_count=RewardLine.delivered_count + delivered,
-                waiting_since=func.coalesce(RewardLine.waiting_since, waits_since),
-            )
-            .returning(member.c.id.label("user_id"), RewardLine.perk_id)
-            .cte("line")
-        )
-
-    def _note_quota(self, perk: Perk, counted: CTE) -> CTE:
-        """The member has one more of the perk, unless that were too many.
-
-        What is reserved was promised before, so it is noted and never refused.
-        """
-        most = null() if self.line.is_reserved else literal(perk.max_per_user)
-        limit = cast(most, PerkQuota.max_per_user.type)
-        rows = select(literal(perk.id), counted.c.user_id, literal(1), limit)
-        names = ["perk_id", "user_id", "granted_count", "max_per_user"]
-        noted = insert(PerkQuota).from_select(names, rows, include_defaults=False)
-        asked = noted.excluded.max_per_user
-        return (
-            noted.on_conflict_do_update(
-                index_elements=[PerkQuota.perk_id, PerkQuota.user_id],
-                set_={"granted_count": PerkQuota.granted_count + 1, "max_per_user": asked},
-                where=or_(asked.is_(None), PerkQuota.granted_count < asked),
-            )
-            .returning(PerkQuota.user_id)
-            .cte("noted")
-        )
-
-    def _insert_grant(self, counted: CTE, state: GrantState) -> CTE:
-        facts: dict[InstrumentedAttribute[Any], Any] = {
-            Grant.id: sql_id(),
-            Grant.source_type: literal(self.source.type, type_=Grant.source_type.type),
-            Grant.source_id: literal(self.source.id),
-            Grant.reward_line_id: literal(self.line.id),
-            Grant.recipient_key: cast(counted.c.user_id, Text),
-            Grant.ordinal: literal(self.ordinal),
-            Grant.user_id: counted.c.user_id,
-            Grant.state: literal(state, type_=Grant.state.type),
-            Grant.created_at: literal(self.at),
+    def _send(self, statement: Select[Any], values: dict[str, Any]) -> Row[*tuple[Any, ...]] | None:
+        facts = {
+            _USER.key: self.user_id,
+            _SOURCE.key: self.source.id,
+            _ORDINAL.key: self.ordinal,
+            _ACTOR.key: self.session.info["actor"],
         }
-        if state is GrantState.DELIVERED:
-            facts[Grant.delivered_at] = literal(self.at)
-        return (
-            insert(Grant)
-            .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
-            .on_conflict_do_nothing()
-            .returning(Grant.id, Grant.user_id)
-            .cte("granted")
-        )
+        return self.session.execute(statement, {**facts, **values}).one_or_none()
 
     def refuse(self) -> None:
         """Say why nothing was given, in the order in which it is decided."""
@@ -274,3 +197,118 @@ class _Asked:
             raise PerUserLimitError(perk.title, perk.max_per_user)
         if perk.has_pool:  # what is left is kept for others, has expired, or is in somebody's hand
             raise CodePoolEmptyError(perk.title, wanted=1, found=0)
+
+
+_statements: dict[Hashable, Select[Any]] = {}
+"""By what they depend on; making one takes longer than sending it."""
+
+
+def _statement_for(line: RewardLine, kind: GrantSource, perk: Perk | None = None) -> Select[Any]:
+    """The statement that gives one of the line: rows of grant and holding, or none."""
+    terms = None if perk is None else (perk.id, perk.version, perk.has_reserved_codes)
+    key = (line.id, line.is_reserved, kind, terms)
+    known = _statements.get(key)
+    if known is None:
+        if len(_statements) >= _MOST_KEPT:
+            _statements.clear()
+        known = _statements[key] = _Statement(line, kind, perk).build()
+    return known
+
+
+@dataclass(frozen=True)
+class _Statement:
+    line: RewardLine
+    kind: GrantSource
+    perk: Perk | None
+
+    def build(self) -> Select[Any]:
+        line = self._count_on_line(self._member())
+        if self.perk is None:
+            return select(self._insert_grant(line, GrantState.PENDING).c.id)
+        noted = self._note_quota(self.perk, self._count(self.perk, line))
+        granted = self._insert_grant(noted, GrantState.DELIVERED)
+        rows = select(granted.c.id, granted.c.user_id)
+        held = perks.hand_over(self.perk, rows, at=_WHEN)
+        data = received_data(self.line, held)
+        facts: Select[Any] = select(literal("cohort.perk.received"), held.c.user_id, data)
+        told = insert_events_by(facts, at=_AT, actor=_ACTOR).cte("told")
+        return select(held.c.grant_id, held.c.id).add_cte(told)
+
+    def _member(self) -> CTE:
+        """The member, if active, and so until the transaction ends."""
+        is_active = (User.id == _USER) & (User.state == UserState.ACTIVE)
+        member = select(User.id, literal(self.line.id).label("line_id")).where(is_active)
+        return member.with_for_update(read=True).cte("member")
+
+    def _count_on_line(self, member: CTE) -> CTE:
+        """One more is given by the line, if it has one left; an asset has to travel then."""
+        is_left = RewardLine.quantity.is_(None) | (RewardLine.granted_count < RewardLine.quantity)
+        if self.perk is None:
+            moved: dict[str, Any] = {"waiting_since": func.coalesce(RewardLine.waiting_since, _AT)}
+        else:
+            moved = {"delivered_count": RewardLine.delivered_count + 1}
+        return (
+            update(RewardLine)
+            .where(RewardLine.id == member.c.line_id, is_left)
+            .values(granted_count=RewardLine.granted_count + 1, **moved)
+            .returning(member.c.id.label("user_id"), RewardLine.perk_id)
+            .cte("line")
+        )
+
+    def _count(self, perk: Perk, line: CTE) -> CTE:
+        """One more of the perk is given, if one is left."""
+        if self.line.is_reserved:
+            return line
+        is_left = Perk.total_quantity.is_(None) | (Perk.granted_count < Perk.total_quantity)
+        if perk.has_pool:
+            is_left &= Perk.granted_count < Perk.code_count
+        return (
+            update(Perk)
+            .where(Perk.id == line.c.perk_id, Perk.state == PerkState.LIVE, is_left)
+            .values(granted_count=Perk.granted_count + 1)
+            .returning(line.c.user_id)
+            .cte("perk")
+        )
+
+    def _note_quota(self, perk: Perk, counted: CTE) -> CTE:
+        """The member has one more of the perk, unless that were too many.
+
+        What is reserved was promised before, so it is noted and never refused.
+        """
+        most = null() if self.line.is_reserved else literal(perk.max_per_user)
+        limit = cast(most, PerkQuota.max_per_user.type)
+        rows = select(literal(perk.id), counted.c.user_id, literal(1), limit)
+        names = ["perk_id", "user_id", "granted_count", "max_per_user"]
+        noted = insert(PerkQuota).from_select(names, rows, include_defaults=False)
+        asked = noted.excluded.max_per_user
+        return (
+            noted.on_conflict_do_update(
+                index_elements=[PerkQuota.perk_id, PerkQuota.user_id],
+                set_={"granted_count": PerkQuota.granted_count + 1, "max_per_user": asked},
+                where=or_(asked.is_(None), PerkQuota.granted_count < asked),
+            )
+            .returning(PerkQuota.user_id)
+            .cte("noted")
+        )
+
+    def _insert_grant(self, counted: CTE, state: GrantState) -> CTE:
+        facts: dict[InstrumentedAttribute[Any], Any] = {
+            Grant.id: sql_id(),
+            Grant.source_type: literal(self.kind, type_=Grant.source_type.type),
+            Grant.source_id: _SOURCE,
+            Grant.reward_line_id: literal(self.line.id),
+            Grant.recipient_key: cast(counted.c.user_id, Text),
+            Grant.ordinal: _ORDINAL,
+            Grant.user_id: counted.c.user_id,
+            Grant.state: literal(state, type_=Grant.state.type),
+            Grant.created_at: _AT,
+        }
+        if state is GrantState.DELIVERED:
+            facts[Grant.delivered_at] = _AT
+        return (
+            insert(Grant)
+            .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
+            .on_conflict_do_nothing()
+            .returning(Grant.id, Grant.user_id)
+            .cte("granted")
+        )
