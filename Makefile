@@ -20,8 +20,8 @@ smoke: setup ## the whole main job in a throw-away directory; the last line is J
 test: setup-dev ## all tests: Python, contracts, browser
 	@mkdir -p .cache
 	@( $(BIN)/python -m pytest -c tests/contracts/pytest.ini tests/contracts; contracts=$$?; \
-	$(BIN)/python -m pytest tests/faults; test $$? = 0 -a $$contracts = 0 ) >.cache/beside.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest --ignore=tests/faults; others=$$?; \
+	$(BIN)/python -m pytest tests/faults tests/e2e; test $$? = 0 -a $$contracts = 0 ) >.cache/beside.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest --ignore=tests/faults --ignore=tests/e2e; others=$$?; \
 	wait $$beside; status=$$?; cat .cache/beside.log; \
 	test $$others = 0 -a $$status = 0
 

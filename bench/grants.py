@@ -2,7 +2,8 @@
 
 `python -m bench.grants`. Threads ask `app.rewards.granting.grant` as a request does, each call in a
 transaction of its own: the last of a perk for a thousand, a thousand times the same, twenty
-thousand members for ten thousand codes, and then at the speed of sixteen sessions. The floor in the
+thousand members for ten thousand codes, and then at the speed of sixteen sessions in four
+processes. The floor in the
 same run is psycopg alone: the very statements that a grant sent, recorded and sent again for other
 members, with as many sessions and the same durability. Codes are assigned once more at ten million
 (`N`, filled by SQL).
@@ -14,9 +15,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -40,6 +44,7 @@ from core.types import CodeFileId, MerchantId, PerkId, RewardLineId, UserId, utc
 
 SESSIONS = 64
 AT_SPEED = 16
+PROCESSES = 4
 CALLS = 1_000
 CODES = 10_000
 CLAIMANTS = 20_000
@@ -63,6 +68,7 @@ FROM generate_series(1, %(count)s::bigint) AS n
 """
 
 Call = tuple[RewardLineId, UserId, UUID]
+Part = TypeVar("Part")
 
 
 class Ground:
@@ -207,11 +213,36 @@ def sessions() -> Iterator[None]:
     engine.dispose()
 
 
+def at_speed(ground: Ground, calls: Sequence[Call]) -> tuple[list[float], float]:
+    """Milliseconds of each call, and grants a second, of sixteen sessions."""
+    started = time.monotonic()
+    waits = in_processes(partial(_ask_here, ground), calls)
+    return list(chain.from_iterable(waits)), len(calls) / (time.monotonic() - started)
+
+
+def _ask_here(ground: Ground, calls: Sequence[Call]) -> list[float]:
+    with sessions():
+        return [wait for _, wait in ground.ask_all(calls, AT_SPEED // PROCESSES)]
+
+
+def in_processes(work: Callable[[Sequence[Call]], Part], calls: Sequence[Call]) -> list[Part]:
+    """Each process does its share, as processes of the web server do."""
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("fork")) as pool:
+        return list(pool.map(work, [calls[n::PROCESSES] for n in range(PROCESSES)]))
+
+
 def floor(recorded: Sent, known: Call, calls: Sequence[Call]) -> float:
     """Grants a second when what one call sent is sent by psycopg alone, for other members."""
+    started = time.monotonic()
+    in_processes(partial(_send_here, recorded, known), calls)
+    return len(calls) / (time.monotonic() - started)
+
+
+def _send_here(recorded: Sent, known: Call, calls: Sequence[Call]) -> None:
     dsn = _login_url().replace("+psycopg", "")
     _, user, source = known
-    lanes: list[list[Call]] = [list(calls[n::AT_SPEED]) for n in range(AT_SPEED)]
+    count = AT_SPEED // PROCESSES
+    lanes: list[list[Call]] = [list(calls[n::count]) for n in range(count)]
 
     def work(lane: Sequence[Call]) -> None:
         with psycopg.connect(dsn) as connection:
@@ -225,10 +256,8 @@ def floor(recorded: Sent, known: Call, calls: Sequence[Call]) -> float:
                     connection.execute(statement.encode(), sent)
                 connection.commit()
 
-    started = time.monotonic()
-    with ThreadPoolExecutor(AT_SPEED) as pool:
+    with ThreadPoolExecutor(count) as pool:
         list(pool.map(work, lanes))
-    return len(calls) / (time.monotonic() - started)
 
 
 def assign(ground: Ground, users: Sequence[UserId], codes: int) -> list[float]:
@@ -267,9 +296,7 @@ def main() -> None:
         with watched(lambda statement, values, _: sent.append((statement, values))):
             ground.ask(first)
         ask = [(line, user, new_id()) for user in users[:SPEED_CALLS]]
-        started = time.monotonic()
-        waits = [wait for _, wait in ground.ask_all(ask, AT_SPEED)]
-        per_second = SPEED_CALLS / (time.monotonic() - started)
+        waits, per_second = at_speed(ground, ask)
         others = [(line, user, new_id()) for user in users[SPEED_CALLS : 2 * SPEED_CALLS]]
         least = floor(sent, first, others)
         if ground.held(line)[0] != 2 * SPEED_CALLS + 1:
