@@ -142,7 +142,8 @@ def _write_floor(
     line, source = new_id(), new_id()
     connection.execute(
         "INSERT INTO reward_lines (id, merchant_id, campaign_id, position, asset_id, per_recipient,"
-        " granted_count, delivered_count, skipped_count) VALUES (%s, %s, %s, 1, %s, 1, 0, 0, 0)",
+        " is_reserved, granted_count, delivered_count, skipped_count)"
+        " VALUES (%s, %s, %s, 1, %s, 1, false, 0, 0, 0)",
         (line, merchant, campaign, asset),
     )
     connection.execute(
