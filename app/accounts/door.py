@@ -4,7 +4,7 @@ What differs is a value of `Door`: who is let in, where the pages are and what t
 routes themselves, and what a right code makes of its sender, stay with their features.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,7 +45,7 @@ class Door:
     surface: Surface
     address: str
     home: str
-    inside: Sequence[str]
+    inside: tuple[str, ...]
     template: str
     lifetime: timedelta
     around: Callable[[Session], Shell]
