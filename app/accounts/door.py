@@ -95,24 +95,34 @@ class Door:
         return self.page(request, session, "sent", error=error, typed=typed)
 
     def open_link(
-        self, request: Request, session: Session, token: str, *, at: datetime
+        self, request: Request, session: Session, token: str, destination: str, *, at: datetime
     ) -> Response:
-        """A page with a button: mail scanners follow links, so opening one consumes nothing."""
+        """A page with a button: mail scanners follow links, so opening one consumes nothing.
+
+        Opened in another browser it asks for the address again, and leads to the same place.
+        """
+        typed = {"token": token, "destination": self._own(destination)}
         try:
             signin.find_link(session, token, browser_of(request), audience=self.audience, at=at)
         except LinkExpiredError as error:
-            return self.page(request, session, "ask", error=error)
-        return self.page(request, session, "confirm", typed={"token": token})
+            return self.page(request, session, "ask", error=error, typed=typed)
+        return self.page(request, session, "confirm", typed=typed)
 
     def enter(self, cookie: str, destination: str = "") -> Response:
         """The browser has its session and goes where its person wanted to go."""
-        wanted = destination or self.home
-        is_ours = any(own_path(wanted, below=path) == wanted for path in self.inside)
-        target = wanted if is_ours else self.home
-        response = RedirectResponse(target, status_code=303)
+        response = RedirectResponse(self._own(destination), status_code=303)
         lifetime = int(self.lifetime.total_seconds())
         set_session_cookie(response, self.surface, cookie, max_age=lifetime)
         return response
+
+    def onward(self, destination: str) -> str:
+        """What the link in the mail has to say of where it leads: nothing if that is home."""
+        target = self._own(destination)
+        return "" if target == self.home else target
+
+    def _own(self, destination: str) -> str:
+        is_ours = any(own_path(destination, below=path) == destination for path in self.inside)
+        return destination if is_ours else self.home
 
     def sign_out(self, request: Request, session: Session, *, at: datetime) -> Response:
         """The browser's session has ended on the server, too."""

@@ -97,11 +97,13 @@ def request_team_sign_in(
     ip: str,
     at: datetime,
     address: str = "/admin/sign-in",
+    destination: str = "",
 ) -> None:
     """A link and a code are in the mail if the address belongs to the team, and only then.
 
     Args:
         address: the page whose links these are.
+        destination: where the link leads; empty: home.
 
     Raises:
         EmailInvalidError: not an address.
@@ -114,7 +116,7 @@ def request_team_sign_in(
     mail = Mail(
         to=member.email if member else email,
         subject=f"Sign in to {organisation.name}",
-        text=_team_mail(organisation.name, f"{address}/{challenge.link_token}", challenge.code),
+        text=_team_mail(organisation.name, challenge.link(address, destination), challenge.code),
         sent_at=at,
     )
     deliver = send_after_commit if member is not None else discard_after_commit

@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from urllib.parse import quote
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
@@ -51,6 +52,11 @@ class Challenge:
     email_key: str
     link_token: str
     code: str
+
+    def link(self, address: str, destination: str) -> str:
+        """The link's path below the page that asked, and where it leads; empty: home."""
+        path = f"{address}/{self.link_token}"
+        return f"{path}?destination={quote(destination)}" if destination else path
 
 
 def start(session: Session, request: Request, *, at: datetime) -> Challenge:

@@ -53,7 +53,13 @@ def send(
 
     def mail(browser: str, ip: str) -> None:
         service.request_team_sign_in(
-            session, email, browser=browser, ip=ip, at=at, address=_SIGN_IN
+            session,
+            email,
+            browser=browser,
+            ip=ip,
+            at=at,
+            address=_SIGN_IN,
+            destination=_DOOR.onward(destination),
         )
 
     return _DOOR.send(request, session, mail, email=email, destination=destination)
@@ -79,19 +85,27 @@ def type_code(
 
 
 @router.get("/sign-in/{token}")
-def open_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Response:
+def open_link(
+    request: Request, session: SessionDep, at: AtDep, token: str, destination: str = _HOME
+) -> Response:
     """A page with a button; opening the link consumes nothing."""
-    return _DOOR.open_link(request, session, token, at=at)
+    return _DOOR.open_link(request, session, token, destination, at=at)
 
 
 @router.post("/sign-in/{token}")
-def use_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Response:
+def use_link(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    token: str,
+    destination: Annotated[str, Form()] = _HOME,
+) -> Response:
     """The button behind the link signs in, once."""
     used = signin.use_link(session, token, browser_of(request), audience=Audience.TEAM, at=at)
     member = service.member_of_token(session, used)
     if member is None:
         raise LinkExpiredError
-    return _DOOR.enter(sessions.open_team_session(session, member, at=at))
+    return _DOOR.enter(sessions.open_team_session(session, member, at=at), destination)
 
 
 @router.post("/sign-out")

@@ -73,7 +73,15 @@ def send(
 
     def mail(browser: str, ip: str) -> None:
         merchant = first_merchant(session)
-        service.request_sign_in(session, merchant, email, browser=browser, ip=ip, at=at)
+        service.request_sign_in(
+            session,
+            merchant,
+            email,
+            browser=browser,
+            ip=ip,
+            at=at,
+            destination=_DOOR.onward(destination),
+        )
 
     return _DOOR.send(request, session, mail, email=email, destination=destination)
 
@@ -99,18 +107,26 @@ def type_code(
 
 
 @public.get("/space/login/{token}")
-def open_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Response:
+def open_link(
+    request: Request, session: SessionDep, at: AtDep, token: str, destination: str = _HOME
+) -> Response:
     """A page with a button; opening the link consumes nothing."""
-    return _DOOR.open_link(request, session, token, at=at)
+    return _DOOR.open_link(request, session, token, destination, at=at)
 
 
 @public.post("/space/login/{token}")
-def use_link(request: Request, session: SessionDep, at: AtDep, token: str) -> Response:
+def use_link(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    token: str,
+    destination: Annotated[str, Form()] = _HOME,
+) -> Response:
     """The button behind the link signs in, once."""
     entered = service.sign_in_with_link(
         session, first_merchant(session), token, browser=browser_of(request), at=at
     )
-    return _DOOR.enter(entered)
+    return _DOOR.enter(entered, destination)
 
 
 @public.post("/space/sign-out")

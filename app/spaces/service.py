@@ -17,9 +17,19 @@ from core.settings import core_settings
 
 
 def request_sign_in(
-    session: Session, merchant: Merchant, email: str, *, browser: str, ip: str, at: datetime
+    session: Session,
+    merchant: Merchant,
+    email: str,
+    *,
+    browser: str,
+    ip: str,
+    at: datetime,
+    destination: str = "",
 ) -> None:
     """A code is in the mail; known and unknown addresses are treated alike.
+
+    Args:
+        destination: where the link leads; empty: home.
 
     Raises:
         EmailInvalidError: not an address.
@@ -36,7 +46,7 @@ def request_sign_in(
             text=(
                 f"Your code for {merchant.name}: {challenge.code}\n\n"
                 "Or open this link in the browser you asked from:\n\n"
-                f"{base}/space/login/{challenge.link_token}\n\n"
+                f"{base}{challenge.link('/space/login', destination)}\n\n"
                 "Both work once, for ten minutes. If you did not ask, ignore this mail.\n"
             ),
             sent_at=at,

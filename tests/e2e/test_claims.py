@@ -17,7 +17,7 @@ from tests.e2e.site import (
     running_site,
     sign_in_as_owner,
 )
-from tests.e2e.visitor import Visitor
+from tests.e2e.visitor import PHONE, Visitor
 
 pytestmark = [
     pytest.mark.browser,
@@ -121,6 +121,34 @@ class TestMember:
             owner.go(batch + path)
         owner.go(f"{batch}/uses")
         assert "ada@example.com" in owner.read()
+
+    def test_signs_in_by_the_link_in_the_mail_and_has_not_lost_the_code(
+        self, chrome: Browser, site: Site, owner: Visitor, batch: str
+    ) -> None:
+        link = link_of(owner, batch, 3)
+        member = Visitor(chrome, site, size=PHONE)
+        member.go(link)
+        member.follow("Sign in to claim it")
+        member.page.get_by_label("Email").fill("kim@example.com")
+        member.press("Send me a code")
+        member.page.get_by_text("Check your mail").wait_for()
+        mail = newest_mail(site, "kim@example.com")
+        way = re.search(r"/space/login/[\w-]{20,}\?destination=[/\w]+", mail)
+        assert way is not None
+        elsewhere = Visitor(chrome, site, size=PHONE)
+        elsewhere.page.goto(way[0])
+        elsewhere.see("This link no longer works")
+        elsewhere.look(refused=True)
+        kept = elsewhere.page.locator("input[name=destination]")
+        assert site.base + str(kept.get_attribute("value")) == link
+        member.go(way[0])
+        member.press("Sign in")
+        member.page.get_by_role("button", name="Claim", exact=True).wait_for()
+        assert member.page.url == link
+        member.look()
+        member.press("Claim")
+        member.see("It is yours")
+        member.look()
 
     def test_without_scripts_claims_as_well(
         self, chrome: Browser, site: Site, owner: Visitor, batch: str

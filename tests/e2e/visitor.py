@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize
 
 from tests.e2e.site import Site
 
-_DESK = {"width": 1280, "height": 900}
-_SMALLEST = {"width": 320, "height": 700}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+_DESK: ViewportSize = {"width": 1280, "height": 900}
+_SMALLEST: ViewportSize = {"width": 320, "height": 700}
 _LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 _STILL = """() => Promise.all(document.getAnimations()
     .filter((it) => it.effect.getComputedTiming().iterations !== Infinity)
@@ -27,17 +28,19 @@ class Visitor:
 
     Args:
         scripts: False browses without JavaScript.
+        size: of the window.
     """
 
     chrome: Browser
     site: Site
     scripts: bool = True
+    size: ViewportSize = field(default_factory=lambda: _DESK.copy())
     noise: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Open an empty page."""
         context = self.chrome.new_context(
-            base_url=self.site.base, java_script_enabled=self.scripts, viewport=_DESK
+            base_url=self.site.base, java_script_enabled=self.scripts, viewport=self.size
         )
         self.page: Page = context.new_page()
         self.page.on("console", self._hear)
@@ -84,7 +87,7 @@ class Visitor:
         self.page.set_viewport_size(_SMALLEST)
         too_wide = self.page.evaluate(_TOO_WIDE)
         assert too_wide == [], f"{self.page.url}: {too_wide}"
-        self.page.set_viewport_size(_DESK)
+        self.page.set_viewport_size(self.size)
 
     def violations(self) -> list[str]:
         """What WCAG 2.2 A and AA would have otherwise, with the elements."""

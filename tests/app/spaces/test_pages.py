@@ -66,6 +66,40 @@ class TestLink:
         assert post(stranger, path)[0] == 404
 
 
+class TestDestination:
+    """The link in the mail leads where its reader was going, and nowhere else."""
+
+    def ask(self, client: TestClient, destination: str) -> str:
+        """The path of the link in the mail."""
+        fields = {"email": "ada@example.com", "destination": destination}
+        assert post(client, "/space/login", **fields)[0] == 200
+        found = re.search(r"/space/login/\S+", outbox()[0].text)
+        assert found is not None
+        return found[0]
+
+    def test_is_in_the_link_and_behind_its_button(self, stranger: TestClient) -> None:
+        claim = "/claim/" + "A" * 26
+        path = self.ask(stranger, claim)
+        page = stranger.get(path, headers=HTML)
+        assert f'name="destination" value="{claim}"' in page.text
+        assert post(stranger, path.partition("?")[0], destination=claim) == (303, claim)
+
+    def test_outlives_a_link_that_is_opened_in_another_browser(
+        self, stranger: TestClient, browse: Browse
+    ) -> None:
+        claim = "/claim/" + "A" * 26
+        page = browse().get(self.ask(stranger, claim), headers=HTML)
+        assert page.status_code == 404 and f'name="destination" value="{claim}"' in page.text
+
+    @pytest.mark.parametrize("asked", ["/space/home", "/admin", "//evil.example", "/claim/a b"])
+    def test_is_home_where_it_is_not_ours(self, stranger: TestClient, asked: str) -> None:
+        path = self.ask(stranger, asked)
+        assert "destination" not in path
+        page = stranger.get(f"{path}?destination={asked}", headers=HTML)
+        assert 'name="destination" value="/space/home"' in page.text
+        assert post(stranger, path, destination=asked) == (303, "/space/home")
+
+
 class TestCookie:
     """The browser keeps its cookie as long as the server keeps the session."""
 
