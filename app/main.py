@@ -131,6 +131,7 @@ def create_app() -> FastAPI:
         scans.router,
         scanning_admin.router,
         scanning_doors.router,
+        scanning_doors.sign_in,
         scanning_pages.router,
         scanning_api.public,
         scanning_api.router,
