@@ -223,8 +223,7 @@ _perks: dict[Hashable, Perk] = {}
 
 def _statement_for(line: RewardLine, kind: GrantSource, perk: Perk | None = None) -> Select[Any]:
     """The statement that gives one of the line: rows of grant and holding, or none."""
-    terms = None if perk is None else (perk.id, perk.version, perk.has_reserved_codes)
-    key = (line.id, line.is_reserved, kind, terms)
+    key = (line.id, line.is_reserved, kind, perk)  # this very copy: its version may come to nothing
     known = _statements.get(key)
     if known is None:
         known = _Statement(line, kind, perk).build()
@@ -265,7 +264,7 @@ class _Statement:
 
     def _queue(self, member: CTE) -> CTE:
         """Whoever gives of the line waits in order of arrival, and is woken once."""
-        turn = func.pg_advisory_xact_lock(int.from_bytes(self.line.id.bytes[:8], signed=True))
+        turn = func.pg_advisory_xact_lock(int.from_bytes(self.line.id.bytes[8:], signed=True))
         return select(member.c.id, member.c.line_id, turn).cte("turn")
 
     def _count_on_line(self, member: CTE) -> CTE:
