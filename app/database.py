@@ -238,6 +238,9 @@ _RIGHTS = {
     "draw_tickets": ("SELECT", "INSERT", "UPDATE (state)"),
     "draw_places": ("SELECT", "INSERT"),
     "draw_replacements": ("SELECT", "INSERT"),
+    "points_transactions": ("SELECT", "INSERT", "UPDATE (reason)"),
+    "points_entries": ("SELECT", "INSERT"),
+    "points_lot_uses": ("SELECT", "INSERT"),
     "data_keys": (
         "SELECT (id, merchant_id, kek_id, fingerprint, replaced_by_id, wallet_count, created_at)",
         "INSERT",

@@ -32,6 +32,7 @@ from app.perks import (
     shipping,
     shipping_admin,
 )
+from app.points import admin as points_admin
 from app.privacy import admin as privacy_admin
 from app.rewards import admin as rewards_admin
 from app.scanning import admin as scanning_admin
@@ -47,6 +48,7 @@ from app.spaces import (
     kiosk_pages,
     membership,
     perk_pages,
+    points_pages,
     preferences,
     profile,
 )
@@ -105,6 +107,8 @@ def create_app() -> FastAPI:
         archive_admin.router,
         rewards_admin.router,
         rewards_admin.record,
+        points_admin.router,
+        points_admin.record,
         campaigns_admin.router,
         draws_admin.router,
         run_admin.router,
@@ -118,6 +122,7 @@ def create_app() -> FastAPI:
         spaces_boxes.router,
         spaces_boxes.api,
         perk_pages.router,
+        points_pages.router,
         profile.router,
         membership.router,
         preferences.router,
@@ -131,6 +136,7 @@ def create_app() -> FastAPI:
         scans.router,
         scanning_admin.router,
         scanning_doors.router,
+        scanning_doors.sign_in,
         scanning_pages.router,
         scanning_api.public,
         scanning_api.router,

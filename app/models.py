@@ -8,6 +8,7 @@ import app.draws.models
 import app.passes.models
 import app.perks.code_models
 import app.perks.models
+import app.points.models
 import app.privacy.models
 import app.rewards.models
 import app.scanning.models

@@ -16,6 +16,7 @@ from app.claims import challenge, guessing, making
 from app.claims.models import ClaimBatch, ClaimGuess, ClaimProof
 from app.draws import steps
 from app.passes import keys, seen
+from app.points import holds, moving, proof
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
 from app.rewards import refusals
@@ -116,6 +117,21 @@ def keep_codes(merchant: MerchantId) -> None:
     with unit_of_work(merchant=merchant) as session:
         keys.rotate(session, at=utc_now())
         seen.prune(session, at=utc_now())
+
+
+def sweep_points(merchant: MerchantId) -> None:
+    """Points whose end has come are gone, reserved ones whose time is over are back."""
+    for piece in (holds.release_due, moving.expire_due):
+        more = True
+        while more:
+            with unit_of_work(merchant=merchant) as session:
+                more = piece(session, utc_now())
+
+
+def prove_points(merchant: MerchantId) -> None:
+    """What differs in the merchant's ledger is written down."""
+    with unit_of_work(merchant=merchant) as session:
+        proof.prove(session, at=utc_now())
 
 
 def _repeat(merchant: MerchantId, part: Callable[[Session], bool]) -> None:

@@ -53,6 +53,8 @@ celery.conf.beat_schedule = {
     "files": {"task": "engine.files", "schedule": 15, "options": {"expires": 15}},
     "code-files": {"task": "engine.code_files", "schedule": 15, "options": {"expires": 15}},
     "perks": {"task": "engine.perks", "schedule": 15, "options": {"expires": 15}},
+    "points": {"task": "engine.points", "schedule": 15, "options": {"expires": 15}},
+    "prove-points": {"task": "engine.prove_points", "schedule": crontab(hour=2, minute=11)},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "draws": {"task": "engine.draws", "schedule": 5, "options": {"expires": 5}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
@@ -204,6 +206,18 @@ def load_codes(merchant: str, file_id: str) -> None:
 def sweep_perks() -> None:
     """Expire, lapse and forget what is due with perks, and tell where few are left."""
     _each(engine.merchants(), engine.sweep_perks, "perks_not_swept")
+
+
+@jobs.task("engine.points")
+def sweep_points() -> None:
+    """Points end, and what was reserved too long is given back."""
+    _each(engine.merchants(), upkeep.sweep_points, "points_not_swept")
+
+
+@jobs.task("engine.prove_points")
+def prove_points() -> None:
+    """Every night balances, entries, lots and holds are compared."""
+    _each(engine.merchants(), upkeep.prove_points, "points_not_proved")
 
 
 @jobs.task("engine.people")

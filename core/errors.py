@@ -48,6 +48,15 @@ class ConflictError(AppError):
     status = 409
 
 
+class TransitionError(ConflictError):
+    """No transition leads from the object's state to where the action would bring it."""
+
+    @property
+    def code(self) -> str:
+        """One name for every machine of states."""
+        return "invalid_transition"
+
+
 class InvalidError(AppError):
     """The input is wrong.
 

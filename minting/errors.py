@@ -6,6 +6,7 @@ from core.errors import (
     InvalidError,
     NotFoundError,
     SettingsError,
+    TransitionError,
     UnavailableError,
 )
 from core.types import AssetId, BatchId
@@ -197,14 +198,14 @@ class AssetNotFoundError(NotFoundError):
         self.asset_id = asset_id
 
 
-class AssetNotDraftError(ConflictError):
+class AssetNotDraftError(TransitionError):
     """The asset was published before."""
 
     def __init__(self, title: str) -> None:
         super().__init__(f"“{title}” is published already; its contract cannot be made again.")
 
 
-class AssetTransitionError(ConflictError):
+class AssetTransitionError(TransitionError):
     """The asset's state refuses the action."""
 
     def __init__(self, title: str, state: str, action: str) -> None:
@@ -218,6 +219,11 @@ class AssetInUseError(ConflictError):
         super().__init__(
             f"“{title}” is still given by a campaign. End or cancel that first, then archive it."
         )
+
+    @property
+    def code(self) -> str:
+        """One name for perks and digital assets."""
+        return "reward_in_use"
 
 
 class BatchNotFoundError(NotFoundError):

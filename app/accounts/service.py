@@ -96,8 +96,8 @@ def request_team_sign_in(
     browser: str,
     ip: str,
     at: datetime,
-    address: str = "/admin/sign-in",
-    destination: str = "",
+    address: str,
+    destination: str,
 ) -> None:
     """A link and a code are in the mail if the address belongs to the team, and only then.
 

@@ -1,6 +1,6 @@
 """What can go wrong with draws."""
 
-from core.errors import ConflictError, InvalidError, NotFoundError
+from core.errors import ConflictError, InvalidError, NotFoundError, TransitionError
 
 
 class DrawNotFoundError(NotFoundError):
@@ -36,7 +36,7 @@ class QuantityExceedsStockError(ConflictError):
         self.left = left
 
 
-class DrawStateError(ConflictError):
+class DrawStateError(TransitionError):
     """The draw's state refuses the action."""
 
     def __init__(self, state: str, action: str) -> None:

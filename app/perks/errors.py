@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, TransitionError
 from core.types import CodeFileId, HoldingId, PerkId, PlaceId
 
 
@@ -15,7 +15,7 @@ class PerkNotFoundError(NotFoundError):
         self.perk_id = perk_id
 
 
-class PerkTransitionError(ConflictError):
+class PerkTransitionError(TransitionError):
     """The perk's state refuses the action."""
 
     def __init__(self, state: str, action: str) -> None:
@@ -52,6 +52,11 @@ class PerkInUseError(ConflictError):
         super().__init__(
             f"“{title}” is still given by a campaign. End or cancel that first, then archive it."
         )
+
+    @property
+    def code(self) -> str:
+        """One name for perks and digital assets."""
+        return "reward_in_use"
 
 
 class PerkHeldError(ConflictError):
@@ -141,16 +146,11 @@ class HoldingNotFoundError(NotFoundError):
         self.holding_id = holding_id
 
 
-class HoldingTransitionError(ConflictError):
+class HoldingTransitionError(TransitionError):
     """The holding's state refuses the action."""
 
     def __init__(self, state: str, action: str) -> None:
         super().__init__(f"It is {state} and cannot be {action}.")
-
-    @property
-    def code(self) -> str:
-        """As for every machine of states."""
-        return "invalid_transition"
 
 
 class AlreadyUsedError(ConflictError):

@@ -71,7 +71,7 @@ def revoke_holding(
     request: Request,
     session: SessionDep,
     at: AtDep,
-    _who: Editor,
+    _who: Admin,
     perk_id: str,
     holding_id: str,
     reason: Annotated[str, Form()] = "",

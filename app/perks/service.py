@@ -13,6 +13,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    inspect,
     literal,
     select,
     update,
@@ -126,6 +127,11 @@ def get(session: Session, perk_id: PerkId) -> Perk:
     if perk is None or perk.state is PerkState.DELETED:
         raise PerkNotFoundError(perk_id)
     return perk
+
+
+def copy_of(perk: Perk) -> Perk:
+    """As the perk is now, in no session."""
+    return Perk(**{it.key: getattr(perk, it.key) for it in inspect(Perk).column_attrs})
 
 
 def publish(session: Session, perk: Perk, *, at: datetime) -> None:

@@ -21,6 +21,8 @@ from app.perks import service as perks
 from app.perks import shipping
 from app.perks.code_models import PerkCode
 from app.perks.queries import available_of
+from app.points import moving as points
+from app.points.queries import reasons_of
 from app.privacy import copies
 from app.privacy.errors import ErasureStateError, ReasonMissingError
 from app.privacy.models import Erasure
@@ -121,6 +123,7 @@ def erase(session: Session, erasure_id: ErasureId, *, at: datetime) -> None:
     forgotten.remember(session, [key for key, _ in spelt])
     _leave_lists(session, ids, at=at)
     _lose_perks(session, ids, at=at)
+    points.forfeit(session, ids, at=at)
     for statement in _removals(ids, at):
         session.execute(statement.execution_options(synchronize_session=False))
     statements = [
@@ -184,6 +187,7 @@ def _removals(ids: Sequence[UserId], at: datetime) -> list[Any]:
         update(Grant).where(Grant.user_id.in_(ids)).values(recipient_key=cast(Grant.user_id, Text)),
         update(Erasure).where(Erasure.user_id.in_(ids)).values(reason=None),
         shipping.forget_addresses(ids),
+        reasons_of(ids),
         delete(ImportChange).where(ImportChange.user_id.in_(ids)),
         delete(ImportConflict).where(ImportConflict.user_id.in_(ids)),
         # Whatever was taken out before names them still; the files go with the next sweep.

@@ -16,6 +16,7 @@ from app.perks import codes, shipping
 from app.perks.code_models import CodeState, PerkCode
 from app.perks.models import Perk, Shipment
 from app.perks.queries import Held, list_held, log_of
+from app.points import queries as points
 from app.segments.models import Badge, BadgeOwner
 from app.users import consents, fields, lists, queries, record
 from app.users.models import User
@@ -91,6 +92,7 @@ def everything_of(session: Session, user: User, *, at: datetime) -> dict[str, An
             }
             for campaign, reward, grant in received_by(session, ids)
         ],
+        "points": _points(session, ids),
         "claims": _claims(session, ids),
         "transactions": _transactions(session, ids),
         "files": _files(session, ids),
@@ -196,6 +198,20 @@ def _claims(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
         .order_by(ClaimUse.id)
     )
     return [{"codes": name, "number": it.position, "at": _moment(it.used_at)} for it, name in used]
+
+
+def _points(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:
+    return [
+        {
+            "unit": it.unit.code,
+            "what": it.transaction.kind.value,
+            "amount": it.amount,
+            "reason": it.transaction.reason,
+            "until": _moment(it.expires_at),
+            "at": _moment(it.transaction.created_at),
+        }
+        for it in points.history(session, ids)
+    ]
 
 
 def _transactions(session: Session, ids: Sequence[UserId]) -> list[dict[str, Any]]:

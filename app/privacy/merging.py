@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from app.accounts import sessions
+from app.points import moving as points
 from app.privacy import erasure
 from app.privacy.errors import MergeRefusedError
 from app.rewards.models import Grant
@@ -129,6 +130,7 @@ def merge(session: Session, survivor: User, other: User, *, at: datetime) -> Non
     _move_values(session, survivor, other, at=at)
     _move_lists(session, survivor, other, at=at)
     _move_badges(session, survivor, other, at=at)
+    points.move_all(session, other.id, survivor.id, at=at)
     session.execute(update(Consent).where(Consent.user_id == other.id).values(user_id=survivor.id))
     sessions.end_all_of_users(session, only(other.id), at=at)
     earlier = update(User).where(User.merged_into_id == other.id)

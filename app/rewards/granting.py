@@ -9,7 +9,8 @@ travels on its own (`app.rewards.travelling`).
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     CTE,
@@ -40,7 +41,7 @@ from app.rewards.errors import (
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
 from app.rewards.service import Source, received_data
 from app.users.models import User, UserState
-from core.db import sql_id
+from core.db import after_commit, sql_id
 from core.events import Event, insert_events_by
 from core.types import GrantId, HoldingId, UserId
 from minting import airdrops, assets
@@ -55,6 +56,8 @@ _ACTOR = bindparam("given_actor", type_=Event.actor.type)
 _WHEN = perks.Moment.to_come()
 _AT = _WHEN.at
 _MOST_KEPT = 512
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def grant(
     raise StockExhaustedError(1, 0)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Asked:
     session: Session
     line: RewardLine
@@ -107,6 +110,8 @@ class _Asked:
     source: Source
     ordinal: int
     at: datetime
+    perk: Perk | None = None
+    """As the last try took it to be."""
 
     def known(self) -> Given | None:
         """What the source gave the member before."""
@@ -132,11 +137,19 @@ class _Asked:
         return given
 
     def _give_perk(self) -> Given | None:
-        assert self.line.perk_id is not None  # one of both
-        perk = perks.get(self.session, self.line.perk_id)
+        perk = self.perk = self._perk_as_known()
         statement = _statement_for(self.line, self.source.type, perk)
         row = self._send(statement, perks.Moment.values(perk, self.at))
         return None if row is None else Given(row[0], row[1], is_new=True)
+
+    def _perk_as_known(self) -> Perk:
+        """The perk as it was read some time ago; the statement says whether it is still so."""
+        assert self.line.perk_id is not None  # one of both
+        known = _perks.get(self.line.perk_id)
+        if known is None:
+            known = perks.copy_of(perks.get(self.session, self.line.perk_id))
+            after_commit(self.session, partial(_remember, _perks, known.id, known))
+        return known
 
     def _give_asset(self) -> Given | None:
         assert self.line.asset_id is not None  # one of both
@@ -186,6 +199,9 @@ class _Asked:
 
     def _refuse_perk(self, perk: Perk) -> None:
         self.session.refresh(perk)
+        if self.perk is not None and self.perk.version != perk.version:
+            _perks.pop(perk.id, None)
+            return  # it was decided by what is no longer so
         if perk.state is not PerkState.LIVE and not self.line.is_reserved:
             raise RewardNotLiveError(perk.title)
         left = perk.left
@@ -201,18 +217,24 @@ class _Asked:
 
 _statements: dict[Hashable, Select[Any]] = {}
 """By what they depend on; making one takes longer than sending it."""
+_perks: dict[Hashable, Perk] = {}
+"""As they were when last read, committed."""
 
 
 def _statement_for(line: RewardLine, kind: GrantSource, perk: Perk | None = None) -> Select[Any]:
     """The statement that gives one of the line: rows of grant and holding, or none."""
-    terms = None if perk is None else (perk.id, perk.version, perk.has_reserved_codes)
-    key = (line.id, line.is_reserved, kind, terms)
+    key = (line.id, line.is_reserved, kind, perk)  # this very copy: its version may come to nothing
     known = _statements.get(key)
     if known is None:
-        if len(_statements) >= _MOST_KEPT:
-            _statements.clear()
-        known = _statements[key] = _Statement(line, kind, perk).build()
+        known = _Statement(line, kind, perk).build()
+        _remember(_statements, key, known)
     return known
+
+
+def _remember(known: dict[Hashable, Kept], key: Hashable, value: Kept) -> None:
+    if len(known) >= _MOST_KEPT:
+        known.clear()
+    known[key] = value
 
 
 @dataclass(frozen=True)
@@ -222,7 +244,7 @@ class _Statement:
     perk: Perk | None
 
     def build(self) -> Select[Any]:
-        line = self._count_on_line(self._member())
+        line = self._count_on_line(self._queue(self._member()))
         if self.perk is None:
             return select(self._insert_grant(line, GrantState.PENDING).c.id)
         noted = self._note_quota(self.perk, self._count(self.perk, line))
@@ -240,6 +262,11 @@ class _Statement:
         member = select(User.id, literal(self.line.id).label("line_id")).where(is_active)
         return member.with_for_update(read=True).cte("member")
 
+    def _queue(self, member: CTE) -> CTE:
+        """Whoever gives of the line waits in order of arrival, and is woken once."""
+        turn = func.pg_advisory_xact_lock(int.from_bytes(self.line.id.bytes[8:], signed=True))
+        return select(member.c.id, member.c.line_id, turn).cte("turn")
+
     def _count_on_line(self, member: CTE) -> CTE:
         """One more is given by the line, if it has one left; an asset has to travel then."""
         is_left = RewardLine.quantity.is_(None) | (RewardLine.granted_count < RewardLine.quantity)
@@ -256,15 +283,16 @@ class _Statement:
         )
 
     def _count(self, perk: Perk, line: CTE) -> CTE:
-        """One more of the perk is given, if one is left."""
+        """One more of the perk is given, if one is left, and if the perk is as it was read."""
+        is_as_known = (Perk.id == line.c.perk_id) & (Perk.version == perk.version)
         if self.line.is_reserved:
-            return line
+            return select(line.c.user_id).join(Perk, is_as_known).cte("perk")
         is_left = Perk.total_quantity.is_(None) | (Perk.granted_count < Perk.total_quantity)
         if perk.has_pool:
             is_left &= Perk.granted_count < Perk.code_count
         return (
             update(Perk)
-            .where(Perk.id == line.c.perk_id, Perk.state == PerkState.LIVE, is_left)
+            .where(is_as_known, Perk.state == PerkState.LIVE, is_left)
             .values(granted_count=Perk.granted_count + 1)
             .returning(line.c.user_id)
             .cte("perk")

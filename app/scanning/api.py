@@ -94,5 +94,7 @@ def _looked_up(scanner: Scanner, text: str, *, at: datetime) -> dict[str, Any]:
         if not isinstance(found, FoundPass):
             looking.try_out(session, scanner, found, channel=Channel.API, at=at)
             return documents.perk(found)
-    verdict = passes.as_document(passes.ask_chain(found.known))
-    return {"kind": "pass", **verdict, "perks": [documents.perk(it) for it in found.perks]}
+    verdict = passes.ask_chain(found.known)
+    offered = found.perks if verdict.is_valid else []
+    perks = [documents.perk(it) for it in offered]
+    return {"kind": "pass", **passes.as_document(verdict), "perks": perks}

@@ -8,7 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.passes.tokens import Claims, MalformedTokenError, from_base64url, to_base64url
+from app.passes.tokens import (
+    Claims,
+    MalformedTokenError,
+    from_base64url,
+    new_nonce,
+    to_base64url,
+)
 from app.perks.models import Holding, Perk
 from app.scanning.errors import TicketOverError
 from app.scanning.looking import FoundPerk
@@ -22,12 +28,12 @@ _PURPOSE = "scan-ticket"
 
 
 def write(scanner: Scanner, found: FoundPerk, *, at: datetime) -> str:
-    """A ticket for what was found."""
+    """A ticket for what was found; it opens the perk once, whatever it was found by."""
     claims = found.claims
     said = {
         "holding": encode_id("hld", found.holding.id),
-        "nonce": to_base64url(claims.nonce) if claims else None,
-        "issuedAt": claims.issued_at if claims else None,
+        "nonce": to_base64url(claims.nonce if claims else new_nonce()),
+        "issuedAt": claims.issued_at if claims else int(at.timestamp()),
         "until": int((at + LIFETIME).timestamp()),
     }
     return to_base64url(seal(_PURPOSE, json.dumps(said).encode(), bound_to=scanner.actor.encode()))
@@ -46,8 +52,6 @@ def read(session: Session, scanner: Scanner, ticket: str, *, at: datetime) -> Fo
         raise TicketOverError from None
     if holding is None or at > datetime.fromtimestamp(said["until"], UTC):
         raise TicketOverError
-    claims = None
-    if said["nonce"] is not None:
-        nonce = from_base64url(said["nonce"])
-        claims = Claims("", "", said["issuedAt"], nonce, holding=holding.id)
+    nonce = from_base64url(said["nonce"])
+    claims = Claims("", "", said["issuedAt"], nonce, holding=holding.id)
     return FoundPerk(holding, session.get_one(Perk, holding.perk_id), claims)

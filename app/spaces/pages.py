@@ -14,6 +14,7 @@ from app.accounts.service import first_merchant
 from app.accounts.signin import CodeAnswer
 from app.perks.models import HoldingState
 from app.perks.queries import list_held
+from app.points import queries as points
 from app.segments import badge_views
 from app.spaces import queries, service
 from app.spaces.deps import MemberDep, shell_of
@@ -136,12 +137,15 @@ def sign_out(request: Request, session: SessionDep, at: AtDep) -> Response:
 
 
 @router.get("/home")
-def home(request: Request, session: SessionDep, who: MemberDep) -> Response:
+def home(request: Request, session: SessionDep, at: AtDep, who: MemberDep) -> Response:
     """The member's pass, collectibles, and the perks that can be used."""
-    held = list_held(session, identities(session, who.user.id))
+    ids = identities(session, who.user.id)
+    held = list_held(session, ids)
     return render(
         request,
         "spaces/home.html",
+        points=points.balances(session, ids, at=at),
+        text_in=badge_views.text_in,
         user=who.user,
         merchant=who.merchant,
         membership=queries.find_pass(session, who.user.id),

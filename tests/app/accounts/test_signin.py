@@ -220,7 +220,15 @@ def ask(email: str, *, ip: str = "10.0.0.1") -> int:
     """How many mails asking as this address adds to the outbox."""
     before = len(outbox())
     with unit_of_work() as session:
-        service.request_team_sign_in(session, email, browser="browser", ip=ip, at=NOW)
+        service.request_team_sign_in(
+            session,
+            email,
+            browser="browser",
+            ip=ip,
+            at=NOW,
+            address="/admin/sign-in",
+            destination="",
+        )
     return len(outbox()) - before
 
 

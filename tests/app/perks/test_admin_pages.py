@@ -391,6 +391,18 @@ class TestHoldings:
             other = make_perk(session, "Tea")
         assert admin.get(held_page(other, holding), headers=HTML).status_code == 404
 
+    def test_an_editor_revokes_and_takes_back_nothing(
+        self, browse: Browse, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = make_perk(session)
+            holding = hold(session, perk)
+        client = browser_as(browse, merchant, TeamRole.EDITOR)
+        for act in ("revoke", "undo"):
+            assert post(client, f"{held_page(perk, holding)}/{act}", reason="x")[0] == 403
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.get_one(Holding, holding.id).state is HoldingState.AVAILABLE
+
     def test_an_analyst_looks_and_changes_nothing(self, browse: Browse, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
             perk = make_perk(session)

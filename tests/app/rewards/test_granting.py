@@ -259,6 +259,42 @@ class TestReserved:
         assert (perk.granted_count, asset.minted_count) == (1, 1)
 
 
+class TestTerms:
+    """A perk is read once; whatever is decided is decided by what it is now."""
+
+    def test_an_edit_counts_from_the_next_grant_on(self, committed: None) -> None:
+        merchant, line_id, users = _stage(2)
+        assert _uses_of_a_grant(merchant, line_id, users[0]) == 1
+        with unit_of_work(merchant=merchant) as session:
+            session.scalars(select(Perk)).one().uses_per_holding = 5
+        assert _uses_of_a_grant(merchant, line_id, users[1]) == 5
+
+    def test_what_is_archived_is_refused(self, committed: None) -> None:
+        merchant, line_id, users = _stage(2)
+        _uses_of_a_grant(merchant, line_id, users[0])
+        with unit_of_work(merchant=merchant) as session:
+            session.scalars(select(Perk)).one().state = PerkState.ARCHIVED
+        with pytest.raises(RewardNotLiveError):
+            _uses_of_a_grant(merchant, line_id, users[1])
+
+    def test_an_edit_that_was_taken_back_never_counts(self, committed: None) -> None:
+        merchant, line_id, users = _stage(1)
+        with pytest.raises(ZeroDivisionError), unit_of_work(merchant=merchant) as session:
+            session.scalars(select(Perk)).one().uses_per_holding = 5
+            session.flush()
+            give(session, session.get_one(RewardLine, line_id), users[0])
+            raise ZeroDivisionError
+        with unit_of_work(merchant=merchant) as session:
+            session.scalars(select(Perk)).one().uses_per_holding = 2
+        assert _uses_of_a_grant(merchant, line_id, users[0]) == 2
+
+
+def _uses_of_a_grant(merchant: MerchantId, line_id: RewardLineId, user: UserId) -> int | None:
+    with unit_of_work(merchant=merchant) as session:
+        given = give(session, session.get_one(RewardLine, line_id), user)
+        return session.get_one(Holding, given.holding_id).uses_left
+
+
 class TestTogether:
     """Many sessions at once."""
 

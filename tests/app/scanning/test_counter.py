@@ -244,6 +244,20 @@ class TestTicket:
             with pytest.raises(TicketOverError):
                 tickets.read(session, who, text, at=at)
 
+    def test_of_a_pool_code_takes_uses_once_however_often_it_is_sent(
+        self, session: Session, scanner: Scanner
+    ) -> None:
+        perk = perk_of(session, RedemptionType.UNIQUE_CODE, uses_per_holding=3)
+        load(session, perk, "ABCD-1\n", name="c.txt")
+        holding = hold(session, perk)
+        [offer] = answers.look_up(scanner, "ABCD-1", at=NOW).offers
+        assert answers.validate(scanner, offer.ticket, uses=1, at=NOW).word == "validated"
+        assert answers.validate(scanner, offer.ticket, uses=1, at=NOW).word == "already_used"
+        session.refresh(holding)
+        assert holding.uses_left == 2
+        [offer] = answers.look_up(scanner, "ABCD-1", at=NOW).offers
+        assert answers.validate(scanner, offer.ticket, uses=2, at=NOW).word == "validated"
+
 
 class TestAnswers:
     def test_from_code_to_validated_and_back(self, session: Session, scanner: Scanner) -> None:

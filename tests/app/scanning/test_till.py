@@ -95,6 +95,15 @@ class TestLookup:
         assert [perk["title"] for perk in body["perks"]] == ["Tea"]
         assert CANARY not in answer.text
 
+    def test_of_a_suspended_pass_names_no_perks(self, till: Till) -> None:
+        with unit_of_work(merchant=till.merchant.id) as session:
+            make_pass_contract(session)
+            make_pass(session, CANARY, state=PassState.SUSPENDED)
+            hold(session, perk_of(session, RedemptionType.SCAN, uses_per_holding=1), CANARY)
+            token = make_code(session, utc_now())
+        body = till.post("/lookup", token=token).json()
+        assert (body["valid"], body["reason"], body["perks"]) == (False, "suspended", [])
+
 
 class TestRedeem:
     def test_takes_the_uses(self, till: Till) -> None:
