@@ -277,9 +277,10 @@ def replace_winner(
     line = _line(draw, line_id)
     with session.begin_nested():
         set_aside_another(session, line)
-        return _replace(
-            session, draw, ticket_id, line, reason=reason.strip()[:REASON_LENGTH], at=at
-        )
+        row = _replace(session, draw, ticket_id, line, reason=reason.strip()[:REASON_LENGTH], at=at)
+    if draw.state is DrawState.REVEALED:  # of one that is only drawn, the reveal does this
+        return_stock(session, draw)
+    return row
 
 
 def _replace(

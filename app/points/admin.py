@@ -59,13 +59,14 @@ class UnitForm(BaseModel):
     def draft(self, language: str, row: PointsUnit | None = None) -> UnitDraft:
         """What the unit shall be; names in other languages stay."""
         count = self.expiry_count.strip()
+        is_number = count.isascii() and count.isdecimal() and len(count) <= 4
         return UnitDraft(
             code=self.code.strip() if row is None else row.code,
             name={**(row.name if row else {}), language: self.name.strip()},
             plural={**(row.plural if row else {}), language: self.plural.strip()},
             icon=self.icon,
             expiry=Expiry(self.expiry) if self.expiry in set(Expiry) else Expiry.NEVER,
-            expiry_count=int(count) if count.isascii() and count.isdecimal() else -1,
+            expiry_count=int(count) if is_number else -1,
             is_spendable=self.is_spendable,
             is_status=self.is_status,
             allows_debt=self.allows_debt if row is None else row.allows_debt,
@@ -176,7 +177,7 @@ def reverse_transaction(
     found = PointsTransactionId(decode_id("ltx", transaction_id))
     try:
         with session.begin_nested():
-            moving.reverse(session, found, reason=reason, at=at)
+            moving.reverse(session, user.id, found, reason=reason, at=at)
     except (AdjustmentInvalidError, InsufficientPointsError) as error:
         return _record_page(request, session, at, who.merchant.language, user_id, error)
     return RedirectResponse(f"{address_of(user.id)}/points", status_code=303)

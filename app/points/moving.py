@@ -115,17 +115,22 @@ def _check_reason(reason: str, problems: dict[str, str]) -> None:
 
 
 def reverse(
-    session: Session, transaction_id: PointsTransactionId, *, reason: str, at: datetime
+    session: Session,
+    user_id: UserId,
+    transaction_id: PointsTransactionId,
+    *,
+    reason: str,
+    at: datetime,
 ) -> PointsTransaction:
-    """A second transaction takes the first one back; a repeat changes nothing.
+    """A second transaction takes one of the member's back; a repeat changes nothing.
 
     Points that were spent come back with the end they had. Points that were earned are taken from
     their own lot first.
 
     Raises:
-        TransactionNotFoundError: this merchant has none with the id.
-        ReversalRefusedError: it only moved reserved points, is a reversal itself, or belongs to
-            nobody any more.
+        TransactionNotFoundError: the member has none with the id.
+        ReversalRefusedError: it only moved reserved points, or is a reversal itself.
+        MemberGoneError: there is nobody any more.
         AdjustmentInvalidError: no reason.
         InsufficientPointsError: what was earned is spent.
 
@@ -141,8 +146,10 @@ def reverse(
     if row.kind not in COUNTERS or row.reverses_id is not None:
         raise ReversalRefusedError("Only what was earned, spent, adjusted or expired is reversed.")
     unit = session.get_one(PointsUnit, row.unit_id)
-    user_id, moved = _of_member(session, row)
+    whose, moved = _of_member(session, row)
     owner = ledger.lock_member(session, user_id)
+    if ledger.lock_member(session, whose) != owner:
+        raise TransactionNotFoundError
     available = ledger.lock_accounts(session, unit, owner).available
     stamp = Stamp(f"reverse:{row.id}", row.kind, "manual", reason.strip(), row.id)
     known = session.scalar(select(PointsTransaction).where(PointsTransaction.key == stamp.key))
@@ -209,27 +216,29 @@ def _tell(
 
 
 def expire_due(session: Session, at: datetime) -> bool:
-    """Points of one member whose end has come are gone; True while there are more.
+    """Points of one member whose end has come are gone; False when nobody has any.
+
+    One member a transaction, because the unit's account comes last in each, and whoever is first
+    by the index: a million members may have the same end.
 
     Locks: the member, then the accounts.
     """
-    rows = session.execute(
-        select(PointsAccount.user_id, PointsAccount.unit_id)
+    account = session.scalar(
+        select(PointsAccount)
         .join(PointsLot, PointsLot.account_id == PointsAccount.id)
         .where(
             PointsLot.merchant_id == merchant_of(session),
             PointsLot.remaining > 0,
             PointsLot.expires_at <= at,
         )
-        .distinct()
-        .order_by(PointsAccount.user_id, PointsAccount.unit_id)
-        .limit(2)
-    ).all()
-    # One member a transaction: the unit's account comes last in each.
-    for user_id, unit_id in rows[:1]:
-        assert user_id is not None
-        _expire(session, session.get_one(PointsUnit, unit_id), user_id, at=at)
-    return len(rows) > 1
+        .order_by(PointsLot.expires_at)
+        .limit(1)
+    )
+    if account is None:
+        return False
+    assert account.user_id is not None  # by the constraint: lots are members'
+    _expire(session, session.get_one(PointsUnit, account.unit_id), account.user_id, at=at)
+    return True
 
 
 def _expire(session: Session, unit: PointsUnit, user_id: UserId, *, at: datetime) -> None:

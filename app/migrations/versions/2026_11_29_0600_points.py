@@ -2,7 +2,7 @@
 
 from alembic import op
 import sqlalchemy as sa
-import sqlalchemy.dialects.postgresql  # noqa: F401
+from sqlalchemy.dialects import postgresql
 
 revision = '0024'
 down_revision = '0023'
@@ -131,8 +131,8 @@ def _make_accounts() -> None:
     table = 'points_units'
     op.create_table(table,
     _id('id'), _text('code'),
-    sa.Column('name', sa.dialects.postgresql.JSONB(), nullable=False),
-    sa.Column('plural', sa.dialects.postgresql.JSONB(), nullable=False),
+    sa.Column('name', postgresql.JSONB(), nullable=False),
+    sa.Column('plural', postgresql.JSONB(), nullable=False),
     _text('icon'),
     sa.Column('expiry', sa.String(32), nullable=False),
     sa.Column('expiry_count', sa.Integer(), nullable=False),
@@ -237,7 +237,7 @@ def _make_lots() -> None:
     table = 'points_proofs'
     op.create_table(table,
     _moment('proved_at'),
-    sa.Column('differences', sa.dialects.postgresql.JSONB(), nullable=False),
+    sa.Column('differences', postgresql.JSONB(), nullable=False),
     _tenant(),
     _key(table, 'merchant_id', 'merchants'),
     _primary(table, 'merchant_id')

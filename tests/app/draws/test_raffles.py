@@ -310,6 +310,18 @@ class TestReplace:
         assert raffles.holders(session, draw) == {second: draw.lines[0].reward_line_id}
         assert second in set(session.scalars(select(Grant.source_id)))
 
+    def test_with_no_reserve_left_its_prize_is_free_for_others(self, session: Session) -> None:
+        draw = make_raffle(session, 1)
+        take_part(session, draw, 4)
+        run(session, draw)
+        moving.reveal(session, draw, at=AFTER)
+        [first] = self.winners(session, draw)
+        given = session.scalars(select(Perk.granted_count)).one()
+        raffles.replace_winner(session, draw, first, reason="No address in time.", at=AFTER)
+        [row] = raffles.replacements(session, draw)
+        assert row.by_id is None
+        assert session.scalars(select(Perk.granted_count)).one() == given
+
     def test_of_what_is_used_up_is_refused_and_changes_nothing(self, session: Session) -> None:
         draw = make_raffle(session, 1, reserves=1)
         session.execute(update(Perk).values(total_quantity=1))

@@ -21,6 +21,7 @@ from app.points.errors import (
     KeyReusedError,
     NotSpendableError,
     ReversalRefusedError,
+    TransactionNotFoundError,
     UnitInvalidError,
 )
 from app.points.expiry import expires_at
@@ -247,9 +248,9 @@ class TestReversal:
         unit = make_unit(session, expiry=Expiry.DAYS, expiry_count=3)
         earn(session, unit, ada, 10, "k")
         row = spend(session, unit, ada, 6, "s")
-        back = moving.reverse(session, row.id, reason="returned", at=NOW + DAY)
+        back = moving.reverse(session, ada, row.id, reason="returned", at=NOW + DAY)
         assert (has(session, ada), remaining(session)) == ((10, 0), [10])
-        assert moving.reverse(session, row.id, reason="returned", at=NOW).id == back.id
+        assert moving.reverse(session, ada, row.id, reason="returned", at=NOW).id == back.id
         assert proof.prove(session, at=NOW) == []
 
     def test_of_what_was_earned_is_refused_once_it_is_spent(
@@ -259,17 +260,24 @@ class TestReversal:
         row = earn(session, unit, ada, 10, "k")
         spend(session, unit, ada, 6, "s")
         with pytest.raises(InsufficientPointsError):
-            moving.reverse(session, row.id, reason="mistake", at=NOW)
+            moving.reverse(session, ada, row.id, reason="mistake", at=NOW)
 
     def test_of_a_reversal_or_without_a_reason_is_refused(
         self, session: Session, ada: UserId
     ) -> None:
         row = earn(session, make_unit(session), ada, 10, "k")
         with pytest.raises(AdjustmentInvalidError):
-            moving.reverse(session, row.id, reason=" ", at=NOW)
-        back = moving.reverse(session, row.id, reason="mistake", at=NOW)
+            moving.reverse(session, ada, row.id, reason=" ", at=NOW)
+        back = moving.reverse(session, ada, row.id, reason="mistake", at=NOW)
         with pytest.raises(ReversalRefusedError):
-            moving.reverse(session, back.id, reason="mistake", at=NOW)
+            moving.reverse(session, ada, back.id, reason="mistake", at=NOW)
+
+    def test_of_another_member_is_not_found(self, session: Session, ada: UserId) -> None:
+        row = earn(session, make_unit(session), ada, 10, "k")
+        [other] = make_members(session, "other@example.com")
+        with pytest.raises(TransactionNotFoundError):
+            moving.reverse(session, other, row.id, reason="mistake", at=NOW)
+        assert has(session, ada) == (10, 0)
 
 
 class TestHolds:
@@ -293,7 +301,7 @@ class TestHolds:
         assert holds.capture(session, hold, at=NOW).id == row.id
         with pytest.raises(HoldEndedError):
             holds.release(session, hold, at=NOW)
-        moving.reverse(session, row.id, reason="refund", at=NOW)
+        moving.reverse(session, ada, row.id, reason="refund", at=NOW)
         assert (has(session, ada), remaining(session)) == ((10, 0), [10])
         assert proof.prove(session, at=NOW) == []
 
@@ -338,8 +346,8 @@ class TestExpiry:
         unit = make_unit(session, expiry=Expiry.DAYS, expiry_count=3)
         earn(session, unit, ada, 5, "a")
         earn(session, unit, ada, 7, "b", NOW + 10 * DAY)
-        for _ in range(2):
-            assert not moving.expire_due(session, NOW + 5 * DAY)
+        assert moving.expire_due(session, NOW + 5 * DAY)
+        assert not moving.expire_due(session, NOW + 5 * DAY)
         assert has(session, ada) == (7, 0)
         told = session.scalars(select(Event).where(Event.type == "cohort.points.expired")).all()
         assert [it.data["amount"] for it in told] == [-5]
@@ -418,7 +426,7 @@ class TestAgainstAModel:
                 holds.release(session, opened.pop(), at=at)
             elif step == "reverse" and spent:
                 row, amount = spent.pop()
-                moving.reverse(session, row.id, reason="back", at=at)
+                moving.reverse(session, ada, row.id, reason="back", at=at)
                 available += amount
             elif step == "expire":
                 before = sum(remaining(session))

@@ -59,6 +59,14 @@ class TestUnits:
         assert answer.status_code == 422
         assert "2 to 20 lowercase letters" in answer.text
 
+    @pytest.mark.parametrize("count", ["9" * 5_000, "-1", "1.5", "3651"])
+    def test_an_end_that_is_no_number_of_days_comes_back(
+        self, admin: TestClient, count: str
+    ) -> None:
+        answer = submit(admin, "/admin/points/new", **{**UNIT, "expiry_count": count})
+        assert answer.status_code == 422
+        assert "A whole number from 0 to 3,650." in answer.text
+
     def test_an_editor_makes_none(self, browse: Browse, merchant: Merchant) -> None:
         editor = browser_as(browse, merchant, TeamRole.EDITOR)
         assert submit(editor, "/admin/points/new", **UNIT).status_code == 403
@@ -136,7 +144,7 @@ class TestPeople:
             assert (has(session, one), has(session, two)) == ((25, 5), (0, 0))
             holds.release(session, hold, at=NOW)
             earn(session, unit, two, 1, "late")
-            moving.reverse(session, row.id, reason="mistake", at=NOW)
+            moving.reverse(session, two, row.id, reason="mistake", at=NOW)
             assert has(session, one) == (11, 0)
             assert proof.prove(session, at=NOW) == []
 
