@@ -113,6 +113,7 @@ def shoot_admin(page: Page, site: Site) -> str:
     verify = first_link(page, "a[href*='/verify/t/']")
     camera.take("asset-new", "/admin/assets/new")
     shoot_perks(page, camera)
+    shoot_points(page, camera)
     shoot_scanner(page, camera)
     shoot_claims(page, camera)
     camera.take("campaigns", "/admin/campaigns")
@@ -143,6 +144,24 @@ def shoot_perks(page: Page, camera: Camera) -> None:
     camera.take("perk-edit", f"{perk}/edit")
     camera.take("perk-holdings", f"{perk}/holdings")
     camera.take("places", "/admin/places")
+
+
+def shoot_points(page: Page, camera: Camera) -> None:
+    """A unit, and a member who was given some of it."""
+    camera.take("points-empty", "/admin/points")
+    camera.take("points-unit", "/admin/points/new")
+    page.get_by_label("Code").fill("beans")
+    page.get_by_label("Name of one").fill("Bean")
+    page.get_by_label("Name of many").fill("Beans")
+    page.get_by_role("button", name="Save").click()
+    camera.take("points")
+    page.goto("/admin/users")
+    record = f"{first_link(page, 'td.cell-main a')}/points"
+    page.goto(record)
+    page.get_by_label("How many").fill("1200")
+    page.get_by_label("Reason", exact=True).first.fill("Sorry for the wait")
+    page.get_by_role("button", name="Adjust").click()
+    camera.take("member-points", record)
 
 
 def shoot_scanner(page: Page, camera: Camera) -> None:
@@ -231,6 +250,7 @@ def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
     camera.take("space-pass", "/space/pass")
     camera.take("space-profile", "/space/profile")
     camera.take("space-perks", "/space/perks")
+    camera.take("space-points", "/space/points")
     page.goto(f"{site.base}/space/home")
     camera.take("collectible", first_link(page, "a[href*='/space/rewards/']"))
     camera.take("verify", verify)
