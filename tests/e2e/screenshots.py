@@ -155,9 +155,10 @@ def shoot_points(page: Page, camera: Camera) -> None:
     page.get_by_label("Name of many").fill("Beans")
     page.get_by_role("button", name="Save").click()
     camera.take("points")
-    page.goto("/admin/users")
+    page.get_by_role("link", name="Users", exact=True).click()
+    page.locator("td.cell-main a").first.wait_for()
     record = f"{first_link(page, 'td.cell-main a')}/points"
-    page.goto(record)
+    camera.take("member-points-empty", record)
     page.get_by_label("How many").fill("1200")
     page.get_by_label("Reason", exact=True).first.fill("Sorry for the wait")
     page.get_by_role("button", name="Adjust").click()
