@@ -43,7 +43,7 @@ def list_codes(
 
 @router.get("/codes/{position}")
 def show_code(
-    request: Request, session: SessionDep, _who: Editor, batch_id: str, position: int
+    request: Request, session: SessionDep, at: AtDep, _who: Editor, batch_id: str, position: int
 ) -> Response:
     """One code with its QR code, and who used it."""
     batch = batch_of(session, batch_id)
@@ -56,6 +56,7 @@ def show_code(
         batch=batch,
         base=base_of(batch),
         row=row,
+        at=at,
         code=code,
         link=None if code is None else link_of(code),
         uses=uses,

@@ -3,7 +3,14 @@
 from datetime import datetime
 
 from app.web.formats import exact
-from core.errors import AppError, ConflictError, ForbiddenError, NotFoundError, TooManyError
+from core.errors import (
+    AppError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    TooManyError,
+    TransitionError,
+)
 from core.types import ClaimBatchId
 
 
@@ -106,6 +113,13 @@ class CodeNotFoundError(NotFoundError):
     def __init__(self, position: int) -> None:
         super().__init__(f"There is no code {position:,} here. Go back to the list of codes.")
         self.position = position
+
+
+class CodeTransitionError(TransitionError):
+    """The code's state refuses the action."""
+
+    def __init__(self, state: str, action: str) -> None:
+        super().__init__(f"A code that is {state} cannot be {action}.")
 
 
 class BatchSealedError(ConflictError):

@@ -50,6 +50,15 @@ class BatchState(StrEnum):
     ENDED = "ended"
 
 
+class CodeState(StrEnum):
+    """What one code is worth now, while its batch is open."""
+
+    ACTIVE = "active"
+    EXHAUSTED = "exhausted"
+    EXPIRED = "expired"
+    DISABLED = "disabled"
+
+
 class ClaimBatch(TenantMixin, Base):
     """Codes that give one reward under the same conditions.
 
@@ -127,6 +136,15 @@ class ClaimCode(Base):
     uses_left: Mapped[int]
     opened_count: Mapped[int] = mapped_column(BigInteger, default=0)
     disabled_at: Mapped[datetime | None]
+
+    def state(self, batch: ClaimBatch, at: datetime) -> CodeState:
+        """What it is worth at this moment."""
+        if self.disabled_at is not None:
+            return CodeState.DISABLED
+        if self.uses_left == 0:
+            return CodeState.EXHAUSTED
+        is_over = batch.valid_until is not None and batch.valid_until <= at
+        return CodeState.EXPIRED if is_over else CodeState.ACTIVE
 
 
 class ClaimQuota(TenantMixin, Base):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.claims import making
@@ -14,6 +14,7 @@ from app.claims.errors import (
     BatchSealedError,
     BatchUnfinishedError,
     CodeNotFoundError,
+    CodeTransitionError,
 )
 from app.claims.models import (
     KIOSK_SECONDS,
@@ -24,13 +25,13 @@ from app.claims.models import (
     ClaimAudience,
     ClaimBatch,
     ClaimCode,
+    CodeState,
 )
 from app.claims.seeds import sealed_seed
 from app.rewards.lines import Choice, make_line
 from app.segments.models import Segment
 from app.users.models import UserList
 from core import jobs
-from core.db import change
 from core.errors import InvalidError
 from core.events import emit
 from core.ids import encode_id, new_id
@@ -260,12 +261,17 @@ def disable(
 
     Raises:
         CodeNotFoundError: the batch has none at this position.
+        CodeTransitionError: it is used up, its time is over, or it is so already.
 
     Locks: the code.
     """
-    is_it = (ClaimCode.batch_id == batch.id) & (ClaimCode.position == position)
-    changed = update(ClaimCode).where(is_it).values(disabled_at=at if is_disabled else None)
-    if not change(session, changed.execution_options(synchronize_session=False)):
+    row = session.get(ClaimCode, (batch.id, position), with_for_update=True, populate_existing=True)
+    if row is None:
         raise CodeNotFoundError(position)
+    state = row.state(batch, at)
+    if state is not (CodeState.ACTIVE if is_disabled else CodeState.DISABLED):
+        raise CodeTransitionError(state, "disabled" if is_disabled else "enabled")
+    row.disabled_at = at if is_disabled else None
+    session.flush()
     what = "code-disabled" if is_disabled else "code-enabled"
     _tell(session, batch, what, at=at, position=position)

@@ -124,12 +124,13 @@ def ship(
     """The item is on its way, and by that the perk is used.
 
     Raises:
-        HoldingTransitionError: nobody gave an address yet, or it is sent already.
+        HoldingTransitionError: nobody gave an address yet, it is sent already, or revoked.
 
     Locks: the holding.
     """
     session.refresh(holding, with_for_update=True)
-    if holding.shipment is not ShipmentState.READY_TO_SHIP:
+    is_ready = holding.shipment is ShipmentState.READY_TO_SHIP
+    if not is_ready or holding.state is not HoldingState.AVAILABLE:
         raise _refused(holding, "sent")
     row = session.get_one(Shipment, holding.id)
     row.carrier, row.tracking, row.shipped_at = carrier.strip()[:80], tracking.strip()[:120], at
@@ -142,12 +143,13 @@ def deliver(session: Session, holding: Holding, *, at: datetime) -> None:
     """The item has arrived; its address is forgotten 90 days later.
 
     Raises:
-        HoldingTransitionError: it is not on its way.
+        HoldingTransitionError: it is not on its way, or revoked.
 
     Locks: the holding.
     """
     session.refresh(holding, with_for_update=True)
-    if holding.shipment is not ShipmentState.SHIPPED:
+    is_revoked = holding.state is HoldingState.REVOKED
+    if holding.shipment is not ShipmentState.SHIPPED or is_revoked:
         raise _refused(holding, "delivered")
     session.get_one(Shipment, holding.id).delivered_at = at
     holding.shipment = ShipmentState.DELIVERED
@@ -157,6 +159,8 @@ def deliver(session: Session, holding: Holding, *, at: datetime) -> None:
 def _refused(holding: Holding, action: str, *, is_late: bool = False) -> HoldingTransitionError:
     if holding.shipment is None:
         return HoldingTransitionError("nothing that is sent", action)
+    if holding.state is HoldingState.REVOKED:
+        return HoldingTransitionError(holding.state, action)
     words = holding.shipment.replace("_", " ")
     return HoldingTransitionError("past its deadline" if is_late else words, action)
 

@@ -155,34 +155,6 @@ class TestShip:
         with pytest.raises(ConflictError), session.begin_nested():
             shipping.ship(session, holding, at=NOW)
 
-    def test_only_the_listed_steps_are_taken(self, session: Session, perk: Perk) -> None:
-        listed = {
-            ("address_needed", "give"): "ready_to_ship",
-            ("ready_to_ship", "give"): "ready_to_ship",
-            ("ready_to_ship", "ship"): "shipped",
-            ("shipped", "deliver"): "delivered",
-        }
-        acts = {
-            "give": lambda it: address(session, it),
-            "ship": lambda it: shipping.ship(session, it, at=NOW),
-            "deliver": lambda it: shipping.deliver(session, it, at=NOW),
-        }
-        for state in ShipmentState:
-            for name, act in acts.items():
-                world = session.begin_nested()
-                holding = ready(session, perk)
-                holding.shipment = state
-                session.flush()
-                target = listed.get((state, name))
-                if target is None:
-                    with pytest.raises(HoldingTransitionError):
-                        act(holding)
-                else:
-                    act(holding)
-                    assert holding.shipment == target
-                world.rollback()
-                session.expire_all()
-
 
 class TestLapse:
     def test_without_an_address_others_may_get_it(self, session: Session) -> None:
@@ -272,3 +244,11 @@ class TestFiles:
         name = encode_id("hld", holding.id)
         with pytest.raises(TrackingInvalidError, match="Line 2"):
             self.take(session, perk, tmp_path, "holdingId", name)
+
+    def test_what_was_revoked_is_refused_too(
+        self, session: Session, perk: Perk, tmp_path: Path
+    ) -> None:
+        holding = ready(session, perk)
+        using.revoke(session, holding, reason="refunded", at=NOW)
+        with pytest.raises(TrackingInvalidError, match="Line 2: It is revoked"):
+            self.take(session, perk, tmp_path, "holdingId", encode_id("hld", holding.id))
