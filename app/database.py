@@ -235,6 +235,7 @@ _RIGHTS = {
     "draw_seed_reads": ("SELECT",),
     "draw_boxes": ("SELECT", "INSERT", "UPDATE (state)"),
     "draw_openings": ("SELECT", "INSERT"),
+    "draw_heads": ("SELECT", "INSERT"),
     "draw_tickets": ("SELECT", "INSERT", "UPDATE (state)"),
     "draw_places": ("SELECT", "INSERT"),
     "draw_replacements": ("SELECT", "INSERT"),

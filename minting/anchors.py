@@ -86,17 +86,23 @@ def _plan(
 
 def find(session: Session, digest: bytes) -> Anchored | None:
     """Where the digest is on the chain for good, or None while it is not."""
-    row = session.execute(
-        select(Plan.chain_id, Plan.contract, Transaction)
+    return find_many(session, [digest]).get(digest)
+
+
+def find_many(session: Session, digests: Sequence[bytes]) -> dict[bytes, Anchored]:
+    """Where these digests are on the chain for good; those that are not are left out."""
+    rows = session.execute(
+        select(AnchoredDigest.digest, Plan.chain_id, Plan.contract, Transaction)
         .select_from(AnchoredDigest)
         .join(Plan, Plan.id == AnchoredDigest.plan_id)
         .join(Batch, Batch.plan_id == Plan.id)
         .join(Transaction, Transaction.batch_id == Batch.id)
-        .where(AnchoredDigest.digest == digest, Transaction.outcome == Outcome.SUCCESS)
-    ).one_or_none()
-    if row is None:
-        return None
-    chain_id, contract, transaction = row
-    assert contract is not None  # only calls anchor
-    assert transaction.mined_hash is not None and transaction.block_number is not None  # succeeded
-    return Anchored(chain_id, contract, transaction.mined_hash, transaction.block_number)
+        .where(AnchoredDigest.digest.in_(digests), Transaction.outcome == Outcome.SUCCESS)
+    )
+    found = {}
+    for digest, chain_id, contract, transaction in rows:
+        assert contract is not None  # only calls anchor
+        mined_hash, block_number = transaction.mined_hash, transaction.block_number
+        assert mined_hash is not None and block_number is not None  # it succeeded
+        found[digest] = Anchored(chain_id, contract, mined_hash, block_number)
+    return found

@@ -13,7 +13,7 @@ from sqlalchemy import Select, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.draws import algorithm, seeds
+from app.draws import algorithm, heads, seeds
 from app.draws.algorithm import NO_NONCE, NONCE_BYTES, Opening
 from app.draws.errors import BoxesExhaustedError, DrawStateError, NonceInvalidError
 from app.draws.models import Box, BoxOpening, Draw, DrawLine, DrawState, EntryState
@@ -155,6 +155,8 @@ def _open(
     session.add(row)
     _tell(session, draw, box, line, at)
     session.flush()
+    if opening.number % heads.EVERY == 0:
+        heads.publish(session, draw, at=at)
     return row
 
 
@@ -181,6 +183,7 @@ def finish(session: Session, draw: Draw, *, at: datetime) -> None:
     """
     if draw.ended_at is None or draw.opened_count < draw.handed_out_count:
         return
+    heads.publish(session, draw, at=at)
     draw.closed_at = draw.drawn_at = at
     draw.state = DrawState.DRAWN
     session.flush()

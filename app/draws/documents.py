@@ -8,16 +8,17 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.draws import published
+from app.draws import heads, published
 from app.draws.algorithm import Opening
 from app.draws.errors import DrawNotFoundError, DrawNotRevealedError
 from app.draws.models import (
     LINE_PREFIX,
     BoxOpening,
     Draw,
+    DrawHead,
     DrawPlace,
     DrawReplacement,
     DrawState,
@@ -25,14 +26,17 @@ from app.draws.models import (
     Ticket,
 )
 from app.draws.moving import lines_of, verify_url
-from app.draws.published import Beacon, Entry, Head, Opened, Place, Replacement
+from app.draws.published import Beacon, Entry, Head, LogHead, Opened, Place, Replacement
 from app.draws.published import Ticket as PublishedTicket
 from core.db import beyond_policies, choose_merchant, unit_of_work
 from core.ids import encode_id
 from core.types import DrawId, MerchantId, RewardLineId
 from minting import anchors
+from minting.anchors import Anchored
 
 _PART_ROWS = 5_000
+_NEWEST = 20
+"""So many heads of the log are told of a draw; the document has all of them."""
 _Part = Callable[[Session, DrawId, int], list[tuple[int, Entry]]]
 
 
@@ -64,6 +68,7 @@ def summary(session: Session, draw: Draw) -> dict[str, Any]:
         "handedOut": draw.handed_out_count,
         "opened": draw.opened_count,
         "logEnd": None if draw.is_raffle else draw.log_end.hex(),
+        "heads": heads_json(session, _newest_heads(session, draw)),
         "ticketsRoot": root and root.hex(),
         "beacon": _beacon_json(draw),
         "serverSeed": draw.server_seed and draw.server_seed.hex(),
@@ -74,9 +79,31 @@ def summary(session: Session, draw: Draw) -> dict[str, Any]:
     }
 
 
+def _newest_heads(session: Session, draw: Draw) -> Sequence[DrawHead]:
+    newest = heads.of_draw(draw.id).order_by(DrawHead.number.desc())
+    return session.scalars(newest.limit(_NEWEST)).all()
+
+
+def heads_json(session: Session, rows: Sequence[DrawHead]) -> list[dict[str, Any]]:
+    """These heads of a log, each with where a chain tells of it."""
+    places = heads.anchors_of(session, rows)
+    return [
+        {
+            "k": row.number,
+            "logHash": row.hash.hex(),
+            "publishedAt": row.published_at.isoformat(),
+            "anchor": _place_json(places.get(row.hash)),
+        }
+        for row in rows
+    ]
+
+
 def _anchor_json(session: Session, digest: bytes) -> dict[str, Any] | None:
     """Where a chain tells of the digest, once that is final."""
-    found = anchors.find(session, digest)
+    return _place_json(anchors.find(session, digest))
+
+
+def _place_json(found: Anchored | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
@@ -107,6 +134,7 @@ def head_of(session: Session, draw: Draw) -> Head:
     if draw.state is not DrawState.REVEALED or draw.server_seed is None:
         raise DrawNotRevealedError
     replaced = select(DrawReplacement.number).where(DrawReplacement.draw_id == draw.id)
+    published_heads = select(func.count()).where(DrawHead.draw_id == draw.id)
     beacon = None
     if draw.beacon_hash is not None:
         assert draw.beacon_number is not None and draw.beacon_timestamp is not None
@@ -121,6 +149,7 @@ def head_of(session: Session, draw: Draw) -> Head:
         won=tuple(line.won_count for line in lines_of(draw)),
         replaced=len(session.scalars(replaced).all()),
         beacon=beacon,
+        heads=session.scalar(published_heads) or 0,
     )
 
 
@@ -160,9 +189,20 @@ def _name(line_id: RewardLineId | None) -> str | None:
 
 
 def _openings(session: Session, draw_id: DrawId, after: int) -> list[tuple[int, Entry]]:
-    query = select(BoxOpening).where(BoxOpening.draw_id == draw_id, BoxOpening.number > after)
-    rows = session.scalars(query.order_by(BoxOpening.number).limit(_PART_ROWS))
-    return [(row.number, opened(row)) for row in rows]
+    """Openings, each with the head that was published of the log after it."""
+    is_its = (DrawHead.draw_id == BoxOpening.draw_id) & (DrawHead.number == BoxOpening.number)
+    query = select(BoxOpening, DrawHead).outerjoin(DrawHead, is_its)
+    rows = session.execute(
+        query.where(BoxOpening.draw_id == draw_id, BoxOpening.number > after)
+        .order_by(BoxOpening.number)
+        .limit(_PART_ROWS)
+    )
+    found: list[tuple[int, Entry]] = []
+    for row, head in rows:
+        found.append((row.number, opened(row)))
+        if head is not None:
+            found.append((row.number, LogHead(head.number, head.hash)))
+    return found
 
 
 def opened(row: BoxOpening) -> Opened:

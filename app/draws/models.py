@@ -1,8 +1,8 @@
 """Draws, what they promise, who takes part, and everything that is published of them.
 
-What a draw promised is held by the database: a trigger refuses to change it, openings, places and
-replacements are only ever added, and the seed is read through a function that writes down who read
-it (`app.draws.seeds`).
+What a draw promised is held by the database: a trigger refuses to change it, openings, heads of
+their log, places and replacements are only ever added, and the seed is read through a function that
+writes down who read it (`app.draws.seeds`).
 """
 
 from datetime import datetime
@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     PrimaryKeyConstraint,
     UniqueConstraint,
@@ -213,6 +214,23 @@ class BoxOpening(TenantMixin, Base):
     hash: Mapped[bytes]
     unclaimed: Mapped[str | None]
     opened_at: Mapped[datetime]
+
+
+class DrawHead(TenantMixin, Base):
+    """What the log of a draw said up to an opening, published while it was written; for ever."""
+
+    __tablename__ = "draw_heads"
+    __table_args__ = (
+        PrimaryKeyConstraint("draw_id", "number"),
+        ForeignKeyConstraint(
+            ["draw_id", "number"], ["draw_openings.draw_id", "draw_openings.number"]
+        ),
+    )
+
+    draw_id: Mapped[DrawId]
+    number: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes]
+    published_at: Mapped[datetime]
 
 
 class Ticket(TenantMixin, Base):

@@ -1,8 +1,9 @@
 """The document that is published of a draw: JSON Lines, each in its canonical spelling.
 
 The first line is the draw with its parameters, commitment and seed. An instant draw follows with a
-line for every opening; a raffle with every ticket, who took which place, and who was replaced. Like
-`app.draws.algorithm` it knows nothing of the product, so that a verifier needs no more than both.
+line for every opening, and one for every head of the log behind the opening it was published after;
+a raffle with every ticket, who took which place, and who was replaced. Like `app.draws.algorithm`
+it knows nothing of the product, so that a verifier needs no more than both.
 """
 
 import json
@@ -20,6 +21,7 @@ from app.draws.algorithm import (
 )
 
 FORMAT = 1
+FORMAT_WITH_HEADS = 2
 FLAGS = (None, "no_nonce", "automatic")
 
 
@@ -46,6 +48,8 @@ class Head:
         end: the last hash of the log of an instant draw; the root of the tree of a raffle.
         won: how many of each line were won, in the order of the lines.
         replaced: how many winners of a raffle dropped out.
+        heads: how many heads of the log of an instant draw were published; documents from before
+            there were any say nothing of them.
     """
 
     draw_id: str
@@ -57,6 +61,7 @@ class Head:
     won: tuple[int, ...]
     replaced: int
     beacon: Beacon | None
+    heads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,14 @@ class Opened:
     flag: str | None
     line_id: str | None
     previous: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """What was published of the log while it was written: its hash at this opening."""
+
+    number: int
     hash: bytes
 
 
@@ -103,7 +116,7 @@ class Replacement:
     reason: str
 
 
-Entry = Opened | Ticket | Place | Replacement
+Entry = Opened | LogHead | Ticket | Place | Replacement
 
 
 def write_head(head: Head) -> bytes:
@@ -122,7 +135,8 @@ def write_head(head: Head) -> bytes:
             "count": head.count,
             "drawId": head.draw_id,
             "end": head.end.hex(),
-            "format": FORMAT,
+            "format": FORMAT_WITH_HEADS if head.heads else FORMAT,
+            **({"heads": head.heads} if head.heads else {}),
             "params": head.params.decode(),
             "replaced": head.replaced,
             "serverSeed": head.seed.hex(),
@@ -149,6 +163,8 @@ def _as_json(entry: Entry) -> dict[str, Any]:
             "outcome": entry.line_id,
             "previousLogHash": entry.previous.hex(),
         }
+    if isinstance(entry, LogHead):
+        return {"type": "head", "k": entry.number, "logHash": entry.hash.hex()}
     if isinstance(entry, Ticket):
         return {
             "type": "ticket",
@@ -203,7 +219,7 @@ def _line(
 
 
 def _head(found: dict[str, Any]) -> Head:
-    if found["type"] != "draw" or found["format"] != FORMAT:
+    if found["type"] != "draw" or found["format"] not in (FORMAT, FORMAT_WITH_HEADS):
         raise ValueError("it does not begin with a draw of a known format")
     beacon = found["beacon"]
     return Head(
@@ -216,6 +232,7 @@ def _head(found: dict[str, Any]) -> Head:
         won=tuple(_count(it) for it in found["won"]),
         replaced=_count(found["replaced"]),
         beacon=None if beacon is None else _beacon(beacon),
+        heads=_count(found["heads"]) if found["format"] == FORMAT_WITH_HEADS else 0,
     )
 
 
@@ -241,6 +258,10 @@ def _opened(found: dict[str, Any]) -> Opened:
     )
 
 
+def _log_head(found: dict[str, Any]) -> LogHead:
+    return LogHead(_count(found["k"]), _bytes(found["logHash"], 32))
+
+
 def _ticket(found: dict[str, Any]) -> Ticket:
     ticket, tag = _bytes(found["ticketId"], ID_BYTES), _bytes(found["tag"], TAG_BYTES)
     return Ticket(_count(found["seq"]), ticket, tag, is_void=found["void"] is True)
@@ -259,6 +280,7 @@ def _replacement(found: dict[str, Any]) -> Replacement:
 
 _PARSERS: dict[str, Callable[[dict[str, Any]], Entry]] = {
     "opening": _opened,
+    "head": _log_head,
     "ticket": _ticket,
     "place": _place,
     "replacement": _replacement,

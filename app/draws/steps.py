@@ -1,4 +1,5 @@
-"""What a draw does by itself: boxes nobody opened are opened, and raffles are drawn on their date.
+"""What a draw does by itself: its log is published every hour, boxes nobody opened are opened, and
+raffles are drawn on their date.
 
 Each step is a transaction of its own, so a kill leaves a draw at a step and the next run goes on.
 """
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
-from app.draws import boxes, raffles
+from app.draws import boxes, heads, raffles
 from app.draws.algorithm import Mode, moment, seconds
 from app.draws.boxes import OPENED_AFTER
 from app.draws.models import Draw, DrawState
@@ -34,7 +35,8 @@ def is_due(at: datetime) -> ColumnElement[bool]:
         Draw.mode == Mode.INSTANT, Draw.state == DrawState.OPEN, Draw.ended_at <= at - OPENED_AFTER
     )
     is_over = and_(Draw.state.in_(_TAKING), Draw.draw_at <= at)
-    return or_(is_old, is_over, Draw.state.in_((DrawState.CLOSED, DrawState.DRAWN)))
+    is_moving = Draw.state.in_((DrawState.CLOSED, DrawState.DRAWN))
+    return or_(heads.is_due(at), is_old, is_over, is_moving)
 
 
 def advance(merchant: MerchantId, draw_id: DrawId, *, at: datetime) -> None:
@@ -52,6 +54,7 @@ def advance(merchant: MerchantId, draw_id: DrawId, *, at: datetime) -> None:
 
     draw = in_unit(lambda *_: None)
     if not draw.is_raffle:
+        in_unit(lambda session, draw: heads.publish_due(session, draw, at=at))
         _open_due(merchant, draw_id, at=at)
         return
     if draw.state in _TAKING and draw.draw_at is not None and draw.draw_at <= at:

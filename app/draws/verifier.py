@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 
 from app.draws import algorithm, published
 from app.draws.algorithm import NO_BEACON, NO_NONCE, Mode, Params, ParamsError
-from app.draws.published import DocumentError, Entry, Head, Opened, Place, Replacement, Ticket
+from app.draws.published import (
+    DocumentError,
+    Entry,
+    Head,
+    LogHead,
+    Opened,
+    Place,
+    Replacement,
+    Ticket,
+)
 
 BEACON_SECONDS = 60
 """A beacon's block is at least so much younger than the date of the draw."""
@@ -90,8 +99,14 @@ def _verify_openings(report: Report, head: Head, params: Params, entries: Iterat
     """The log is read once: what is found first in an opening is what is said of it."""
     assert params.boxes is not None  # of every instant draw
     left, previous, boxes = params.quantities, head.commitment, set[bytes]()
-    names = [name for name, _ in params.lines]
-    for number, entry in enumerate(entries, 1):
+    names, heads = [name for name, _ in params.lines], 0
+    for entry in entries:
+        if isinstance(entry, LogHead):
+            is_so = entry == LogHead(len(boxes), previous)
+            _refuse(report, "heads", _unless(is_so, f"The log was another at {entry.number}."))
+            heads += 1
+            continue
+        number = len(boxes) + 1
         problem = _problem_of_opening(entry, number, params, boxes)
         _refuse(report, "openings", problem)
         assert isinstance(entry, Opened)
@@ -110,6 +125,7 @@ def _verify_openings(report: Report, head: Head, params: Params, entries: Iterat
     is_whole = len(boxes) == head.count
     report.note("openings", _unless(is_whole, f"{len(boxes)} are here instead of {head.count}."))
     report.note("log", _unless(previous == head.end, "It does not end as was published."))
+    report.note("heads", _unless(heads == head.heads, f"{heads} are here, not {head.heads}."))
     report.note("outcomes", None)
     won = tuple(all_ - rest for all_, rest in zip(params.quantities, left, strict=True))
     is_sum = won == head.won and head.replaced == 0
@@ -155,8 +171,8 @@ def _verify_raffle(report: Report, head: Head, params: Params, entries: Iterator
     key = algorithm.draw_key(head.seed, root, beacon)
     report.note("winners", _problem_of_places(params, key, live, raffle.places))
     report.note("replacements", _problem_of_replacements(head, params, raffle))
-    won = _won(params, raffle)
-    report.note("totals", _unless(won == head.won, "They are not what was won."))
+    is_sum = _won(params, raffle) == head.won and head.heads == 0
+    report.note("totals", _unless(is_sum, "They are not what was won."))
 
 
 def _sorted(report: Report, entries: Iterator[Entry]) -> _Raffle:

@@ -6,12 +6,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app.accounts.models import Merchant
-from app.draws import documents, queries
-from app.draws.models import Draw
+from app.draws import documents, heads, queries
+from app.draws.models import Draw, DrawHead
 from app.spaces.deps import shell_of
 from app.verification.deps import limited
 from app.web.access import PUBLIC
 from app.web.deps import SessionDep
+from app.web.pagination import list_page
 from app.web.rendering import render, set_shell
 from core.db import merchant_of
 from core.ids import decode_id
@@ -22,10 +23,14 @@ _OPEN = {"Access-Control-Allow-Origin": "*"}
 
 
 @router.get("/verify/draw/{draw_id}")
-def show_draw(request: Request, session: SessionDep, draw_id: str) -> Response:
+def show_draw(
+    request: Request, session: SessionDep, draw_id: str, cursor: str | None = None
+) -> Response:
     """What was promised, and whether what came of it holds."""
     draw = _open(session, draw_id)
     set_shell(request, shell_of(session.get_one(Merchant, merchant_of(session))))
+    rows = heads.of_draw(draw.id)
+    page = list_page(session, rows, keys=[DrawHead.number], is_descending=True, cursor=cursor)
     return render(
         request,
         "verification/draw.html",
@@ -33,6 +38,8 @@ def show_draw(request: Request, session: SessionDep, draw_id: str) -> Response:
         draw_id=draw_id,
         prizes=queries.prizes(session, draw),
         summary=documents.summary(session, draw),
+        page=page,
+        heads=documents.heads_json(session, page.items),
     )
 
 

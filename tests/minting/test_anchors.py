@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import func, select
 
-from app.draws import documents
-from app.draws.models import Draw
+from app.draws import boxes, documents, heads
+from app.draws.models import Box, Draw
 from app.engine import reconcile, step
 from chain.bindings.anchor import encode_count
 from chain.client import ChainClient
@@ -15,7 +15,9 @@ from minting import anchors
 from minting.anchor_models import AnchoredDigest
 from minting.models import Plan, PlanKind
 from tests.app.draws.made import some
-from tests.factories.draws import make_draw
+from tests.conftest import NOW
+from tests.factories.brand import make_members
+from tests.factories.draws import hand_out, make_draw
 from tests.factories.engine import Installation, make_installation
 
 ONE, TWO = some(1, 32, "digest"), some(2, 32, "digest")
@@ -65,13 +67,26 @@ class TestAnchors:
             kinds = set(session.scalars(select(Plan.kind)))
             assert not kinds & {PlanKind.ANCHOR, PlanKind.ANCHOR_CONTRACT}
 
-    def test_a_draw_says_where_its_commitment_is(self, installation: Installation) -> None:
+    def test_a_draw_says_where_its_commitment_and_the_heads_of_its_log_are(
+        self, installation: Installation
+    ) -> None:
         with unit_of_work(merchant=installation.merchant) as session:
             draw = make_draw(session)
-            assert documents.summary(session, draw)["commitmentAnchor"] is None
+            hand_out(session, draw, *make_members(session, "a@example.com"), times=2)
+            box = session.scalars(select(Box).limit(1)).one()
+            head = boxes.open_box(session, box, nonce=None, at=NOW).hash
+            heads.publish(session, draw, at=NOW)
+            said = documents.summary(session, draw)
+            assert (said["commitmentAnchor"], said["heads"][0]["anchor"]) == (None, None)
+        installation.step_until(lambda session: anchors.find(session, head) is not None)
         installation.step_until(lambda session: anchors.find(session, draw.commitment) is not None)
         with unit_of_work(merchant=installation.merchant) as session:
             said = documents.summary(session, session.get_one(Draw, draw.id))
             assert said["commitmentAnchor"]["chainId"] == installation.place.chain.id
             assert said["commitmentAnchor"]["txHash"].startswith("0x")
-            assert session.scalars(select(AnchoredDigest.digest)).all() == [draw.commitment]
+            [told] = said["heads"]
+            found = anchors.find(session, head)
+            assert found is not None and (told["k"], told["logHash"]) == (1, head.hex())
+            assert told["anchor"]["txHash"] == "0x" + found.tx_hash.hex()
+            digests = set(session.scalars(select(AnchoredDigest.digest)))
+            assert digests == {draw.commitment, head}

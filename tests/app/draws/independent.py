@@ -6,6 +6,8 @@ instead of generators, recursion instead of levels, a shuffled array instead of 
 
 import hashlib
 import hmac
+import json
+from typing import Any
 
 
 def sha(*parts: bytes) -> bytes:
@@ -39,6 +41,17 @@ def instant(
         # What is left stands in line order, then "no reward": the number is its place there.
         outcomes.append(pool.pop(uniform(seed, message, len(pool))))
     return outcomes
+
+
+def log(end: bytes, openings: list[dict[str, Any]]) -> list[str]:
+    """The hash of the log after each opening; `end` is the commitment, before the first."""
+    hashes = []
+    for it in openings:
+        entry = {name: it[name] for name in ("boxId", "clientNonce", "flag", "k", "outcome")}
+        spelled = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+        end = sha(b"draw-v1/log", b"\x00", end, sha(spelled))
+        hashes.append(end.hex())
+    return hashes
 
 
 def root(leaves: list[bytes]) -> bytes:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from app.draws import algorithm, published
 from app.draws.algorithm import NO_BEACON, NO_NONCE, Mode, Opening, Params
-from app.draws.published import Beacon, Entry, Head, Opened, Place, Replacement, Ticket
+from app.draws.published import (
+    Beacon,
+    Entry,
+    Head,
+    LogHead,
+    Opened,
+    Place,
+    Replacement,
+    Ticket,
+)
 
 VECTORS = Path(__file__).resolve().parents[3] / "docs" / "draw-v1.json"
 SEED = sha256(b"a seed for tests").digest()
@@ -32,8 +41,19 @@ class Made:
         return [published.write_head(self.head), *map(published.write_entry, self.entries)]
 
 
-def instant(quantities: Sequence[int] = (1, 3), boxes: int = 10, opened: int | None = None) -> Made:
-    """An instant draw whose boxes were opened; every fifth without a nonce, every seventh alone."""
+def instant(
+    quantities: Sequence[int] = (1, 3),
+    boxes: int = 10,
+    opened: int | None = None,
+    *,
+    heads: Sequence[int] = (),
+    nonces: str = "nonce",
+) -> Made:
+    """An instant draw whose boxes were opened; every fifth without a nonce, every seventh alone.
+
+    Args:
+        heads: after which openings the head of the log was published.
+    """
     lines = tuple((f"line{place}", number) for place, number in enumerate(quantities))
     params = Params(Mode.INSTANT, lines, boxes)
     document = params.document()
@@ -41,7 +61,7 @@ def instant(quantities: Sequence[int] = (1, 3), boxes: int = 10, opened: int | N
     left, entries = list(quantities), list[Entry]()
     for number in range(1, (boxes if opened is None else opened) + 1):
         flag = "automatic" if number % 7 == 0 else "no_nonce" if number % 5 == 0 else None
-        nonce = NO_NONCE if flag else some(number, 32, "nonce")
+        nonce = NO_NONCE if flag else some(number, 32, nonces)
         opening = Opening(some(number, 16, "box"), nonce, number)
         line = algorithm.outcome(SEED, opening, boxes=boxes, left=left)
         name = None if line is None else lines[line][0]
@@ -50,8 +70,11 @@ def instant(quantities: Sequence[int] = (1, 3), boxes: int = 10, opened: int | N
         entry = algorithm.log_entry(opening, flag=flag, line_id=name)
         previous, end = end, algorithm.log_hash(end, entry)
         entries.append(Opened(opening, flag, name, previous, end))
+        if number in heads:
+            entries.append(LogHead(number, end))
     won = tuple(all_ - rest for all_, rest in zip(quantities, left, strict=True))
-    head = Head("drw_1", document, commitment, SEED, len(entries), end, won, 0, None)
+    count = len(entries) - len(heads)
+    head = Head("drw_1", document, commitment, SEED, count, end, won, 0, None, len(heads))
     return Made(params, head, entries)
 
 

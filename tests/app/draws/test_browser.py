@@ -123,7 +123,7 @@ class TestModule:
         report = verifier.verify(lines)
         assert run(lines) == (True, [[step.name, None] for step in report.steps])
 
-    @pytest.mark.parametrize("kind", ["instant", "raffle with replacements"])
+    @pytest.mark.parametrize("kind", ["instant", "instant with heads", "raffle with replacements"])
     def test_one_changed_byte_fails_at_the_same_step(
         self, run: Callable[[list[bytes]], tuple[bool, Any]], kind: str
     ) -> None:

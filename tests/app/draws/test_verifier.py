@@ -8,7 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from app.draws import algorithm, published, verifier
-from app.draws.published import Beacon, DocumentError, Opened, Place, Replacement, Ticket
+from app.draws.published import (
+    Beacon,
+    DocumentError,
+    LogHead,
+    Opened,
+    Place,
+    Replacement,
+    Ticket,
+)
 from app.draws.verifier import Report
 from tests.app.draws import made
 from tests.app.draws.made import Made, some
@@ -18,6 +26,7 @@ BLOCK = Beacon(21_000_000, some(1, 32, "block"), LATE)
 SOUND: dict[str, Callable[[], Made]] = {
     "instant": made.instant,
     "instant, half opened": lambda: made.instant((2, 5), boxes=20, opened=9),
+    "instant with heads": lambda: made.instant(heads=(4, 10)),
     "raffle": made.raffle,
     "raffle with a beacon": lambda: made.raffle(beacon=BLOCK),
     "raffle with too few": lambda: made.raffle((5, 5), tickets=3, reserves=0),
@@ -135,6 +144,28 @@ class TestCheats:
         draw.head = dataclasses.replace(draw.head, won=(0, 3))
         assert failed(verifier.verify(draw.lines())) == "totals"
 
+    def test_a_log_written_anew_after_its_head_was_published(self) -> None:
+        """With other nonces, and so other outcomes, and all of it recomputed."""
+        draw = made.instant(heads=(4, 10), nonces="other")
+        assert verifier.verify(draw.lines()).is_sound
+        before = {it.number: it for it in _heads(made.instant(heads=(4, 10)))}
+        draw.entries = [before[it.number] if isinstance(it, LogHead) else it for it in draw.entries]
+        report = verifier.verify(draw.lines())
+        assert (failed(report), report.steps[-1].problem) == ("heads", "The log was another at 4.")
+
+    @pytest.mark.parametrize("heads", [0, 1, 3])
+    def test_another_number_of_heads_than_was_published(self, heads: int) -> None:
+        draw = made.instant(heads=(4, 10))
+        draw.head = dataclasses.replace(draw.head, heads=heads)
+        assert failed(verifier.verify(draw.lines())) == "heads"
+
+    def test_a_head_of_a_raffle(self) -> None:
+        draw = made.raffle()
+        draw.head = dataclasses.replace(draw.head, heads=1)
+        assert failed(verifier.verify(draw.lines())) == "totals"
+        draw.entries.append(LogHead(1, some(1, 32)))
+        assert failed(verifier.verify(draw.lines())) == "tickets"
+
     def test_a_ticket_slipped_in(self) -> None:
         draw = made.raffle()
         extra = Ticket(10, some(99, 16), some(99, 16, "tag"), is_void=False)
@@ -187,6 +218,22 @@ class TestCheats:
         draw = made.raffle()
         draw.head = dataclasses.replace(draw.head, beacon=BLOCK)
         assert failed(verifier.verify(draw.lines())) == "beacon"
+
+
+def _heads(draw: Made) -> list[LogHead]:
+    return [it for it in draw.entries if isinstance(it, LogHead)]
+
+
+class TestOld:
+    def test_documents_say_nothing_of_heads_and_hold(self) -> None:
+        head, *_ = made.instant().lines()
+        assert b'"format":1,' in head and b"heads" not in head
+        assert b'"format":2,"heads":2,' in made.instant(heads=(4, 10)).lines()[0]
+
+    def test_documents_do_not_say_that_there_are_none(self) -> None:
+        head, *rest = made.instant().lines()
+        forged = head.replace(b'"format":1,', b'"format":2,"heads":0,')
+        assert failed(verifier.verify([forged, *rest])) == "document"
 
 
 class TestSpelling:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select, text
 
 from app.accounts.models import Merchant
-from app.draws import raffles, seeds, verifier
-from app.draws.models import Draw
+from app.draws import boxes, heads, raffles, seeds, verifier
+from app.draws.models import Box, Draw, DrawHead
 from app.users.models import User
 from app.verification.deps import _limiter
 from core.db import unit_of_work
@@ -18,6 +18,7 @@ from core.ids import encode_id, new_id
 from core.types import DrawId
 from tests.app.draws.test_documents import MADE, revealed_instant
 from tests.app.web.client import HTML, TestClient
+from tests.conftest import NOW
 from tests.factories.brand import make_members, make_other_merchant
 from tests.factories.draws import DRAW_AT, hand_out, make_draw, make_raffle
 
@@ -118,6 +119,32 @@ class TestBefore:
             draw = make_raffle(session)
         page = stranger.get(address(draw), headers=HTML).text
         assert "The organiser alone supplied the randomness" in page
+
+    def test_heads_of_the_log_are_public_while_it_is_written(
+        self, stranger: TestClient, merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(heads, "EVERY", 1)
+        with unit_of_work(merchant=merchant.id, actor="test") as session:
+            draw = make_draw(session, boxes=80)
+            hand_out(session, draw, *make_members(session, "a@example.com"), times=60)
+            for box in session.scalars(select(Box).order_by(Box.id).limit(55)).all():
+                boxes.open_box(session, box, nonce=None, at=NOW)
+            rows = session.scalars(heads.of_draw(draw.id).order_by(DrawHead.number)).all()
+            hashes = [row.hash.hex() for row in rows]
+        first = stranger.get(address(draw), headers=HTML).text
+        assert [it in first for it in hashes] == [False] * 5 + [True] * 50
+        cursor = re.findall(r"\?cursor=([\w-]+)", first)[0]
+        second = stranger.get(f"{address(draw)}?cursor={cursor}", headers=HTML).text
+        # The newest stands on every page, as the end of the log.
+        assert [it in second for it in hashes] == [True] * 5 + [False] * 49 + [True]
+        said = stranger.get(f"/v1/draws/{encode_id('drw', draw.id)}").json()["heads"]
+        assert [it["logHash"] for it in said] == hashes[:-21:-1]
+
+    def test_of_a_raffle_there_are_none(self, stranger: TestClient, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id, actor="test") as session:
+            draw = make_raffle(session)
+        assert "The log as it was published" not in stranger.get(address(draw), headers=HTML).text
+        assert stranger.get(f"/v1/draws/{encode_id('drw', draw.id)}").json()["heads"] == []
 
     def test_odds_are_shown_unless_the_brand_hides_them(
         self, stranger: TestClient, merchant: Merchant

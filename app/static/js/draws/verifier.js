@@ -81,9 +81,17 @@ const SHAPES = {
     outcome: orNull(isText),
     previousLogHash: isHex(32),
   },
+  head: { k: isCount, logHash: isHex(32) },
   ticket: { seq: isCount, tag: isHex(16), ticketId: isHex(16), void: (value) => typeof value === "boolean" },
   place: { lineId: orNull(isText), place: isCount, ticketId: isHex(16) },
   replacement: { by: orNull(isHex(16)), number: isCount, reason: isText, ticketId: isHex(16) },
+};
+
+// Since heads of the log are published, a draw that has some says how many.
+const DRAW_WITH_HEADS = {
+  ...SHAPES.draw,
+  format: (value) => value === 2,
+  heads: (value) => isCount(value) && value > 0,
 };
 
 const fits = (shape, value) =>
@@ -100,7 +108,8 @@ const readLine = (text, at) => {
     throw new Failure("document", `Line ${at} is no line of a draw.`);
   }
   const { type, ...rest } = found || {};
-  const isKnown = Object.hasOwn(SHAPES, type) && (type === "draw") === (at === 1) && fits(SHAPES[type], rest);
+  const shape = type === "draw" && rest.format === 2 ? DRAW_WITH_HEADS : SHAPES[type];
+  const isKnown = Object.hasOwn(SHAPES, type) && (type === "draw") === (at === 1) && fits(shape, rest);
   demand("document", isKnown, `Line ${at} is no line of a draw.`);
   demand("document", canonical(found) === text, `Line ${at} is spelled in another way than it is published.`);
   return found;
@@ -159,7 +168,14 @@ async function verifyOpenings(head, params, entries, note, progress) {
   const left = params.lines.map((line) => line.quantity);
   const boxes = new Map();
   let previous = head.commitment;
+  let heads = 0;
   for await (const entry of entries) {
+    if (entry.type === "head") {
+      const isSo = entry.k === boxes.size && entry.logHash === previous;
+      demand("heads", isSo, `The log was another at ${entry.k}.`);
+      heads += 1;
+      continue;
+    }
     const k = boxes.size + 1;
     const follows = entry.type === "opening" && entry.k === k && k <= params.boxes && !boxes.has(entry.boxId);
     demand("openings", follows, `Opening ${k} is missing, one too many, or of a box that was opened before.`);
@@ -188,6 +204,8 @@ async function verifyOpenings(head, params, entries, note, progress) {
   note("openings");
   demand("log", previous === head.end, "It does not end as was published.");
   note("log");
+  demand("heads", heads === (head.heads || 0), `${heads} are here, not ${head.heads || 0}.`);
+  note("heads");
   note("outcomes");
   const won = params.lines.map((line, at) => line.quantity - left[at]);
   demand("totals", same(won, head.won) && head.replaced === 0, "They are not what was won.");
@@ -321,7 +339,7 @@ async function verifyRaffle(head, params, entries, note, progress) {
   note("replacements");
   const held = [...lines.values()];
   const won = params.lines.map((line) => held.filter((id) => id === line.id).length);
-  demand("totals", same(won, head.won), "They are not what was won.");
+  demand("totals", same(won, head.won) && !head.heads, "They are not what was won.");
   note("totals");
   return { tickets, levels, places: found.place, lines, replacements: found.replacement };
 }
