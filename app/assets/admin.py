@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from app.accounts.deps import Analyst, Editor
+from app.accounts.deps import Admin, Analyst, Editor
 from app.assets import queries
 from app.assets.schemas import AssetForm
 from app.uploads.export import as_csv
@@ -135,7 +135,7 @@ def delete_asset(session: SessionDep, _who: Editor, asset_id: str) -> Response:
 
 
 @router.get("/{asset_id}/owners.csv")
-def download_owners(session: SessionDep, _who: Editor, asset_id: str) -> Response:
+def download_owners(session: SessionDep, _who: Admin, asset_id: str) -> Response:
     """Everybody who has one, or is about to."""
     rows = queries.owner_rows(merchant_of(session), _get(session, asset_id).id)
     return StreamingResponse(

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from app.accounts.deps import Analyst, Editor
+from app.accounts.deps import Admin, Analyst, Editor
 from app.campaigns import deliveries, queries, runs, service
 from app.campaigns.deliveries import RecipientState
 from app.campaigns.models import AirdropRun, Campaign
@@ -105,7 +105,7 @@ def list_recipients(
 @router.get("/{campaign_id}/recipients.csv")
 def download_recipients(
     session: SessionDep,
-    _who: Analyst,
+    _who: Admin,
     campaign_id: str,
     state: str = "",
     line: str = "",

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from app.accounts.deps import Analyst, Editor
+from app.accounts.deps import Admin, Analyst, Editor
 from app.claims import queries, service, taking
 from app.claims.models import ClaimCode, ClaimUse
 from app.claims.paths import base_of, batch_of, link_of
@@ -106,7 +106,7 @@ def list_uses(
 
 
 @router.get("/uses.csv")
-def download_uses(session: SessionDep, _who: Editor, batch_id: str) -> Response:
+def download_uses(session: SessionDep, _who: Admin, batch_id: str) -> Response:
     """The same rows as a file."""
     batch = batch_of(session, batch_id)
     return StreamingResponse(

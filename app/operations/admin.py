@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.accounts.deps import Admin, Analyst
+from app.accounts.deps import Admin, Editor
 from app.operations import queries
 from app.operations.integrity import integrity
 from app.web.deps import AtDep, SessionDep
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/admin")
 
 
 @router.get("")
-def home(request: Request, session: SessionDep, _who: Analyst) -> Response:
+def home(request: Request, session: SessionDep, _who: Editor) -> Response:
     """What there is, what needs attention, what to do next."""
     return render(request, "operations/home.html", home=queries.home(session))
 
@@ -33,7 +33,7 @@ def home(request: Request, session: SessionDep, _who: Analyst) -> Response:
 def list_transactions(
     request: Request,
     session: SessionDep,
-    _who: Analyst,
+    _who: Editor,
     state: TransactionState | None = None,
     cursor: str | None = None,
 ) -> Response:
@@ -62,7 +62,7 @@ def list_transactions(
 
 
 @router.get("/operations/integrity")
-def show_integrity(request: Request, session: SessionDep, _who: Analyst) -> Response:
+def show_integrity(request: Request, session: SessionDep, _who: Editor) -> Response:
     """Whether database and chain agree, as last compared."""
     return render(request, "operations/integrity.html", integrity=integrity(session))
 

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from app.accounts.deps import Analyst, Editor
+from app.accounts.deps import Admin, Analyst, Editor
 from app.segments import badge_views, badges
 from app.segments.badges import Draft
 from app.segments.models import Badge, BadgeState, BadgeVisibility
@@ -87,7 +87,7 @@ def change_badge(
 
 
 @router.get("/{badge_id}/owners.csv")
-def download_owners(session: SessionDep, _who: Editor, badge_id: str) -> Response:
+def download_owners(session: SessionDep, _who: Admin, badge_id: str) -> Response:
     """Who owns it and since when."""
     row = _get(session, badge_id)
     return StreamingResponse(

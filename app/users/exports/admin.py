@@ -9,7 +9,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from app.accounts.deps import Editor
+from app.accounts.deps import Admin
 from app.users.exports import service
 from app.users.exports.errors import ExportInvalidError
 from app.users.exports.forms import options_of
@@ -28,14 +28,14 @@ _LIST = "users/exports.html"
 
 
 @router.get("")
-def list_exports(request: Request, session: SessionDep, _who: Editor) -> Response:
+def list_exports(request: Request, session: SessionDep, _who: Admin) -> Response:
     """The form, and the files there are."""
     return _page(request, session, None, None)
 
 
 @router.post("/{kind}")
 def request_export(
-    request: Request, session: SessionDep, at: AtDep, _who: Editor, form: FormDep, kind: ExportKind
+    request: Request, session: SessionDep, at: AtDep, _who: Admin, form: FormDep, kind: ExportKind
 ) -> Response:
     """The file is written in the background."""
     chosen = ExportFormat.JSONL if form.get("format") == "jsonl" else ExportFormat.CSV
@@ -47,7 +47,7 @@ def request_export(
 
 
 @router.get("/{export_id}/file")
-def download(session: SessionDep, at: AtDep, who: Editor, export_id: str) -> Response:
+def download(session: SessionDep, at: AtDep, who: Admin, export_id: str) -> Response:
     """The file, named after who takes it."""
     row = service.get(session, ExportId(UUID(bytes=decode_id("exp", export_id).bytes)))
     path = service.download(session, row, at=at)

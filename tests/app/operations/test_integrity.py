@@ -92,9 +92,13 @@ class TestPage:
         assert "It made token 7" not in page_of(admin)
         assert "token 7" not in admin.get("/admin", headers=HTML).text
 
-    def test_an_analyst_may_see_it(self, browse: Browse, merchant: Merchant) -> None:
+    def test_an_editor_may_see_it_and_an_analyst_not(
+        self, browse: Browse, merchant: Merchant
+    ) -> None:
         compare(merchant.id, DIFFERENT)
-        assert "There are 4 tokens" in page_of(browser_as(browse, merchant, TeamRole.ANALYST))
+        assert "There are 4 tokens" in page_of(browser_as(browse, merchant, TeamRole.EDITOR))
+        analyst = browser_as(browse, merchant, TeamRole.ANALYST)
+        assert analyst.get(PAGE, headers=HTML).status_code == 403
 
     def test_a_stranger_may_not(self, stranger: TestClient) -> None:
         assert stranger.get(PAGE, headers=HTML).status_code in (302, 303, 401)
