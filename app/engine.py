@@ -21,7 +21,7 @@ from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
 from app.perks import sweeping
 from app.perks.code_models import CodeFile, CodeFileState
-from app.rewards import travelling
+from app.rewards import revoking, travelling
 from app.rewards.service import close_delivered
 from app.segments import keeping
 from app.segments.book import open_book
@@ -182,8 +182,10 @@ def unfinished_code_files() -> list[tuple[MerchantId, CodeFileId]]:
 
 
 def sweep_perks(merchant: MerchantId) -> None:
-    """Everything that is due with the merchant's perks is done, a part a transaction."""
-    for piece in sweeping.pieces():
+    """Everything that is due with the merchant's perks and their grants is done, a part a
+    transaction.
+    """
+    for piece in (*sweeping.pieces(), revoking.revoke_taken_back):
         more = True
         while more:
             with unit_of_work(merchant=merchant) as session:

@@ -22,8 +22,10 @@ class RoleMissingError(ForbiddenError):
 class LinkExpiredError(NotFoundError):
     """The sign-in link was used, is too old, or never existed."""
 
-    def __init__(self) -> None:
-        super().__init__("This link no longer works. Ask for a new one; links live five minutes.")
+    def __init__(self, minutes: int) -> None:
+        super().__init__(
+            f"This link no longer works. Ask for a new one; links live {minutes} minutes."
+        )
 
 
 class TooManyMailsError(TooManyError):

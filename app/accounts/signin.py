@@ -166,13 +166,17 @@ def find_link(
         .where(LoginToken.token_hash == fingerprint("link", link_token))
         .with_for_update()
     )
-    if token is None or token.consumed_at is not None or token.expires_at <= at:
-        raise LinkExpiredError
-    if token.audience is not audience:
-        raise LinkExpiredError
+    is_over = token is None or token.consumed_at is not None or token.expires_at <= at
+    if token is None or is_over or token.audience is not audience:
+        raise link_expired(audience)
     if not same(token.browser_hash, fingerprint("browser", browser)):
-        raise LinkExpiredError
+        raise link_expired(audience)
     return token
+
+
+def link_expired(audience: Audience) -> LinkExpiredError:
+    """Links of this audience live so long."""
+    return LinkExpiredError(int(LIFETIME[audience].total_seconds()) // 60)
 
 
 def use_link(

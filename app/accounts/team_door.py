@@ -9,7 +9,6 @@ from starlette.responses import Response
 from app.accounts import service, sessions, signin
 from app.accounts.deps import address_of, browser_of
 from app.accounts.door import Door
-from app.accounts.errors import LinkExpiredError
 from app.accounts.models import Audience
 from app.accounts.signin import CodeAnswer
 from app.web.access import PUBLIC
@@ -90,7 +89,7 @@ def team_routes(door: Door) -> APIRouter:
         used = signin.use_link(session, token, browser_of(request), audience=Audience.TEAM, at=at)
         member = service.member_of_token(session, used)
         if member is None:
-            raise LinkExpiredError
+            raise signin.link_expired(Audience.TEAM)
         return door.enter(sessions.open_team_session(session, member, at=at), destination)
 
     @router.post("/sign-out")

@@ -41,12 +41,14 @@ class RecipientState(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
+    REVOKED = "revoked"
 
 
 _CLOSED = {
     RecipientState.DELIVERED: GrantState.DELIVERED,
     RecipientState.SKIPPED: GrantState.SKIPPED,
     RecipientState.CANCELLED: GrantState.CANCELLED,
+    RecipientState.REVOKED: GrantState.REVOKED,
 }
 _BATCH_STATES = {
     RecipientState.GRANTING: (BatchState.PLANNED,),
@@ -61,7 +63,7 @@ class Recipient:
     """A member, or an address that is no member's wallet, and where one reward for them is.
 
     Args:
-        reason: of a failure, a cancellation or why it was skipped, for people to read.
+        reason: of a failure or cancellation, why it was skipped or revoked, for people to read.
         transaction: the newest of its batch, if one is signed.
     """
 

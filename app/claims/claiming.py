@@ -212,6 +212,10 @@ def _take(
         given = grant(session, reward.line, user.id, source=source, ordinal=ordinal, at=at)
     except (ConflictError, RewardNotLiveError) as error:
         raise _for_member(error) from error
+    # Whoever closes the batch waits for the turn that this claim has now, or had it before.
+    closed_at = select(ClaimBatch.closed_at).where(ClaimBatch.id == batch.id)
+    if session.scalar(closed_at) is not None:
+        raise CodeDisabledError
     session.add(
         ClaimUse(
             id=ClaimUseId(new_id()),

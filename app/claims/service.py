@@ -28,6 +28,7 @@ from app.claims.models import (
     CodeState,
 )
 from app.claims.seeds import sealed_seed
+from app.rewards.granting import take_turn
 from app.rewards.lines import Choice, make_line
 from app.segments.models import Segment
 from app.users.models import UserList
@@ -215,8 +216,11 @@ def top_up(session: Session, batch: ClaimBatch, count: int, *, at: datetime) -> 
 def close(session: Session, batch: ClaimBatch, *, at: datetime) -> None:
     """No code of the batch works any more, until it is opened again; a repeat changes nothing.
 
-    Locks: the batch.
+    Claims that are under way come before it, and those behind it learn of it.
+
+    Locks: the turn of the batch's reward line, then the batch.
     """
+    take_turn(session, batch.reward_line_id)
     _lock(session, batch)
     if batch.closed_at is None:
         batch.closed_at = at

@@ -284,7 +284,11 @@ _INSERT = """
 WITH added AS (
   INSERT INTO perk_codes
     (id, merchant_id, perk_id, file_id, fingerprint, sealed, expires_at, reserved_for, state)
-  SELECT id, :merchant, :perk, :file, fingerprint, sealed, expires_at, reserved_for, 'free'
+  SELECT id, :merchant, :perk, :file, fingerprint, sealed, expires_at,
+    CASE WHEN reserved_for IS NOT NULL THEN coalesce((
+      SELECT survivor.email_key FROM users JOIN users survivor ON survivor.id = users.merged_into_id
+      WHERE users.merchant_id = :merchant AND users.email_key = reserved_for
+    ), reserved_for) END, 'free'
   FROM (SELECT DISTINCT ON (fingerprint) * FROM code_part ORDER BY fingerprint, line) AS firsts
   ORDER BY fingerprint
   ON CONFLICT (perk_id, fingerprint) DO NOTHING

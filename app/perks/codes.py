@@ -3,7 +3,7 @@
 A code in the open leaves through `reveal` and `written` alone, and both leave an event behind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.perks import using
 from app.perks.code_models import CodeState, PerkCode
 from app.perks.errors import CodeUnknownError, NoPoolError
-from app.perks.models import Holding, Perk, PerkState
+from app.perks.models import Holding, HoldingState, Perk, PerkState
 from app.uploads.export import as_csv
 from core import secrets
 from core.db import change, unit_of_work
@@ -43,27 +43,26 @@ def opened(row: PerkCode) -> str:
     return secrets.unseal(_SEALED, row.sealed, bound_to=row.id.bytes).decode()
 
 
-def find(session: Session, code: str) -> Holding | None:
-    """The holding that has this code, in whatever pool of the merchant; a void one counts, too.
+def find(session: Session, code: str) -> Sequence[Holding]:
+    """The holdings that have this code, one a pool of the merchant; those of void codes, too.
 
-    The caller learns from the holding's state that it is revoked.
+    The caller learns from a holding's state that it is revoked. Every pool hashes in a way of its
+    own, so each is asked by its own key.
     """
-    row = _find_row(session, code.strip())
-    return None if row is None or row.holding_id is None else session.get(Holding, row.holding_id)
-
-
-def _find_row(session: Session, code: str) -> PerkCode | None:
-    """Every pool hashes in a way of its own, so each is asked by its own key."""
-    if not 1 <= len(code) <= LONGEST:
-        return None
+    typed = code.strip()
+    if not 1 <= len(typed) <= LONGEST:
+        return ()
     pools = session.scalars(
         select(Perk.id).where(Perk.code_count > 0, Perk.state != PerkState.DELETED)
     )
-    keys = [(perk_id, fingerprint_of(perk_id, code)) for perk_id in pools]
+    keys = [(perk_id, fingerprint_of(perk_id, typed)) for perk_id in pools]
     places = tuple_(PerkCode.perk_id, PerkCode.fingerprint)
-    rows = session.scalars(select(PerkCode).where(places.in_(keys))).all()
-    given = [row for row in rows if row.holding_id is not None]
-    return next(iter(given or rows), None)
+    return session.scalars(
+        select(Holding)
+        .join(PerkCode, PerkCode.holding_id == Holding.id)
+        .where(places.in_(keys))
+        .order_by(Holding.id)
+    ).all()
 
 
 def of_holding(session: Session, holding: Holding) -> PerkCode | None:
@@ -93,17 +92,18 @@ def reveal(session: Session, holding: Holding, *, at: datetime) -> str:
 
 @dataclass(frozen=True)
 class Voided:
-    """How many codes are void now that were free, how many that a member had, and how many of those
-    that were named nobody knows or were void before.
+    """How many codes are void now that were free, how many that a member had, how many were used
+    and so stay as they are, and how many of those that were named nobody knows or were void before.
     """
 
     free: int
-    assigned: int
-    unknown: int
+    assigned: int = 0
+    used: int = 0
+    unknown: int = 0
 
 
 def void_typed(session: Session, perk: Perk, typed: str, *, reason: str, at: datetime) -> Voided:
-    """The codes of these lines are void; a holding that had one is revoked.
+    """The codes of these lines are void; a holding that had one is revoked, unless it is used.
 
     Raises:
         ReasonMissingError: nobody said why.
@@ -117,17 +117,21 @@ def void_typed(session: Session, perk: Perk, typed: str, *, reason: str, at: dat
     keys = [fingerprint_of(perk.id, code) for code in sorted(named)[:MOST_TYPED]]
     is_named = (PerkCode.perk_id == perk.id) & PerkCode.fingerprint.in_(keys)
     free = change(session, _voiding(is_named & (PerkCode.state == CodeState.FREE), reason))
-    given = session.scalars(
+    found = session.scalars(
         select(Holding)
         .join(PerkCode, PerkCode.holding_id == Holding.id)
         .where(is_named, PerkCode.state == CodeState.ASSIGNED)
         .order_by(Holding.id)
+        .with_for_update(of=Holding)
+        .execution_options(populate_existing=True)
     ).all()
+    given = [it for it in found if it.state in (HoldingState.AVAILABLE, HoldingState.EXPIRED)]
+    used = sum(it.state is HoldingState.USED for it in found)
     for holding in given:
         using.revoke(session, holding, reason=reason, at=at)
     _take_out(session, perk, free)
     _tell_voided(session, perk, free + len(given), at=at)
-    return Voided(free, len(given), len(named) - free - len(given))
+    return Voided(free, len(given), used, len(named) - free - len(given) - used)
 
 
 def void_free(session: Session, perk: Perk, *, reason: str, at: datetime) -> int:

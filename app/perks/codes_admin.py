@@ -99,7 +99,7 @@ def void_free_codes(
         count = codes.void_free(session, perk, reason=reason, at=at)
     except InvalidError as error:
         return _page(request, session, perk, error)
-    return _page(request, session, perk, voided=codes.Voided(count, 0, 0))
+    return _page(request, session, perk, voided=codes.Voided(count))
 
 
 @router.post("/export")

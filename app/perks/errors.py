@@ -80,6 +80,11 @@ class PerkExhaustedError(ConflictError):
         self.wanted = wanted
         self.left = left
 
+    @property
+    def code(self) -> str:
+        """One name, whether the line or what it gives is exhausted."""
+        return "stock_exhausted"
+
 
 class CodePoolEmptyError(ConflictError):
     """Fewer codes are free than holdings were to be made; roll back."""
@@ -162,7 +167,7 @@ class AlreadyUsedError(ConflictError):
     """
 
     def __init__(self, first_at: datetime | None, *, place: str | None = None) -> None:
-        when = "" if first_at is None else f" on {_exact(first_at)}"
+        when = "" if first_at is None else f" on {exact(first_at)}"
         where = "" if place is None else f" at {place}"
         super().__init__(f"It was used already{when}{where}. It cannot be used again.")
         self.first_at = first_at
@@ -182,7 +187,7 @@ class HoldingExpiredError(ConflictError):
     """Its time is over."""
 
     def __init__(self, expired_at: datetime | None) -> None:
-        when = "" if expired_at is None else f" on {_exact(expired_at)}"
+        when = "" if expired_at is None else f" on {exact(expired_at)}"
         super().__init__(f"It expired{when}. The brand can extend it.")
         self.expired_at = expired_at
 
@@ -204,11 +209,23 @@ class HoldingRevokedError(ConflictError):
         return "revoked"
 
 
+class HolderSuspendedError(ConflictError):
+    """The brand blocked the member who has it, or they are no member any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Whoever has this was suspended by the brand. It cannot be used.")
+
+    @property
+    def code(self) -> str:
+        """As tills know it of passes."""
+        return "suspended"
+
+
 class NotYetValidError(ConflictError):
     """Its time has not begun."""
 
     def __init__(self, valid_from: datetime) -> None:
-        super().__init__(f"It can be used from {_exact(valid_from)} on. Come back then.")
+        super().__init__(f"It can be used from {exact(valid_from)} on. Come back then.")
         self.valid_from = valid_from
 
 
@@ -284,5 +301,6 @@ class TrackingInvalidError(InvalidError):
         super().__init__(sentence, fields={"file": sentence})
 
 
-def _exact(at: datetime) -> str:
+def exact(at: datetime) -> str:
+    """A moment in a sentence."""
     return f"{at.astimezone(UTC):%d %b %Y, %H:%M} UTC"

@@ -202,7 +202,8 @@ class Holding(TenantMixin, Base):
     """A perk in a member's hands, through exactly one grant.
 
     `uses_left` is empty where it may be used without limit. `shipment` is of physical items alone,
-    and `address_due_at` the moment at which one without an address lapses.
+    and `address_due_at` the moment at which one without an address lapses. `is_grant_revoked` says
+    that the grant of a revoked one is, too, which the sweep of grants sees to.
     """
 
     __tablename__ = "holdings"
@@ -221,6 +222,11 @@ class Holding(TenantMixin, Base):
             "address_due_at",
             postgresql_where=text("shipment IS NOT NULL"),
         ),
+        Index(
+            "ix_holdings_revoked",
+            "id",
+            postgresql_where=text("state = 'revoked' AND NOT is_grant_revoked"),
+        ),
         CheckConstraint("uses_left >= 0", name="uses_left"),
     )
 
@@ -234,6 +240,7 @@ class Holding(TenantMixin, Base):
     valid_until: Mapped[datetime | None]
     shipment: Mapped[ShipmentState | None]
     address_due_at: Mapped[datetime | None]
+    is_grant_revoked: Mapped[bool] = mapped_column(server_default=text("false"))
     received_at: Mapped[datetime]
 
 

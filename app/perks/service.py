@@ -40,6 +40,7 @@ from app.perks.models import (
     ShipmentState,
 )
 from app.perks.terms import RedemptionType, deadline
+from app.users.models import User
 from core.db import sql_id
 from core.ids import new_id
 from core.types import GrantId, PerkId, UserId
@@ -254,8 +255,10 @@ def take_back(session: Session, perk: Perk, released: CTE) -> int:
     Locks: the perk.
     """
     session.refresh(perk, with_for_update=True)
-    less = select(released.c.user_id, func.count().label("count")).group_by(released.c.user_id)
-    each = less.subquery()
+    # Who was merged into somebody meanwhile counts there.
+    person = func.coalesce(User.merged_into_id, User.id)
+    less = select(person.label("user_id"), func.count().label("count"))
+    each = less.join(released, released.c.user_id == User.id).group_by(person).subquery()
     lowered = (
         update(PerkQuota)
         .where(PerkQuota.perk_id == perk.id, PerkQuota.user_id == each.c.user_id)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import Merchant
@@ -16,6 +16,7 @@ from app.perks.code_models import CodeState, PerkCode
 from app.perks.errors import (
     AlreadyUndoneError,
     AlreadyUsedError,
+    HolderSuspendedError,
     HoldingExpiredError,
     HoldingRevokedError,
     HoldingTransitionError,
@@ -27,6 +28,7 @@ from app.perks.errors import (
     UndoWindowOverError,
     WrongChannelError,
     WrongPlaceError,
+    exact,
 )
 from app.perks.models import (
     Channel,
@@ -41,6 +43,7 @@ from app.perks.models import (
     Transition,
 )
 from app.perks.terms import RedemptionType, UsedOn, Validation
+from app.users.models import User, UserState
 from core.db import merchant_of
 from core.errors import InvalidError
 from core.events import emit
@@ -73,6 +76,7 @@ def use(  # noqa: PLR0913 - each is a fact of the row in the log
         AlreadyUsedError: every use is taken; `first_at` says when the last one was.
         TooFewUsesError: fewer are left.
         HoldingExpiredError, HoldingRevokedError, NotYetValidError: its time or state refuses.
+        HolderSuspendedError: the member is blocked; a parcel is the brand's own to send.
         OutsideHoursError, WrongPlaceError, WrongChannelError: not now, not here, not this way.
         InvalidError: no number of uses.
 
@@ -85,6 +89,8 @@ def use(  # noqa: PLR0913 - each is a fact of the row in the log
         )
     _check_channel(perk, holding, channel)
     _check_standing(session, holding, at=at)
+    if holding.shipment is None:
+        _check_holder(session, holding)
     _check_hours(session, perk, at=at)
     _check_place(session, perk, place, channel)
     if holding.uses_left is not None:
@@ -169,7 +175,7 @@ def extend(session: Session, holding: Holding, *, until: datetime, at: datetime)
 
     Raises:
         HoldingTransitionError: it is not expired, or lapsed because nobody gave an address.
-        InvalidError: the new limit is not in the future.
+        InvalidError: the new limit is not in the future, or after the end of its code.
 
     Locks: the holding.
     """
@@ -179,8 +185,17 @@ def extend(session: Session, holding: Holding, *, until: datetime, at: datetime)
         raise HoldingTransitionError("lapsed" if is_lapsed else holding.state, "extended")
     if until <= at:
         raise InvalidError("Choose a moment to come.", fields={"until": "Choose a moment to come."})
+    _check_code_end(session, holding, until)
     holding.state, holding.valid_until = HoldingState.AVAILABLE, until
     _log(session, holding, Transition.EXTENDED, actor=session.info["actor"], at=at)
+
+
+def _check_code_end(session: Session, holding: Holding, until: datetime) -> None:
+    """Nobody is promised longer than the code works: whoever made it knows nothing of us."""
+    ends = session.scalar(select(PerkCode.expires_at).where(PerkCode.holding_id == holding.id))
+    if ends is not None and until > ends:
+        sentence = f"Its code ends on {exact(ends)}. Choose a moment until then."
+        raise InvalidError(sentence, fields={"until": sentence})
 
 
 def revoke(session: Session, holding: Holding, *, reason: str, at: datetime) -> None:
@@ -304,6 +319,15 @@ def _check_standing(session: Session, holding: Holding, *, at: datetime) -> None
         raise HoldingExpiredError(holding.valid_until)
     if holding.valid_from is not None and at < holding.valid_from:
         raise NotYetValidError(holding.valid_from)
+
+
+def _check_holder(session: Session, holding: Holding) -> None:
+    """A printed code is in the hands of whoever was blocked, too."""
+    owner = aliased(User)
+    is_person = User.id == func.coalesce(owner.merged_into_id, owner.id)
+    query = select(User.state).join(owner, is_person).where(owner.id == holding.user_id)
+    if session.scalar(query) is not UserState.ACTIVE:
+        raise HolderSuspendedError
 
 
 def _check_hours(session: Session, perk: Perk, *, at: datetime) -> None:

@@ -15,6 +15,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from app.accounts import sessions
+from app.claims.models import ClaimQuota
+from app.perks import merging as perks
 from app.points import moving as points
 from app.privacy import erasure
 from app.privacy.errors import MergeRefusedError
@@ -130,6 +132,8 @@ def merge(session: Session, survivor: User, other: User, *, at: datetime) -> Non
     _move_values(session, survivor, other, at=at)
     _move_lists(session, survivor, other, at=at)
     _move_badges(session, survivor, other, at=at)
+    perks.move_all(session, other, survivor)
+    _move_claims(session, survivor.id, other.id)
     points.move_all(session, other.id, survivor.id, at=at)
     session.execute(update(Consent).where(Consent.user_id == other.id).values(user_id=survivor.id))
     sessions.end_all_of_users(session, only(other.id), at=at)
@@ -182,6 +186,21 @@ def _move_badges(session: Session, survivor: User, other: User, *, at: datetime)
         name = encode_id("bdg", badge_id)
         emit(session, "cohort.badge.gained", at=at, user_id=survivor.id, badgeId=name)
     session.execute(delete(BadgeOwner).where(BadgeOwner.user_id == other.id))
+
+
+def _move_claims(session: Session, survivor: UserId, other: UserId) -> None:
+    """Both used so many codes of a batch as one person."""
+    gone = delete(ClaimQuota).where(ClaimQuota.user_id == other)
+    theirs = session.execute(gone.returning(ClaimQuota.batch_id, ClaimQuota.used_count)).all()
+    for batch_id, count in theirs:
+        row = insert(ClaimQuota).values(batch_id=batch_id, user_id=survivor, used_count=count)
+        added = ClaimQuota.used_count + row.excluded.used_count
+        session.execute(
+            row.on_conflict_do_update(
+                index_elements=[ClaimQuota.batch_id, ClaimQuota.user_id],
+                set_={"used_count": added},
+            )
+        )
 
 
 def _tell(session: Session, survivor: UserId, other: UserId, *, at: datetime) -> None:

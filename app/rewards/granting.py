@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     CTE,
+    ColumnElement,
     Row,
     Select,
     Text,
@@ -43,7 +44,7 @@ from app.rewards.service import Source, received_data
 from app.users.models import User, UserState
 from core.db import after_commit, sql_id
 from core.events import Event, insert_events_by
-from core.types import GrantId, HoldingId, UserId
+from core.types import GrantId, HoldingId, RewardLineId, UserId
 from minting import airdrops, assets
 from minting.models import ContractState
 
@@ -215,6 +216,15 @@ class _Asked:
             raise CodePoolEmptyError(perk.title, wanted=1, found=0)
 
 
+def take_turn(session: Session, line_id: RewardLineId) -> None:
+    """Nobody gives one of the line until this transaction ends, and whoever did has committed."""
+    session.execute(select(_turn_of(line_id)))
+
+
+def _turn_of(line_id: RewardLineId) -> ColumnElement[Any]:
+    return func.pg_advisory_xact_lock(int.from_bytes(line_id.bytes[8:], signed=True))
+
+
 _statements: dict[Hashable, Select[Any]] = {}
 """By what they depend on; making one takes longer than sending it."""
 _perks: dict[Hashable, Perk] = {}
@@ -264,8 +274,7 @@ class _Statement:
 
     def _queue(self, member: CTE) -> CTE:
         """Whoever gives of the line waits in order of arrival, and is woken once."""
-        turn = func.pg_advisory_xact_lock(int.from_bytes(self.line.id.bytes[8:], signed=True))
-        return select(member.c.id, member.c.line_id, turn).cte("turn")
+        return select(member.c.id, member.c.line_id, _turn_of(self.line.id)).cte("turn")
 
     def _count_on_line(self, member: CTE) -> CTE:
         """One more is given by the line, if it has one left; an asset has to travel then."""

@@ -131,6 +131,6 @@ def get(session: Session, grant_id: ManualGrantId) -> ManualGrant:
 def counts_of(session: Session, line: RewardLine) -> Counts:
     """How far a hand-out is."""
     states = session.scalars(select(Grant.state).where(Grant.reward_line_id == line.id)).all()
-    delivered = states.count(GrantState.DELIVERED)
+    delivered = states.count(GrantState.DELIVERED) + states.count(GrantState.REVOKED)
     skipped = states.count(GrantState.SKIPPED)
     return Counts(delivered, len(states) - delivered - skipped, skipped)

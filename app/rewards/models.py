@@ -103,7 +103,7 @@ class Grant(TenantMixin, Base):
     """This source gives this reward to this recipient, once: the natural key says so.
 
     The recipient is a member, or an address that is no member's wallet. Of several of a line,
-    `ordinal` counts from 0. `reason` says why one was cancelled or skipped.
+    `ordinal` counts from 0. `reason` says why one was cancelled, skipped or revoked.
     """
 
     __tablename__ = "grants"

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.perks.models import Channel
 from app.scanning import looking, redeeming, tickets
-from app.scanning.looking import FoundPass, FoundPerk
+from app.scanning.looking import FoundPass, FoundPerk, FoundSeveral
 from app.scanning.scanner import Scanner
 from app.verification import passes
 from app.verification.passes import Verdict
@@ -50,7 +50,8 @@ class Answer:
     """One answer.
 
     Args:
-        word: `found`, `pass`, `validated`, `undone`, or the code of what was refused.
+        word: `found`, `several` of which one is meant, `pass`, `validated`, `undone`, or the code
+            of what was refused.
         title: of the perk, where one was validated.
         uses_left: of that perk, after it; None where that is not said.
     """
@@ -71,6 +72,8 @@ def look_up(scanner: Scanner, text: str, *, at: datetime) -> Answer:
             found = looking.read(session, scanner, text, at=at)
             if isinstance(found, FoundPerk):
                 return _perk(session, scanner, found, at=at)
+            if isinstance(found, FoundSeveral):
+                return _several(session, scanner, found, at=at)
         except AppError as error:
             # Committed all the same: the scan is counted, and its code was seen.
             return _refusal(error)
@@ -103,6 +106,15 @@ def take_back(scanner: Scanner, redemption_id: RedemptionId, *, at: datetime) ->
 def _perk(session: Session, scanner: Scanner, found: FoundPerk, *, at: datetime) -> Answer:
     looking.try_out(session, scanner, found, channel=Channel.STAFF, at=at)
     return Answer(Colour.GREEN, "found", offers=[_offer(scanner, found, at=at)])
+
+
+def _several(session: Session, scanner: Scanner, found: FoundSeveral, *, at: datetime) -> Answer:
+    free = looking.usable(session, scanner, found, channel=Channel.STAFF, at=at)
+    offers = [_offer(scanner, it, at=at) for it in free]
+    is_one = len(offers) == 1
+    return Answer(
+        Colour.GREEN if is_one else Colour.YELLOW, "found" if is_one else "several", offers=offers
+    )
 
 
 def _offer(scanner: Scanner, found: FoundPerk, *, at: datetime) -> Offer:

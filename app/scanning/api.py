@@ -26,10 +26,11 @@ Scanned = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
 
 class LookupRequest(BaseModel):
-    """A signed code (`token`) or one of a pool (`code`), as it was read."""
+    """A signed code (`token`) or one of a pool (`code`), as it was read, and of which perk."""
 
     token: Scanned | None = None
     code: Scanned | None = None
+    perkId: str | None = Field(default=None, max_length=64)  # noqa: N815 - as in JSON
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "LookupRequest":
@@ -67,13 +68,13 @@ def pair(session: SessionDep, at: AtDep, asked: PairRequest) -> Response:
 @router.post("/lookup")
 def look_up(scanner: DeviceDep, at: AtDep, asked: LookupRequest) -> Response:
     """What the code is, and whether it could be redeemed now; nothing changes."""
-    return JSONResponse(_looked_up(scanner, asked.text, at=at))
+    return JSONResponse(_looked_up(scanner, asked, at=at))
 
 
 @router.post("")
 def redeem(scanner: DeviceDep, at: AtDep, asked: RedeemRequest) -> Response:
     """Uses are taken, once for each externalId."""
-    wanted = Asked(asked.text, asked.uses, asked.placeRef, asked.externalId)
+    wanted = Asked(asked.text, asked.uses, asked.placeRef, asked.externalId, asked.perkId)
     with unit_of_work(merchant=scanner.merchant.id, actor=scanner.actor) as session:
         answer = redeeming.redeem_for_till(session, scanner, wanted, at=at)
     return JSONResponse(answer)
@@ -88,9 +89,11 @@ def undo(scanner: DeviceDep, at: AtDep, redemption_id: str) -> Response:
     return JSONResponse(documents.undoing(row))
 
 
-def _looked_up(scanner: Scanner, text: str, *, at: datetime) -> dict[str, Any]:
+def _looked_up(scanner: Scanner, asked: LookupRequest, *, at: datetime) -> dict[str, Any]:
     with unit_of_work(merchant=scanner.merchant.id, actor=scanner.actor) as session:
-        found = looking.read(session, scanner, text, at=at)
+        read = looking.read(session, scanner, asked.text, at=at)
+        perk_id = redeeming.perk_of(asked.perkId)
+        found = looking.only_one(session, scanner, read, perk_id, at=at)
         if not isinstance(found, FoundPass):
             looking.try_out(session, scanner, found, channel=Channel.API, at=at)
             return documents.perk(found)

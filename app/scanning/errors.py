@@ -1,9 +1,11 @@
 """What can go wrong at the counter."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from core.errors import ConflictError, ForbiddenError, NotFoundError, TooManyError
-from core.types import DeviceId
+from core.ids import encode_id
+from core.types import DeviceId, PerkId
 
 
 class DeviceNotFoundError(NotFoundError):
@@ -71,6 +73,19 @@ class TokenNotYetValidError(ConflictError):
             "This code is from the future. Ask to reload the page that shows it, and check the "
             "clock of this installation."
         )
+
+
+class CodeAmbiguousError(ConflictError):
+    """Several perks have the same code; a till says which it means.
+
+    Args:
+        perks: their ids and titles.
+    """
+
+    def __init__(self, perks: Sequence[tuple[PerkId, str]]) -> None:
+        named = ", ".join(f"“{title}” ({encode_id('prk', perk)})" for perk, title in perks)
+        super().__init__(f"Several perks have this code: {named}. Send the perkId of one of them.")
+        self.perks = perks
 
 
 class TicketOverError(ConflictError):

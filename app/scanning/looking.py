@@ -17,10 +17,17 @@ from app.perks import codes, using
 from app.perks.errors import AlreadyUsedError, CodeUnknownError
 from app.perks.models import Channel, Holding, Perk
 from app.scanning import queries
-from app.scanning.errors import TokenExpiredError, TokenForgedError, TokenNotYetValidError
+from app.scanning.errors import (
+    CodeAmbiguousError,
+    TokenExpiredError,
+    TokenForgedError,
+    TokenNotYetValidError,
+)
 from app.scanning.scanner import Scanner
 from app.verification import passes
 from app.verification.passes import Known
+from core.errors import AppError
+from core.types import PerkId
 
 _PATH = "/v/"
 _SHORTEST_TOKEN = 100
@@ -40,6 +47,13 @@ class FoundPerk:
 
 
 @dataclass(frozen=True)
+class FoundSeveral:
+    """Perks whose pools have the same code, which one member each has."""
+
+    perks: Sequence[FoundPerk]
+
+
+@dataclass(frozen=True)
 class FoundPass:
     """A pass, and what its holder could use here.
 
@@ -51,7 +65,10 @@ class FoundPass:
     perks: Sequence[FoundPerk]
 
 
-def read(session: Session, scanner: Scanner, text: str, *, at: datetime) -> FoundPerk | FoundPass:
+Found = FoundPerk | FoundSeveral | FoundPass
+
+
+def read(session: Session, scanner: Scanner, text: str, *, at: datetime) -> Found:
     """What a camera, a hand scanner or somebody's fingers sent.
 
     Raises:
@@ -125,6 +142,49 @@ def try_out(
         savepoint.rollback()
 
 
+def usable(
+    session: Session, scanner: Scanner, found: FoundSeveral, *, channel: Channel, at: datetime
+) -> list[FoundPerk]:
+    """Those of which one use could be taken now; nothing has changed.
+
+    Raises:
+        AppError: none of them, and this is why the first is refused.
+    """
+    free: list[FoundPerk] = []
+    refused: list[AppError] = []
+    for perk in found.perks:
+        try:
+            try_out(session, scanner, perk, channel=channel, at=at)
+            free.append(perk)
+        except AppError as error:
+            refused.append(error)
+    if not free:
+        raise refused[0]
+    return free
+
+
+def only_one(
+    session: Session, scanner: Scanner, found: Found, perk_id: PerkId | None, *, at: datetime
+) -> FoundPerk | FoundPass:
+    """What a till means: of several the perk it names, or the only one that can be used.
+
+    Raises:
+        CodeAmbiguousError: it names none, and several could be used.
+        CodeUnknownError: what it names has another code.
+        AppError: none can be used.
+    """
+    perks = found.perks if isinstance(found, FoundSeveral) else [found]
+    if perk_id is not None:
+        perks = [it for it in perks if isinstance(it, FoundPerk) and it.perk.id == perk_id]
+        if not perks:
+            raise CodeUnknownError
+    elif isinstance(found, FoundSeveral):
+        perks = usable(session, scanner, found, channel=Channel.API, at=at)
+        if len(perks) > 1:
+            raise CodeAmbiguousError([(it.perk.id, it.perk.title) for it in perks])
+    return perks[0]
+
+
 def held(session: Session, claims: Claims) -> FoundPerk:
     """The perk that a signed code names.
 
@@ -137,12 +197,15 @@ def held(session: Session, claims: Claims) -> FoundPerk:
     return FoundPerk(holding, session.get_one(Perk, holding.perk_id), claims)
 
 
-def _of_pool(session: Session, scanner: Scanner, text: str, *, at: datetime) -> FoundPerk:
-    holding = codes.find(session, text)
-    if holding is None:
+def _of_pool(
+    session: Session, scanner: Scanner, text: str, *, at: datetime
+) -> FoundPerk | FoundSeveral:
+    holdings = codes.find(session, text)
+    if not holdings:
         raise CodeUnknownError
     counting.count_scan(session, place=scanner.place_id, at=at)
-    return FoundPerk(holding, session.get_one(Perk, holding.perk_id))
+    found = [FoundPerk(it, session.get_one(Perk, it.perk_id)) for it in holdings]
+    return found[0] if len(found) == 1 else FoundSeveral(found)
 
 
 def _pass(session: Session, checked: Checked, *, at: datetime) -> FoundPass:

@@ -19,9 +19,9 @@ from app.scanning.looking import FoundPass, FoundPerk
 from app.scanning.models import RedemptionReceipt
 from app.scanning.scanner import Scanner
 from core.db import change, merchant_of
-from core.ids import encode_id
+from core.ids import decode_id, encode_id
 from core.secrets import fingerprint, same
-from core.types import RedemptionId
+from core.types import PerkId, RedemptionId
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Asked:
         text: a signed code, or one of a pool.
         place_ref: the place the till believes to stand at.
         external_id: what the till calls this redemption.
+        perk_ref: of several perks that have the code, the one it is about.
     """
 
     text: str
     uses: int
     place_ref: str | None
     external_id: str
+    perk_ref: str | None = None
 
 
 def redeem(
@@ -89,7 +91,8 @@ def redeem_for_till(
     place = scanner.place
     if place is not None and asked.place_ref not in (None, encode_id("plc", place.id)):
         raise WrongPlaceError([place.name])
-    found = looking.read(session, scanner, asked.text, at=at)
+    read = looking.read(session, scanner, asked.text, at=at)
+    found = looking.only_one(session, scanner, read, perk_of(asked.perk_ref), at=at)
     if isinstance(found, FoundPass):
         raise CodeUnknownError  # a pass is no perk: nothing here can be redeemed by it
     row = redeem(session, scanner, found, uses=asked.uses, channel=Channel.API, at=at)
@@ -97,6 +100,15 @@ def redeem_for_till(
     receipt = session.get_one(RedemptionReceipt, (merchant_of(session), asked.external_id))
     receipt.redemption_id, receipt.answer = row.id, answer
     return answer
+
+
+def perk_of(perk_ref: str | None) -> PerkId | None:
+    """The perk that a till names.
+
+    Raises:
+        UnknownIdentifierError: it is no identifier of a perk.
+    """
+    return None if perk_ref is None else PerkId(decode_id("prk", perk_ref))
 
 
 def _claim(session: Session, external_id: str, digest: bytes, *, at: datetime) -> bool:

@@ -48,6 +48,7 @@ class Shell:
         logo: address of the brand's logo, or None for the name as text.
         tabs: addresses of the Space that exist, shown as tabs in the layout's order.
         brand_css: address of the brand's colours; hashed by whoever serves it.
+        roles: of the team, those whose pages and buttons the person may use; empty for others.
     """
 
     name: str = "Cohort"
@@ -56,6 +57,7 @@ class Shell:
     logo: str | None = None
     tabs: tuple[str, ...] = ("/space/home",)
     brand_css: str = "/space/brand.css"
+    roles: frozenset[str] = frozenset()
 
 
 def set_shell(request: Request, shell: Shell) -> None:
@@ -83,6 +85,7 @@ def environment() -> Environment:
         csrf_token=lambda: csrf.csrf_token(_request.get()),
         current_path=lambda: _request.get().url.path,
         url_with=url_with,
+        may=may,
         language=i18n.current_language,
         text_direction=i18n.text_direction,
         static_url=static_url,
@@ -99,6 +102,12 @@ def _loader() -> BaseLoader:
         folder.parent.name: FileSystemLoader(folder) for folder in sorted(_APP.glob("*/templates"))
     }
     return ChoiceLoader([FileSystemLoader(_APP / "templates"), PrefixLoader(features)])
+
+
+def may(role: str) -> bool:
+    """Whether what takes this role of the team is the reader's: a page offers nothing else."""
+    shell: Shell = getattr(_request.get().state, "shell", Shell())
+    return role in shell.roles
 
 
 def url_with(**changes: object) -> str:

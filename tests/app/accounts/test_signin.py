@@ -152,6 +152,13 @@ class TestLink:
         with pytest.raises(LinkExpiredError):
             signin.find_link(session, link, "browser", audience=Audience.TEAM, at=NOW + 5 * MINUTE)
 
+    @pytest.mark.parametrize(("audience", "minutes"), [(Audience.TEAM, 5), (Audience.SPACE, 10)])
+    def test_says_how_long_links_live(
+        self, session: Session, audience: Audience, minutes: int
+    ) -> None:
+        with pytest.raises(LinkExpiredError, match=f"live {minutes} minutes"):
+            signin.find_link(session, "x" * 43, "browser", audience=audience, at=NOW)
+
     def test_a_made_up_one_is_refused_in_the_same_words(self, session: Session) -> None:
         link = begin(session).link_token
         signin.use_link(session, link, "browser", audience=Audience.TEAM, at=NOW)

@@ -8,7 +8,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
@@ -32,9 +32,9 @@ from core.db import unit_of_work
 from core.errors import AppError
 from core.events import Event
 from core.ids import encode_id
-from core.types import MerchantId, UserId
+from core.types import ClaimBatchId, MerchantId, UserId
 from minting.models import Token
-from tests.conftest import NOW, make_merchant
+from tests.conftest import NOW, make_merchant, wait_until
 from tests.factories.brand import make_asset, make_members, make_other_merchant, make_perk
 from tests.factories.claims import make_batch
 from tests.factories.perks import perk_of
@@ -345,6 +345,57 @@ class TestTogether:
             code = code_of(session.get_one(ClaimBatch, batch), 1)
         outcomes = _all_at_once(merchant, [(user, code)] * 16)
         assert sorted(outcomes) == [*["already_claimed"] * 15, "claimed"]
+
+
+class TestClosing:
+    """A batch that is closed gives nothing more, however far a claim had come."""
+
+    def test_a_claim_that_began_before_gives_nothing_after(self, committed: None) -> None:
+        """It waits for the code, which somebody looks at, while the batch is closed."""
+        merchant, batch_id, [user] = _stage_batch(1)
+        with unit_of_work(merchant=merchant) as session:
+            code = code_of(session.get_one(ClaimBatch, batch_id), 1)
+        with ThreadPoolExecutor(1) as pool, unit_of_work(merchant=merchant) as closing:
+            closing.execute(select(ClaimCode).with_for_update()).all()
+            asked = pool.submit(_ask, merchant, user, code)
+            _wait_for_lock(closing)
+            service.close(closing, service.get(closing, batch_id), at=NOW)
+            closing.commit()
+            assert asked.result(timeout=30) == "code_disabled"
+        assert _given(merchant) in (0, None)
+
+    def test_closing_waits_for_a_claim_under_way(self, committed: None) -> None:
+        merchant, batch_id, [user] = _stage_batch(1)
+        with ThreadPoolExecutor(1) as pool:
+            with unit_of_work(merchant=merchant) as session:
+                batch = session.get_one(ClaimBatch, batch_id)
+                claimed = claim(session, session.get_one(User, user), attempt(batch), at=NOW)
+                assert isinstance(claimed, Claimed)
+                closing = pool.submit(_close, merchant, batch_id)
+                _wait_for_lock(session)
+                assert not closing.done()
+            closing.result(timeout=30)
+        assert _given(merchant) == 1
+
+
+def _ask(merchant: MerchantId, user: UserId, code: str) -> str:
+    with unit_of_work(merchant=merchant) as session:
+        found = session.get_one(User, user)
+        return answer_of(claim(session, found, Attempt(code, NETWORK), at=NOW))[1]
+
+
+def _close(merchant: MerchantId, batch_id: ClaimBatchId) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        service.close(session, service.get(session, batch_id), at=NOW)
+
+
+def _wait_for_lock(session: Session) -> None:
+    """Somebody waits for what this transaction holds."""
+    waiting = text(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted"
+        " AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+    )
+    wait_until(lambda: bool(session.scalar(waiting)))
 
 
 def _stage(members: int) -> tuple[MerchantId, str, list[UserId]]:

@@ -48,9 +48,10 @@ def _give(session: Session, perk: Perk) -> str | None:
 
 
 def _use(session: Session, _: Perk) -> str | None:
-    holding = codes.find(session, CODE)
-    if holding is None:
+    found = codes.find(session, CODE)
+    if not found:
         return CodeUnknownError().code
+    [holding] = found
     return _told(
         lambda: using.use(session, holding, channel=Channel.STAFF, actor="member:mem_1", at=NOW)
     )
@@ -122,7 +123,6 @@ REFUSED = {
     ("used", "use"): "already_used",
     ("void", "use"): "revoked",
 }
-del REFUSED["used", "void"]
 
 
 def _in_state(session: Session, state: str) -> Perk:

@@ -26,7 +26,7 @@ from app.perks.errors import (
     PoolFullError,
     ReasonMissingError,
 )
-from app.perks.models import Holding, HoldingState, Perk, PerkState
+from app.perks.models import Channel, Holding, HoldingState, Perk, PerkState
 from app.perks.patterns import EASY, Pattern
 from app.perks.terms import Options, RedemptionType
 from core.db import unit_of_work
@@ -250,8 +250,15 @@ class TestFind:
         for number, perk in enumerate(perks):
             load(session, perk, f"CODE-{number}\n", name="c.txt")
         holding = hold(session, perks[1])
-        found = codes.find(session, " CODE-1 ")
-        assert found is not None and found.id == holding.id
+        assert [it.id for it in codes.find(session, " CODE-1 ")] == [holding.id]
+
+    def test_finds_one_a_pool_where_several_have_it(self, session: Session) -> None:
+        held = []
+        for name in ("One", "Two"):
+            perk = perk_of(session, UNIQUE, title=name)
+            load(session, perk, "SAME\n", name="c.txt")
+            held.append(hold(session, perk, f"{name}@example.com"))
+        assert [it.id for it in codes.find(session, "SAME")] == [it.id for it in held]
 
     @pytest.mark.parametrize("typed", ["", "code-1", "FREE", "x" * 500, "CODE-1\x00"])
     def test_finds_nothing_for_what_nobody_has(self, session: Session, typed: str) -> None:
@@ -259,7 +266,7 @@ class TestFind:
         load(session, perk, "CODE-1\n", name="c.txt")
         hold(session, perk)
         load(session, perk, "FREE\n", name="c.txt")
-        assert codes.find(session, typed) is None
+        assert not codes.find(session, typed)
 
     def test_nor_anything_of_another_merchant(self, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
@@ -267,7 +274,7 @@ class TestFind:
             load(session, perk, "CODE-1\n", name="c.txt")
             hold(session, perk)
         with unit_of_work(merchant=make_other_merchant(merchant)) as session:
-            assert codes.find(session, "CODE-1") is None
+            assert not codes.find(session, "CODE-1")
 
 
 class TestAssignment:
@@ -385,6 +392,18 @@ class TestVoid:
         assert states[given] == states[free] == (CodeState.VOID, "leaked")
         assert codes.void_typed(session, perk, given, reason="leaked", at=NOW).unknown == 1
         assert events(session, "codes-voided") == [{"perkId": str(perk.id), "count": 2}]
+
+    def test_leaves_what_was_used_as_it_is(self, session: Session) -> None:
+        perk = perk_of(session, UNIQUE)
+        load(session, perk, "A\n", name="c.txt")
+        holding = hold(session, perk)
+        using.use(session, holding, channel=Channel.STAFF, actor="member:mem_1", at=NOW)
+        done = codes.void_typed(session, perk, "A", reason="leaked", at=NOW)
+        assert (done.free, done.assigned, done.used, done.unknown) == (0, 0, 1, 0)
+        session.refresh(holding)
+        assert holding.state is HoldingState.USED
+        assert codes_of(session, perk)["A"].state is CodeState.ASSIGNED
+        assert events(session, "codes-voided") == []
 
     def test_needs_a_reason(self, session: Session) -> None:
         perk = perk_of(session, UNIQUE)

@@ -19,6 +19,7 @@ from app.perks.code_models import CodeState
 from app.perks.errors import (
     AlreadyUndoneError,
     AlreadyUsedError,
+    HolderSuspendedError,
     HoldingExpiredError,
     HoldingRevokedError,
     HoldingTransitionError,
@@ -48,11 +49,13 @@ from app.perks.terms import (
     Validity,
     parse_hours,
 )
+from app.users.models import User, UserState
 from core.db import unit_of_work
 from core.errors import ConflictError, InvalidError
 from core.events import Event
 from core.types import MerchantId
 from tests.conftest import NOW, make_merchant
+from tests.factories.brand import make_members
 from tests.factories.perks import codes_of, hold, load, make_place, perk_of
 
 STAFF = "member:mem_1"
@@ -129,6 +132,42 @@ class TestUse:
         hold(session, perk_of(session, NONE))
         with pytest.raises(IntegrityError, match="ck_holdings_uses_left"), session.begin_nested():
             session.execute(update(Holding).values(uses_left=-1))
+
+
+class TestHolder:
+    def block(self, session: Session, holding: Holding) -> User:
+        user = session.get_one(User, holding.user_id)
+        user.state = UserState.BLOCKED
+        session.flush()
+        return user
+
+    @pytest.mark.parametrize("channel", [Channel.STAFF, Channel.API, Channel.INTEGRATION])
+    def test_a_code_of_who_is_blocked_is_worth_nothing(
+        self, session: Session, channel: Channel
+    ) -> None:
+        perk = perk_of(session, RedemptionType.UNIQUE_CODE, uses_per_holding=2)
+        load(session, perk, "A\n", name="c.txt")
+        holding = hold(session, perk)
+        user = self.block(session, holding)
+        with pytest.raises(HolderSuspendedError) as refused:
+            take(session, holding, channel=channel)
+        assert (refused.value.status, refused.value.code) == (409, "suspended")
+        assert holding.uses_left == 2
+        user.state = UserState.ACTIVE
+        session.flush()
+        take(session, holding, channel=channel)
+
+    def test_of_who_was_merged_whoever_goes_on_counts(self, session: Session) -> None:
+        holding = hold(session, perk_of(session, NONE, uses_per_holding=2), "old@example.com")
+        [survivor] = make_members(session, "new@example.com")
+        old = session.get_one(User, holding.user_id)
+        old.state, old.merged_into_id = UserState.MERGED, survivor
+        session.flush()
+        take(session, holding)
+        session.get_one(User, survivor).state = UserState.BLOCKED
+        session.flush()
+        with pytest.raises(HolderSuspendedError):
+            take(session, holding)
 
 
 class TestTime:
@@ -322,6 +361,23 @@ class TestExtend:
         using.extend(session, holding, until=NOW + MINUTE, at=NOW)
         assert (holding.state, holding.valid_until) == (HoldingState.AVAILABLE, NOW + MINUTE)
         assert told(session, "received") == []
+
+    def test_ends_with_its_code(self, session: Session) -> None:
+        ends = NOW + 5 * MINUTE
+        perk = perk_of(
+            session, RedemptionType.UNIQUE_CODE, validity=Validity.UNTIL, valid_until=NOW + MINUTE
+        )
+        load(session, perk, f"code,expiresAt\nA,{ends.isoformat()}\n")
+        holding = hold(session, perk)
+        using.expire(session, holding, at=NOW + MINUTE)
+        with pytest.raises(
+            InvalidError, match="Its code ends on 01 Jun 2026, 12:05 UTC"
+        ) as refused:
+            using.extend(session, holding, until=ends + MINUTE, at=NOW + MINUTE)
+        assert "until" in refused.value.fields
+        assert holding.state is HoldingState.EXPIRED
+        using.extend(session, holding, until=ends, at=NOW + MINUTE)
+        assert holding.valid_until == ends
 
 
 Act = Callable[[Session, Holding], object]

@@ -7,15 +7,28 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
+from app.claims.claiming import Attempt, Claimed, claim
+from app.claims.guessing import network_of
+from app.claims.models import ClaimQuota
+from app.claims.seeds import code_of
+from app.perks import sweeping
+from app.perks.models import Perk, PerkQuota
+from app.perks.terms import Options, RedemptionType
 from app.privacy import erasure, merging
 from app.privacy.errors import MergeRefusedError
+from app.rewards.errors import PerUserLimitError
+from app.rewards.granting import grant as give
+from app.rewards.lines import Choice
+from app.rewards.lines import make_line as make_reward_line
 from app.rewards.models import Grant, GrantSource, GrantState
+from app.rewards.service import Source
 from app.segments.models import Badge, BadgeOwner, BadgeState
 from app.spaces import service as spaces
 from app.users import consents, fields, lists, queries, record
 from app.users.models import User, UserState
 from app.users.slots import Kind
 from core.db import unit_of_work
+from core.errors import AppError
 from core.events import Event
 from core.ids import encode_id, new_id
 from core.types import BadgeId, GrantId
@@ -26,8 +39,12 @@ from tests.factories.brand import (
     make_line,
     make_members,
     make_other_merchant,
+    make_perk,
 )
+from tests.factories.claims import make_batch
 from tests.factories.people import make_property
+from tests.factories.perks import code_of as code_of_holding
+from tests.factories.perks import hold, load, perk_of
 from tests.signing import stolen_key
 from wallets.models import Wallet
 
@@ -61,6 +78,14 @@ def grant(session: Session, user: User) -> None:
         )
     )
     session.flush()
+
+
+def give_by_line(session: Session, perk: Perk, user: User, count: int) -> None:
+    """The member has so many more of the perk."""
+    line = make_reward_line(session, Choice(perk_id=perk.id))
+    for ordinal in range(count):
+        source = Source(GrantSource.MANUAL, line.id)
+        give(session, line, user.id, source=source, ordinal=ordinal, at=NOW)
 
 
 def badge(session: Session, *users: User) -> Badge:
@@ -127,6 +152,71 @@ class TestMerge:
         for _, wallet in held:
             assert len(stolen_key(session, wallet.address)) == 32
         assert {it.owner_id for it in session.scalars(select(Wallet))} == set(ids)
+
+    def test_counts_what_both_were_promised_of_a_perk(
+        self, session: Session, pair: tuple[User, User]
+    ) -> None:
+        ada, other = pair
+        perk = make_perk(session, max_per_user=2)
+        for user, count in ((ada, 2), (other, 1)):
+            give_by_line(session, perk, user, count)
+        merging.merge(session, ada, other, at=LATER)
+        quota = session.scalars(select(PerkQuota)).one()
+        assert (quota.user_id, quota.granted_count) == (ada.id, 3)
+        with pytest.raises(PerUserLimitError):
+            give_by_line(session, perk, ada, 1)
+
+    def test_one_with_none_of_it_has_what_the_other_was_promised(
+        self, session: Session, pair: tuple[User, User]
+    ) -> None:
+        ada, other = pair
+        perk = make_perk(session, max_per_user=2)
+        give_by_line(session, perk, other, 1)
+        merging.merge(session, ada, other, at=LATER)
+        give_by_line(session, perk, ada, 1)
+        with pytest.raises(PerUserLimitError):
+            give_by_line(session, perk, ada, 1)
+
+    def test_what_comes_back_of_the_other_is_free_again(
+        self, session: Session, pair: tuple[User, User]
+    ) -> None:
+        ada, other = pair
+        terms = Options(deadline_days=1)
+        perk = perk_of(session, RedemptionType.PHYSICAL, terms=terms, total_quantity=1)
+        give_by_line(session, perk, other, 1)
+        merging.merge(session, ada, other, at=LATER)
+        assert sweeping.lapse_due(session, NOW + timedelta(days=2))
+        session.refresh(perk)
+        assert (perk.granted_count, perk.left) == (0, 1)
+        assert session.scalars(select(PerkQuota.granted_count)).one() == 0
+
+    def test_counts_the_codes_both_used(self, session: Session, pair: tuple[User, User]) -> None:
+        ada, other = pair
+        batch = make_batch(session, codes=4, max_per_user=3)
+        network = network_of("192.0.2.1")
+        for position, user in ((1, ada), (2, other)):
+            assert isinstance(
+                claim(session, user, Attempt(code_of(batch, position), network), at=NOW), Claimed
+            )
+        merging.merge(session, ada, other, at=LATER)
+        quota = session.scalars(select(ClaimQuota)).one()
+        assert (quota.user_id, quota.used_count) == (ada.id, 2)
+        third, fourth = (
+            claim(session, ada, Attempt(code_of(batch, it), network), at=LATER) for it in (3, 4)
+        )
+        assert isinstance(third, Claimed)
+        assert isinstance(fourth, AppError) and fourth.code == "already_claimed"
+
+    def test_gets_the_codes_kept_for_either_whenever_they_come(
+        self, session: Session, pair: tuple[User, User]
+    ) -> None:
+        ada, other = pair
+        perk = perk_of(session, RedemptionType.UNIQUE_CODE)
+        load(session, perk, f"code,email\nMINE,{ada.email}\nTHEIRS,{other.email}\n")
+        merging.merge(session, ada, other, at=LATER)
+        load(session, perk, f"code,email\nLATER,{other.email}\nBOBS,bob@example.com\n")
+        given = [code_of_holding(session, hold(session, perk, ada.email)) for _ in range(3)]
+        assert sorted(given) == ["LATER", "MINE", "THEIRS"]
 
     def test_is_told_of(self, session: Session, pair: tuple[User, User]) -> None:
         ada, other = pair

@@ -301,7 +301,7 @@ class TestTogether:
     def test_the_last_one_is_given_once(self, committed: None) -> None:
         merchant, line, users = _stage(64, total_quantity=1)
         outcomes = _all_at_once(merchant, line, users, sources=range(64))
-        assert sorted(outcomes) == ["given", *["perk_exhausted"] * 63]
+        assert sorted(outcomes) == ["given", *["stock_exhausted"] * 63]
         assert _held(merchant) == 1
 
     def test_every_code_is_given_once(self, committed: None) -> None:
@@ -312,7 +312,7 @@ class TestTogether:
             load(session, perk, "code\n" + "\n".join(f"C{n}" for n in range(24)))
             line = make_line(session, Choice(perk_id=perk.id)).id
         outcomes = _all_at_once(merchant, line, users, sources=range(48))
-        assert sorted(outcomes) == [*["given"] * 24, *["perk_exhausted"] * 24]
+        assert sorted(outcomes) == [*["given"] * 24, *["stock_exhausted"] * 24]
         with unit_of_work(merchant=merchant) as session:
             given = session.scalars(select(PerkCode.holding_id)).all()
             assert None not in given and len(set(given)) == 24

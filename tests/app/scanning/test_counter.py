@@ -57,6 +57,37 @@ def uses(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Redemption)) or 0
 
 
+class TestSameCode:
+    """Two pools have the same code, and each of them is somebody's."""
+
+    def both(self, session: Session, *titles: str) -> list[Holding]:
+        found = []
+        for title in titles:
+            perk = perk_of(session, RedemptionType.UNIQUE_CODE, title=title, uses_per_holding=1)
+            load(session, perk, "SAME\n", name="c.txt")
+            found.append(hold(session, perk, f"{title}@example.com"))
+        return found
+
+    def test_the_screen_asks_which_perk_is_meant(self, session: Session, scanner: Scanner) -> None:
+        _, tea = self.both(session, "Coffee", "Tea")
+        asked = answers.look_up(scanner, "SAME", at=NOW)
+        assert (asked.colour, asked.word) == ("yellow", "several")
+        assert [it.title for it in asked.offers] == ["Coffee", "Tea"]
+        done = answers.validate(scanner, asked.offers[1].ticket, uses=1, at=NOW)
+        assert (done.word, done.title) == ("validated", "Tea")
+        session.refresh(tea)
+        assert tea.state is HoldingState.USED
+
+    def test_only_one_that_can_be_used_is_meant(self, session: Session, scanner: Scanner) -> None:
+        coffee, tea = self.both(session, "Coffee", "Tea")
+        using.revoke(session, coffee, reason="leaked", at=NOW)
+        found = answers.look_up(scanner, "SAME", at=NOW)
+        assert (found.colour, found.word) == ("green", "found")
+        assert [it.title for it in found.offers] == ["Tea"]
+        using.revoke(session, tea, reason="leaked", at=NOW)
+        assert answers.look_up(scanner, "SAME", at=NOW).word == "revoked"
+
+
 class TestRead:
     @pytest.mark.parametrize(
         "spell",

@@ -105,6 +105,36 @@ class TestLookup:
         assert (body["valid"], body["reason"], body["perks"]) == (False, "suspended", [])
 
 
+class TestSameCode:
+    def both(self, till: Till) -> tuple[Holding, Holding]:
+        with unit_of_work(merchant=till.merchant.id) as session:
+            found = []
+            for title in ("Coffee", "Tea"):
+                perk = perk_of(session, RedemptionType.UNIQUE_CODE, title=title, uses_per_holding=1)
+                load(session, perk, "SAME\n", name="c.txt")
+                found.append(hold(session, perk, f"{title}@example.com"))
+            return found[0], found[1]
+
+    def test_a_till_says_which_perk_it_means(self, till: Till) -> None:
+        _, tea = self.both(till)
+        for answer in (till.post("/lookup", code="SAME"), till.post(code="SAME", externalId="1")):
+            assert (answer.status_code, answer.json()["code"]) == (409, "code_ambiguous")
+            assert "Coffee" in answer.json()["detail"] and "Tea" in answer.json()["detail"]
+        named = {"code": "SAME", "perkId": encode_id("prk", tea.perk_id)}
+        assert till.post("/lookup", **named).json()["title"] == "Tea"
+        assert till.post(externalId="1", **named).json()["holdingId"] == encode_id("hld", tea.id)
+        # The other one is the only one left.
+        assert till.post(code="SAME", externalId="2").json()["title"] == "Coffee"
+        assert till.post(code="SAME", externalId="3").json()["code"] == "already_used"
+
+    def test_a_perk_that_has_another_code_is_refused(self, till: Till) -> None:
+        self.both(till)
+        other = encode_id("prk", new_id())
+        answer = till.post("/lookup", code="SAME", perkId=other)
+        assert (answer.status_code, answer.json()["code"]) == (404, "code_unknown")
+        assert till.post("/lookup", code="SAME", perkId="tea").status_code == 404
+
+
 class TestRedeem:
     def test_takes_the_uses(self, till: Till) -> None:
         holding = till.holding(uses_per_holding=3)

@@ -135,8 +135,9 @@ class TestPages:
             [encode_id("usr", bob), "bob@example.com", "", "", "2026-06-01T12:00:00+00:00"],
             [encode_id("usr", ada), "'=ada@example.com", "", "", "2026-06-02T12:00:00+00:00"],
         ]
-        analyst = browser_as(browse, merchant, TeamRole.ANALYST)
-        assert analyst.get(f"{path}/owners.csv", headers=HTML).status_code == 403
+        editor = browser_as(browse, merchant, TeamRole.EDITOR)
+        assert editor.get(f"{path}/owners.csv", headers=HTML).status_code == 403
+        assert "owners.csv" not in editor.get(path, headers=HTML).text
 
     def test_keep_what_was_typed_when_something_is_missing(
         self, admin: TestClient, merchant: Merchant

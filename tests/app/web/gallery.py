@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from app.accounts.models import TeamRole
 from app.web.access import PUBLIC
 from app.web.application import new_application
 from app.web.pagination import Page
@@ -59,7 +60,8 @@ def _show(request: Request) -> Response:
     is_admin = request.url.path != "/admin/sign-in" and request.url.path.startswith("/admin")
     person = "ada@example.com" if is_admin else "Ada"
     tabs = ("/space/home", "/space/pass", "/space/rewards", "/space/profile")
-    set_shell(request, Shell("Alder & Tide Coffee", is_test=True, person=person, tabs=tabs))
+    roles = frozenset(TeamRole) if is_admin else frozenset()
+    set_shell(request, Shell("Alder & Tide Coffee", True, person, tabs=tabs, roles=roles))
     return render(
         request,
         PAGES[request.url.path],
