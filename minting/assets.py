@@ -6,7 +6,7 @@ follows from the asset's id, so a repeated publish can only arrive at the same c
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from chain.models import Chain, NonceLane
 from chain.networks import get_chain
 from core.errors import InvalidError
 from core.ids import new_id
+from core.texts import tidy
 from core.types import AssetId
 from minting import deployments, plans
 from minting.content import ContentStore
@@ -41,6 +42,7 @@ from minting.passes import find_contract, issuer_address
 from minting.plans import FrozenBatch, Target
 
 _SYMBOL = re.compile(r"[A-Z0-9]{2,11}")
+_HTTPS = re.compile(r"https://[^\s/?#@\\]+([/?#]\S*)?")
 _MAX_SUPPLY = 100_000_000
 
 
@@ -198,6 +200,10 @@ def _show(store: ContentStore, asset: DigitalAsset, media: Media) -> None:
 
 
 def _validated(draft: AssetDraft) -> AssetDraft:
+    texts: dict[str, Any] = {
+        name: tidy(text) for name, text in vars(draft).items() if type(text) is str
+    }
+    draft = replace(draft, **texts)
     symbol = draft.symbol.strip().upper() or default_symbol(draft.title)
     problems = {
         "internal_name": _length(draft.internal_name, 1, 120),
@@ -211,7 +217,7 @@ def _validated(draft: AssetDraft) -> AssetDraft:
     fields = {name: problem for name, problem in problems.items() if problem}
     if fields:
         raise InvalidError("The digital asset cannot be saved yet.", fields=fields)
-    return AssetDraft(**{**draft.__dict__, "symbol": symbol})
+    return replace(draft, symbol=symbol)
 
 
 def default_symbol(title: str) -> str:
@@ -221,13 +227,15 @@ def default_symbol(title: str) -> str:
 
 
 def _length(text: str, least: int, most: int) -> str | None:
-    if len(text.strip()) < least:
+    if len(text) < least:
         return "Fill this in."
     return f"At most {most} characters." if len(text) > most else None
 
 
 def _https(url: str | None) -> str | None:
-    return None if not url or url.startswith("https://") else "The link must begin with https://."
+    if not url or _HTTPS.fullmatch(url):
+        return None
+    return "An address that begins with https:// and names its host, without spaces."
 
 
 def _supply(supply: int | None) -> str | None:

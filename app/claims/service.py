@@ -1,6 +1,6 @@
 """Batches of claim codes: made, prolonged, topped up, closed, sealed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ from core import jobs
 from core.errors import InvalidError
 from core.events import emit
 from core.ids import encode_id, new_id
+from core.texts import tidy
 from core.types import ClaimBatchId
 
 NAME_LENGTH = 120
@@ -72,6 +73,7 @@ def create(session: Session, draft: BatchDraft, *, at: datetime) -> ClaimBatch:
         RewardNotLiveError: the reward is not published.
         AssetNotFoundError, PerkNotFoundError: this merchant has none with the id.
     """
+    draft = replace(draft, name=tidy(draft.name))
     problems = {
         "name": None if 1 <= len(draft.name) <= NAME_LENGTH else "Between 1 and 120 characters.",
         "code_count": _range(draft.code_count, 1, MOST_CODES),

@@ -105,8 +105,11 @@ class RecipientsMissingError(InvalidError):
 
 
 class ReasonMissingError(InvalidError):
-    """A winner is to be replaced without a reason."""
+    """A winner is to be replaced without a reason, or with one too long."""
 
-    def __init__(self) -> None:
-        sentence = "Say why, without naming anybody: everybody can read it."
+    def __init__(self, most: int) -> None:
+        sentence = (
+            f"Say why, in {most} characters at most and without naming anybody: everybody can "
+            "read it."
+        )
         super().__init__("The winner cannot be replaced yet.", fields={"reason": sentence})

@@ -260,7 +260,7 @@ def replace_winner(
 
     Raises:
         DrawStateError: nobody has won yet.
-        ReasonMissingError: nobody says why.
+        ReasonMissingError: nobody says why, or at too great a length.
         NoWinnerError: the ticket holds no prize.
         QuantityExceedsStockError: there is not another one.
 
@@ -269,15 +269,15 @@ def replace_winner(
     lock(session, draw.id)
     if draw.state not in (DrawState.DRAWN, DrawState.REVEALED):
         raise DrawStateError(draw.state, "changed")
-    if not reason.strip() or not reason.isprintable():
-        raise ReasonMissingError
+    if not 1 <= len(reason.strip()) <= REASON_LENGTH or not reason.isprintable():
+        raise ReasonMissingError(REASON_LENGTH)
     line_id = holders(session, draw).get(ticket_id)
     if line_id is None:
         raise NoWinnerError
     line = _line(draw, line_id)
     with session.begin_nested():
         set_aside_another(session, line)
-        row = _replace(session, draw, ticket_id, line, reason=reason.strip()[:REASON_LENGTH], at=at)
+        row = _replace(session, draw, ticket_id, line, reason=reason.strip(), at=at)
     if draw.state is DrawState.REVEALED:  # of one that is only drawn, the reveal does this
         return_stock(session, draw)
     return row

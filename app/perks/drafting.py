@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ from app.perks.terms import (
     placeholders,
     url_problem,
 )
+from core.texts import tidy
 from core.types import PlaceId
 
 MOST = 100_000_000
@@ -76,12 +78,12 @@ def apply(session: Session, perk: Perk, draft: PerkDraft) -> None:
     Raises:
         PerkInvalidError: `fields` names what must change.
     """
+    draft = _tidied(draft)
     fields = _problems(perk, draft)
     fields |= _frozen(session, perk, draft)
     fields |= twins(session, perk, draft.internal_name, reference_id=draft.reference_id)
     if fields:
         raise PerkInvalidError(fields)
-    draft = _tidied(draft)
     for name in PerkDraft.__dataclass_fields__:
         if name not in ("terms", "hours", "places"):
             setattr(perk, name, getattr(draft, name))
@@ -92,10 +94,15 @@ def apply(session: Session, perk: Perk, draft: PerkDraft) -> None:
 
 
 def _tidied(draft: PerkDraft) -> PerkDraft:
-    """Without what its validity does not read."""
+    """Texts as they are kept, without what its validity does not read."""
     kind = draft.validity
+    texts: dict[str, Any] = {
+        name: tidy(text) for name, text in vars(draft).items() if type(text) is str
+    }
     return replace(
         draft,
+        **texts,
+        terms=replace(draft.terms, code=tidy(draft.terms.code)),
         valid_from=draft.valid_from if kind is Validity.WINDOW else None,
         valid_until=draft.valid_until if kind in (Validity.UNTIL, Validity.WINDOW) else None,
         valid_days=draft.valid_days if kind is Validity.DAYS else None,

@@ -10,6 +10,7 @@ from app.perks.errors import PlaceNotFoundError
 from app.perks.models import PerkPlace, Place
 from core.errors import InvalidError
 from core.ids import new_id
+from core.texts import tidy
 from core.types import PlaceId
 
 
@@ -19,7 +20,7 @@ def save(session: Session, place: Place | None, name: str, address: str, *, at: 
     Raises:
         InvalidError: `fields` names what must change.
     """
-    name, address = name.strip(), address.strip()
+    name, address = tidy(name), tidy(address)
     fields = {}
     if not 1 <= len(name) <= 120:
         fields["name"] = "Between 1 and 120 characters."
