@@ -35,6 +35,7 @@ from core import memory
 from core.db import Role, unit_of_work
 from core.errors import AppError, SettingsError
 from core.log import configure_logging
+from core.mail import has_server
 from core.settings import core_settings
 from core.types import utc_now
 from wallets import inspection, rotation
@@ -303,7 +304,9 @@ def _welcome() -> Panel:
     lines = [
         f"Admin    {base}/admin   (sign in as {core_settings().owner_email})",
         f"Space    {base}/space/home   (sign in as any imported member)",
-        f"Mail     {base}/outbox   (sign-in links and codes arrive here)",
+        "Mail     leaves by the server in COHORT_SMTP_URL"
+        if has_server()
+        else f"Mail     {base}/outbox   (sign-in links and codes arrive here)",
         "Stop with Ctrl-C; everything is kept in " + str(core_settings().data_dir),
     ]
     return Panel("\n".join(lines), title="Cohort is serving", expand=False)

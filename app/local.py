@@ -22,7 +22,7 @@ from app.postgres import EmbeddedPostgres
 from app.processes import Processes
 from chain import recovery
 from chain.settings import chain_settings
-from core import memory
+from core import mail, memory, smtp
 from core.db import Role, forget_engine, unit_of_work
 from core.errors import SettingsError
 from core.settings import core_settings
@@ -130,6 +130,8 @@ def running(console: Console, *, is_restored: bool = False) -> Iterator[Processe
         _check_version(folder)
         (folder / "run").mkdir(exist_ok=True, mode=0o700)
         _check_port(core_settings().host, core_settings().port, "COHORT_PORT")
+        if mail.has_server():
+            smtp.server()
         _set_environment(COHORT_DATA_DIR=str(folder))
         # An upload is spooled where it will be kept: elsewhere could be memory, or too small.
         (folder / "tmp").mkdir(exist_ok=True, mode=0o700)

@@ -20,6 +20,7 @@ import app.users.upkeep_models
 import chain.models
 import core.event_cursor
 import core.events
+import core.mail
 import minting.anchor_models
 import minting.models
 import wallets.models

@@ -23,8 +23,10 @@ from wallets.client import is_listening
 from wallets.settings import socket_path
 
 OTHER_ROLES = ("COHORT_DATABASE_OWNER_URL", "COHORT_DATABASE_SIGNER_URL")
-_SECRETS = ("WALLETS_", "AWS_", "VAULT_", *OTHER_ROLES)
+_KEYS = ("WALLETS_", "AWS_", "VAULT_", *OTHER_ROLES)
 """What opens keys, or owns tables."""
+_SECRETS = (*_KEYS, "COHORT_SMTP_URL")
+"""That, and what sends mail."""
 
 
 def database(postgres: EmbeddedPostgres) -> Part:
@@ -74,7 +76,13 @@ def signer() -> Part:
         lambda: [sys.executable, "-m", "wallets.signer"],
         is_listening,
         environment={"COHORT_DATABASE_URL": signer_url()},
-        hidden=(*OTHER_ROLES, "COHORT_SECRET_KEY", "COHORT_BROKER_URL", "CHAIN_"),
+        hidden=(
+            *OTHER_ROLES,
+            "COHORT_SECRET_KEY",
+            "COHORT_BROKER_URL",
+            "COHORT_SMTP_URL",
+            "CHAIN_",
+        ),
     )
 
 
@@ -98,7 +106,7 @@ def _part(
 ) -> Part:
     """A part that cannot open a key: neither its database role nor its environment lets it."""
     environment = {"WALLETS_SIGNER_SOCKET": str(socket_path())}
-    return Part(name, colour, command, is_ready, environment=environment, hidden=_SECRETS)
+    return Part(name, colour, command, is_ready, environment=environment, hidden=_KEYS)
 
 
 def _worker_command() -> list[str]:

@@ -26,7 +26,7 @@ from app.users import conversions, provisioning
 from app.users.exports import service as exports
 from app.users.imports import running
 from app.users.imports import service as imports
-from core import jobs
+from core import jobs, mail, mail_delivery
 from core.db import Role, unit_of_work
 from core.errors import AppError
 from core.log import configure_logging
@@ -47,6 +47,8 @@ log = structlog.get_logger(__name__)
 celery = jobs.celery_app()
 celery.conf.beat_schedule = {
     "step": {"task": "engine.step", "schedule": 0.5, "options": {"expires": 2}},
+    "mail": {"task": mail.TASK, "schedule": 1, "options": {"expires": 1}},
+    "old-mail": {"task": "mail.forget", "schedule": 3600, "options": {"expires": 3600}},
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
     "provision": {"task": "engine.provision", "schedule": 5, "options": {"expires": 5}},
     "exports": {"task": "engine.exports", "schedule": 15, "options": {"expires": 15}},
@@ -125,6 +127,18 @@ def reconcile_fully() -> None:
 
 def _reconcile(places: list[engine.Workplace], *, is_full: bool) -> None:
     _each(places, partial(engine.reconcile, is_full=is_full), "reconcile_failed")
+
+
+@jobs.task(mail.TASK)
+def deliver_mail() -> None:
+    """Messages that wait for the mail server leave."""
+    mail_delivery.deliver_due()
+
+
+@jobs.task("mail.forget")
+def forget_mail() -> None:
+    """Messages that did not leave long ago are forgotten."""
+    mail_delivery.forget_old()
 
 
 @jobs.task("engine.imports")

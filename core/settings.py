@@ -39,6 +39,8 @@ class CoreSettings(BaseSettings):
     database_signer_url: SecretStr | None = None
     broker_url: SecretStr | None = None
     secret_key: SecretStr | None = None
+    smtp_url: SecretStr | None = None
+    mail_from: str = ""
     public_url: str = ""
     host: str = "127.0.0.1"
     port: int = 8000

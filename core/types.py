@@ -69,6 +69,7 @@ PointsHoldId = NewType("PointsHoldId", UUID)
 EventId = NewType("EventId", UUID)
 DiscrepancyId = NewType("DiscrepancyId", UUID)
 DeviceId = NewType("DeviceId", UUID)
+MailId = NewType("MailId", UUID)
 
 
 def utc_now() -> datetime:

@@ -39,6 +39,7 @@ for name in (
     "COHORT_DATABASE_OWNER_URL",
     "COHORT_DATABASE_SIGNER_URL",
     "COHORT_BROKER_URL",
+    "COHORT_SMTP_URL",
 ):
     os.environ.pop(name, None)
 

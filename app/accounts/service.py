@@ -20,6 +20,7 @@ from app.accounts.models import (
     TeamRole,
 )
 from app.accounts.signin import Request
+from core.db import choose_merchant
 from core.ids import decode_id, new_id
 from core.mail import Mail, discard_after_commit, send_after_commit
 from core.settings import core_settings
@@ -109,7 +110,9 @@ def request_team_sign_in(
         EmailInvalidError: not an address.
         TooManyMailsError: over the limits of one address or one place.
     """
-    organisation = first_merchant(session).organisation
+    merchant = first_merchant(session)
+    choose_merchant(session, merchant.id)
+    organisation = merchant.organisation
     request = Request(Audience.TEAM, organisation.id, email, browser, ip)
     challenge = signin.start(session, request, at=at)
     member = _find_member(session, organisation.id, challenge.email_key)
@@ -118,6 +121,8 @@ def request_team_sign_in(
         subject=f"Sign in to {organisation.name}",
         text=_team_mail(organisation.name, challenge.link(address, destination), challenge.code),
         sent_at=at,
+        kind="sign_in",
+        valid_until=at + signin.LIFETIME[Audience.TEAM],
     )
     deliver = send_after_commit if member is not None else discard_after_commit
     deliver(session, mail)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Admin, Editor
-from app.operations import queries
+from app.operations import mails, queries
 from app.operations.integrity import integrity
 from app.web.deps import AtDep, SessionDep
 from app.web.pagination import list_page
@@ -65,6 +65,12 @@ def list_transactions(
 def show_integrity(request: Request, session: SessionDep, _who: Editor) -> Response:
     """Whether database and chain agree, as last compared."""
     return render(request, "operations/integrity.html", integrity=integrity(session))
+
+
+@router.get("/operations/mail")
+def show_mail(request: Request, session: SessionDep, _who: Editor) -> Response:
+    """Whether mail leaves, and what did not."""
+    return render(request, "operations/mail.html", standing=mails.standing(session))
 
 
 @router.post("/operations/lanes/{lane}/resume")

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from app.operations.errors import LaneNotFoundError
 from app.operations.integrity import grave_reasons
+from app.operations.mails import stuck_reasons
 from app.users.models import User
 from chain.errors import SendAnswer
 from chain.models import (
@@ -183,7 +184,7 @@ def _attention(session: Session) -> list[str]:
         select(NonceLane.state_reason).where(NonceLane.state != LaneState.ACTIVE)
     )
     held = session.scalars(select(Batch.held_reason).where(Batch.state == BatchState.HELD))
-    reasons = (*paused, *stopped, *held, *grave_reasons(session))
+    reasons = (*paused, *stopped, *held, *grave_reasons(session), *stuck_reasons(session))
     return [str(reason) for reason in reasons]
 
 

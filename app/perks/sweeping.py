@@ -5,7 +5,6 @@ Each piece is one transaction that does a part; whatever a kill left behind is f
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -24,7 +23,6 @@ from app.perks.models import (
     Transition,
 )
 from core.db import change, merchant_of
-from core.errors import SettingsError
 from core.ids import encode_id
 from core.mail import Mail, send_after_commit
 from core.settings import core_settings
@@ -126,8 +124,7 @@ def tell_low_stock(session: Session, at: datetime) -> bool:
         perk = perks.lock(session, perk.id)
         if perk.is_low and perk.low_stock_told_at is None:
             perk.low_stock_told_at = at
-            with suppress(SettingsError):  # without a transport the banner alone tells it
-                _mail(session, perk, at=at)
+            _mail(session, perk, at=at)
         elif not perk.is_low:
             perk.low_stock_told_at = None
         session.flush()
@@ -157,5 +154,6 @@ def _mail(session: Session, perk: Perk, *, at: datetime) -> None:
                     f"Raise its quantity or import codes here:\n\n{address}\n"
                 ),
                 sent_at=at,
+                kind="low_stock",
             ),
         )

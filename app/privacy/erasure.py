@@ -46,6 +46,7 @@ from app.users.upkeep_models import Conversion, ConversionState
 from core.db import merchant_of
 from core.events import emit
 from core.ids import encode_id, new_id
+from core.mail import OutgoingMail
 from core.types import ErasureId, MerchantId, UserId
 from minting.models import MembershipPass, PassState, Token, TokenState
 from wallets.service import destroy_wallets
@@ -242,6 +243,7 @@ def _removals_by_address(address: str, merchant: MerchantId) -> list[Any]:
         # A code that was kept for the address is anybody's now.
         update(PerkCode).where(PerkCode.reserved_for == address).values(reserved_for=None),
         delete(LoginToken).where(is_of_member),
+        delete(OutgoingMail).where(func.lower(OutgoingMail.recipient) == address),
     ]
 
 

@@ -38,6 +38,7 @@ def request_sign_in(
     asked = Request(Audience.SPACE, merchant.id, email, browser, ip)
     challenge = signin.start(session, asked, at=at)
     base = core_settings().public_url
+    choose_merchant(session, merchant.id)
     send_after_commit(
         session,
         Mail(
@@ -50,6 +51,8 @@ def request_sign_in(
                 "Both work once, for ten minutes. If you did not ask, ignore this mail.\n"
             ),
             sent_at=at,
+            kind="sign_in",
+            valid_until=at + signin.LIFETIME[Audience.SPACE],
         ),
     )
 

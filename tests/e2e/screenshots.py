@@ -123,6 +123,7 @@ def shoot_admin(page: Page, site: Site) -> str:
     shoot_flow(page, camera)
     camera.take("operations", "/admin/operations")
     camera.take("integrity", "/admin/operations/integrity")
+    camera.take("mail", "/admin/operations/mail")
     camera.take("not-found", "/admin/users/usr_00000000000000000000000000")
     return verify
 

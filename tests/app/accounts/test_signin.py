@@ -1,5 +1,7 @@
 """Sign-in by mail: codes, links, their limits, and what a stranger can learn from them."""
 
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
@@ -15,7 +17,9 @@ from app.accounts.models import Audience, LoginSession, LoginToken, Merchant
 from app.accounts.signin import Challenge, CodeAnswer, Request
 from core.db import unit_of_work
 from core.mail import outbox
+from core.mail_delivery import deliver_due
 from tests.conftest import NOW, make_merchant
+from tests.smtp_server import MailServer, serving
 
 REALM = UUID(int=7)
 ADA = Request(Audience.TEAM, REALM, "ada@example.com", "browser", "10.0.0.1")
@@ -249,6 +253,18 @@ class TestUnknownAddress:
         with unit_of_work() as session:
             rows = session.scalars(select(LoginToken)).all()
         assert [row.email_key for row in rows] == ["stranger@example.com"]
+
+    def test_with_a_mail_server_both_are_queued_and_one_is_sent(
+        self, merchant: Merchant, set_environment: Callable[..., None]
+    ) -> None:
+        with serving(MailServer()) as post:
+            set_environment(COHORT_SMTP_URL=post.url(), COHORT_MAIL_FROM="hello@example.com")
+            for email in ("stranger@example.com", "owner@example.com"):
+                ask(email)
+            deliver_due(lambda: NOW)
+        [message] = post.messages
+        assert message["To"] == "owner@example.com"
+        assert re.search(r"code there: \d{6}", message.get_content())
 
     def test_both_meet_the_same_limit_in_the_same_words(self, merchant: Merchant) -> None:
         sentences = set()

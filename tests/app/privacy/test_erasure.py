@@ -39,7 +39,8 @@ from app.users.slots import Kind
 from core.db import Base, unit_of_work
 from core.events import Event
 from core.ids import encode_id, new_id
-from core.types import AudienceFileId, GrantId, ImportId, UserId
+from core.mail import MailState, OutgoingMail
+from core.types import AudienceFileId, GrantId, ImportId, MailId, UserId
 from minting.models import MembershipPass, PassState
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_campaign, make_line, make_members
@@ -72,6 +73,17 @@ STREET = "12 Canary Wharf Road"
 def make_person(session: Session) -> User:
     """Somebody the brand knows a lot about, in every table that can."""
     user = ensure_user(session, CANARIES["email"], source="test", at=NOW)
+    session.add(
+        OutgoingMail(
+            id=MailId(new_id()),
+            recipient=CANARIES["email"],
+            kind="sign_in",
+            state=MailState.FAILED,
+            next_try_at=NOW,
+            created_at=NOW,
+            error=f"550 no {CANARIES['email']} here",
+        )
+    )
     word, number = make_property(session, "Note"), make_property(session, "Amount", Kind.NUMBER)
     for step, texts in enumerate(
         (
