@@ -72,11 +72,13 @@ class PerkHeldError(ConflictError):
 class PerkExhaustedError(ConflictError):
     """A limited perk has fewer left than asked for."""
 
+    sentence = (
+        "“{title}” has {left} left, but {wanted} are needed. Raise its quantity, or choose a "
+        "smaller audience."
+    )
+
     def __init__(self, title: str, *, wanted: int, left: int) -> None:
-        super().__init__(
-            f"“{title}” has {left} left, but {wanted} are needed. Raise its quantity, import more "
-            "codes, or choose a smaller audience."
-        )
+        super().__init__(self.sentence.format(title=title, wanted=wanted, left=left))
         self.wanted = wanted
         self.left = left
 
@@ -86,15 +88,15 @@ class PerkExhaustedError(ConflictError):
         return "stock_exhausted"
 
 
-class CodePoolEmptyError(ConflictError):
+class CodePoolEmptyError(PerkExhaustedError):
     """Fewer codes are free than holdings were to be made; roll back."""
 
-    def __init__(self, title: str, *, wanted: int, found: int) -> None:
-        super().__init__(
-            f"“{title}” needs {wanted} codes, but {found} are free. Import or generate more codes."
-        )
-        self.wanted = wanted
-        self.found = found
+    sentence = "“{title}” needs {wanted} codes, but {left} are free. Import or generate more codes."
+
+    @property
+    def code(self) -> str:
+        """Of the perk itself there may be more."""
+        return "code_pool_empty"
 
 
 class PoolFullError(InvalidError):

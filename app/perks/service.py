@@ -24,6 +24,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.perks import assigning, changing, drafting, using
 from app.perks.drafting import PerkDraft, draft_of
 from app.perks.errors import (
+    CodePoolEmptyError,
     PerkExhaustedError,
     PerkHeldError,
     PerkInUseError,
@@ -235,12 +236,22 @@ def take_stock(perk: Perk, count: int) -> None:
     """So many more are promised; the perk is locked.
 
     Raises:
-        PerkExhaustedError: fewer are left, of its quantity or of its codes; roll back.
+        PerkExhaustedError: fewer are left; roll back.
+        CodePoolEmptyError: the same, for want of codes.
     """
-    left = perk.left
-    if left is not None and count > left:
-        raise PerkExhaustedError(perk.title, wanted=count, left=left)
+    if (refusal := shortage(perk, count)) is not None:
+        raise refusal
     perk.granted_count += count
+
+
+def shortage(perk: Perk, count: int) -> PerkExhaustedError | None:
+    """Why so many more cannot be promised, if they cannot."""
+    left = perk.left
+    if left is None or count <= left:
+        return None
+    is_pools = perk.has_pool and perk.code_count == perk.stock
+    kind = CodePoolEmptyError if is_pools else PerkExhaustedError
+    return kind(perk.title, wanted=count, left=left)
 
 
 def take_back(session: Session, perk: Perk, released: CTE) -> int:

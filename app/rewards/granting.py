@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.perks import service as perks
-from app.perks.errors import CodePoolEmptyError, PerkExhaustedError
+from app.perks.errors import CodePoolEmptyError
 from app.perks.models import Holding, Perk, PerkQuota, PerkState
 from app.rewards.errors import (
     PerUserLimitError,
@@ -205,15 +205,15 @@ class _Asked:
             return  # it was decided by what is no longer so
         if perk.state is not PerkState.LIVE and not self.line.is_reserved:
             raise RewardNotLiveError(perk.title)
-        left = perk.left
-        if left is not None and left < 1 and not self.line.is_reserved:
-            raise PerkExhaustedError(perk.title, wanted=1, left=left)
+        refusal = None if self.line.is_reserved else perks.shortage(perk, 1)
+        if refusal is not None:
+            raise refusal
         quota = self.session.get(PerkQuota, (perk.id, self.user_id), populate_existing=True)
         held = quota.granted_count if quota is not None else 0
         if perk.max_per_user is not None and held >= perk.max_per_user:
             raise PerUserLimitError(perk.title, perk.max_per_user)
         if perk.has_pool:  # what is left is kept for others, has expired, or is in somebody's hand
-            raise CodePoolEmptyError(perk.title, wanted=1, found=0)
+            raise CodePoolEmptyError(perk.title, wanted=1, left=0)
 
 
 def take_turn(session: Session, line_id: RewardLineId) -> None:

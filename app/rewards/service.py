@@ -255,7 +255,7 @@ def hand_over(session: Session, line: RewardLine, *, at: datetime) -> int:
     with session.begin_nested():
         count = _hand_over(session, line, perk, at=at)
         if perk.has_pool and count < due:
-            raise CodePoolEmptyError(perk.title, wanted=due, found=count)
+            raise CodePoolEmptyError(perk.title, wanted=due, left=count)
     line.delivered_count += count
     session.flush()
     return count

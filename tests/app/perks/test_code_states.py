@@ -14,10 +14,9 @@ from sqlalchemy.orm import Session
 
 from app.perks import codes, sweeping, using
 from app.perks.code_models import CodeRefusal, PerkCode
-from app.perks.errors import AlreadyUndoneError, CodePoolEmptyError, CodeUnknownError
+from app.perks.errors import AlreadyUndoneError, CodeUnknownError
 from app.perks.models import Channel, Holding, HoldingState, Perk, Redemption, Transition
 from app.perks.terms import RedemptionType
-from app.rewards.errors import EXHAUSTED
 from app.rewards.granting import grant
 from app.rewards.lines import Choice, make_line
 from app.rewards.models import GrantSource
@@ -40,11 +39,7 @@ def _give(session: Session, perk: Perk) -> str | None:
     [user] = make_members(session, f"{new_id().hex}@example.com")
     source = Source(GrantSource.CLAIM, UUID(int=1))
     line = make_line(session, Choice(perk_id=perk.id))
-    try:
-        grant(session, line, user, source=source, at=NOW)
-    except (*EXHAUSTED, CodePoolEmptyError):
-        return "nothing_left"
-    return None
+    return _told(lambda: grant(session, line, user, source=source, at=NOW))
 
 
 def _use(session: Session, _: Perk) -> str | None:
@@ -110,7 +105,7 @@ LISTED = {
 }
 STATES = ("free", "assigned", "used", "void while free", "void")
 _ALWAYS = {
-    "give": "nothing_left",
+    "give": "code_pool_empty",
     "undo": "already_undone",
     "void": "not_voided",
     "end": None,
