@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Merchant
 from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
-from app.perks import sweeping
+from app.perks import code_files, sweeping
 from app.perks.code_models import CodeFile, CodeFileState
 from app.rewards import revoking, travelling
 from app.rewards.service import close_delivered
@@ -179,6 +179,12 @@ def unfinished_code_files() -> list[tuple[MerchantId, CodeFileId]]:
     with unit_of_work(role=Role.ENGINE) as session:
         is_open = CodeFile.state == CodeFileState.RUNNING
         return list(session.execute(select(CodeFile.merchant_id, CodeFile.id).where(is_open)))
+
+
+def forget_code_files() -> None:
+    """Codes are readable in no file that was read."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        code_files.forget_left(session, at=utc_now())
 
 
 def sweep_perks(merchant: MerchantId) -> None:

@@ -203,8 +203,9 @@ def read_file(merchant: str, file_id: str) -> None:
 
 @jobs.task("engine.code_files")
 def sweep_code_files() -> None:
-    """Take up files of codes whose message was lost or whose worker was killed."""
+    """Take up files of codes whose message was lost or whose worker was killed, also at the end."""
     _each(engine.unfinished_code_files(), _by_ids(load_codes), "code_file_failed")
+    engine.forget_code_files()
 
 
 @jobs.task(code_files.TASK)

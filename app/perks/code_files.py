@@ -5,10 +5,11 @@ Whatever takes time is done in parts by the worker (`app.perks.code_loading`).
 
 import shutil
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ from core.types import CodeFileId, PerkId
 FILE_BYTES = 2_000_000_000
 MOST_CODES = 10_000_000
 TASK = "perks.load_codes"
+_LONGEST_UPLOAD = timedelta(days=1)
 
 
 def upload(session: Session, perk: Perk, name: str, content: BinaryIO, *, at: datetime) -> CodeFile:
@@ -116,6 +118,35 @@ def forget_files(file_id: CodeFileId) -> None:
     """Nothing of the file is kept: its codes are readable there."""
     for path in (upload_path(file_id), table_path(file_id)):
         path.unlink(missing_ok=True)
+
+
+def forget_left(session: Session, *, at: datetime) -> int:
+    """Nothing is kept of files that were read, whatever ended the worker that had read them.
+
+    Args:
+        session: of the engine.
+
+    Returns:
+        How many there were, those among them that were never wholly uploaded.
+    """
+    paths = sorted(upload_path(CodeFileId(UUID(int=0))).parent.glob("*"))
+    by_id = {path: CodeFileId(UUID(hex=path.stem)) for path in paths}
+    rows = session.execute(
+        select(CodeFile.id, CodeFile.state).where(CodeFile.id.in_(set(by_id.values())))
+    )
+    states = {file_id: state for file_id, state in rows}
+    gone = 0
+    for path, file_id in by_id.items():
+        is_read = file_id in states and states[file_id] is not CodeFileState.RUNNING
+        if is_read or (file_id not in states and _is_old(path, at)):
+            path.unlink(missing_ok=True)
+            gone += 1
+    return gone
+
+
+def _is_old(path: Path, at: datetime) -> bool:
+    """No upload takes so long before its row is there."""
+    return at - datetime.fromtimestamp(path.stat().st_mtime, UTC) > _LONGEST_UPLOAD
 
 
 def refusals_as_csv(session: Session, row: CodeFile) -> Iterator[str]:

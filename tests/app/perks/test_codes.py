@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,6 +15,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app import engine
 from app.accounts.models import Merchant
 from app.perks import code_files, code_loading, codes, patterns, service, using
 from app.perks.code_models import CodeFileState, CodeRefusal, CodeState, PerkCode
@@ -31,8 +33,9 @@ from app.perks.patterns import EASY, Pattern
 from app.perks.terms import Options, RedemptionType
 from core.db import unit_of_work
 from core.events import Event
+from core.ids import new_id
 from core.secrets import SealBrokenError
-from core.types import GrantId, MerchantId
+from core.types import CodeFileId, GrantId, MerchantId
 from tests.conftest import NOW, make_merchant
 from tests.factories import spreadsheets
 from tests.factories.brand import make_members, make_other_merchant, make_perk
@@ -146,6 +149,25 @@ class TestImport:
             assert not code_loading.run_part(session, row.id, at=NOW)
         assert not code_files.upload_path(row.id).exists()
         assert not code_files.table_path(row.id).exists()
+
+    def test_nor_what_a_worker_left_that_was_killed_at_the_end(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            perk = perk_of(session, UNIQUE)
+            read, running = (
+                code_files.upload(session, perk, "c.txt", io.BytesIO(b"A\n"), at=NOW)
+                for _ in range(2)
+            )
+            read.state = CodeFileState.COMPLETED
+        torn, old = (code_files.upload_path(CodeFileId(new_id())) for _ in range(2))
+        for path in (torn, old):
+            path.write_bytes(b"A\n")
+        os.utime(old, (0, 0))
+        engine.forget_code_files()
+        kept = {it.stem for it in torn.parent.iterdir()}
+        assert {running.id.hex, torn.stem} <= kept
+        assert not {read.id.hex, old.stem} & kept
+        torn.unlink()
+        code_files.forget_files(running.id)
 
     def test_a_perk_without_a_pool_takes_none(self, session: Session) -> None:
         with pytest.raises(NoPoolError):

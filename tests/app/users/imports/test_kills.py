@@ -3,9 +3,7 @@
 import io
 import multiprocessing
 import os
-import random
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +25,7 @@ from tests.factories import imports as factory
 from tests.factories.brand import make_other_merchant
 from tests.factories.import_worker import work
 from tests.factories.imports import upload
+from tests.factories.killing import kill_again_and_again
 
 ROWS = int(os.environ.get("ROWS") or 20_000)
 KILLS = 10 if "ROWS" in os.environ else 4
@@ -162,13 +161,9 @@ class TestKilled:
             return worker
 
         run(first.id, clean).join()
-        draw = random.Random(7)
-        for _ in range(KILLS):
-            worker = run(other, killed)
-            self.wait_for_progress(other, killed)
-            time.sleep(draw.random() / 10)  # anywhere in a part
-            worker.kill()
-            worker.join()
+        kill_again_and_again(
+            lambda: run(other, killed), lambda: self.place(other, killed), times=KILLS
+        )
         with unit_of_work(merchant=other) as session:
             assert service.get(session, killed).state is ImportState.RUNNING
         run(other, killed).join()
@@ -177,14 +172,6 @@ class TestKilled:
         for name, rows in left.items():
             assert set(rows) ^ set(right[name]) == set()
             assert rows == right[name]
-
-    def wait_for_progress(self, merchant: MerchantId, import_id: ImportId) -> None:
-        """Another part is committed."""
-        before = self.place(merchant, import_id)
-        deadline = time.monotonic() + 60
-        while self.place(merchant, import_id) == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
 
     def place(self, merchant: MerchantId, import_id: ImportId) -> tuple[bool, int]:
         with unit_of_work(merchant=merchant) as session:
