@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from app.claims import challenge, guessing, making
 from app.claims.models import ClaimBatch, ClaimGuess, ClaimProof
-from app.draws import steps
+from app.draws import steps, winners
+from app.draws.models import Draw
 from app.passes import keys, seen
 from app.points import holds, moving, proof
 from app.privacy import copies, erasure
@@ -30,6 +31,7 @@ from core.event_cursor import EventCursor
 from core.types import (
     ClaimBatchId,
     ConversionId,
+    DrawId,
     ErasureId,
     MerchantId,
     PropertyId,
@@ -166,6 +168,19 @@ def due_draws(at: datetime) -> Iterator[Work]:
         found = steps.list_due(session, at)
     for merchant, draw_id in found:
         yield partial(steps.advance, merchant, draw_id, at=at)
+
+
+def dropped_out_winners(at: datetime) -> Iterator[Work]:
+    """Raffles of which a winner is gone or gave no address in time, one piece of work each."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        found = winners.list_dropped_out(session)
+    for merchant, draw_id in found:
+        yield partial(_replace_winners, merchant, draw_id, at)
+
+
+def _replace_winners(merchant: MerchantId, draw_id: DrawId, at: datetime) -> None:
+    with unit_of_work(merchant=merchant) as session:
+        winners.replace_gone(session, session.get_one(Draw, draw_id), at=at)
 
 
 def _copies(session: Session, at: datetime) -> Iterator[Work]:

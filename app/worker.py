@@ -59,6 +59,7 @@ celery.conf.beat_schedule = {
     "prove-points": {"task": "engine.prove_points", "schedule": crontab(hour=2, minute=11)},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "draws": {"task": "engine.draws", "schedule": 5, "options": {"expires": 5}},
+    "winners": {"task": "engine.winners", "schedule": 60, "options": {"expires": 60}},
     "badges": {"task": "engine.badges", "schedule": 1, "options": {"expires": 1}},
     "codes": {"task": "engine.codes", "schedule": 60, "options": {"expires": 60}},
     "keep-segments": {"task": "segments.keep", "schedule": 0.5, "options": {"expires": 2}},
@@ -245,6 +246,12 @@ def sweep_people() -> None:
 def advance_draws() -> None:
     """Open boxes nobody opened, and draw raffles whose date has come."""
     _each(upkeep.due_draws(utc_now()), lambda work: work(), "draw_failed")
+
+
+@jobs.task("engine.winners")
+def replace_winners() -> None:
+    """Give the prize of a winner who dropped out of a raffle to the next reserve."""
+    _each(upkeep.dropped_out_winners(utc_now()), lambda work: work(), "winner_not_replaced")
 
 
 @jobs.task("engine.badges")

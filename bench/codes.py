@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 import app.models  # noqa: F401 - the mappers need every table
 from app.campaigns import service as campaigns
-from app.perks import code_files, code_loading, codes, service
+from app.perks import code_files, code_loading, codes, handing, service
 from app.perks.drafting import PerkDraft
 from app.perks.models import Holding, Perk
 from app.perks.terms import RedemptionType
@@ -93,7 +93,7 @@ def give(merchant: MerchantId, perk_id: PerkId, grants: list[GrantId]) -> float:
     with unit_of_work(merchant=merchant) as session:
         perk = session.get_one(Perk, perk_id)
         rows: Any = select(Grant.id, Grant.user_id).where(Grant.id.in_(grants))
-        held = service.hand_over(perk, rows, at=utc_now())
+        held = handing.hand_over(perk, rows, at=utc_now())
         query = select(held.c.id)
         started = time.perf_counter()
         made = len(session.execute(query).all())

@@ -11,9 +11,19 @@ from sqlalchemy.orm import Session
 
 from chain.models import Outcome, Transaction
 from core.db import change
+from core.types import AssetId, GrantId
 from minting import recipients
 from minting.airdrops import Wanted, drops_of
-from minting.models import Batch, BatchState, DigitalAsset, Drop, Plan, PlanKind, Token
+from minting.models import (
+    Batch,
+    BatchState,
+    DigitalAsset,
+    Drop,
+    Plan,
+    PlanKind,
+    Token,
+    TokenState,
+)
 from minting.settlement import state_of
 
 _TAKEN_BACK = (BatchState.PLANNED, BatchState.HELD)
@@ -49,6 +59,19 @@ def withdraw(session: Session, wanted: Wanted) -> int:
         _give_round_back(session, asset, drop)
     session.flush()
     return count
+
+
+def withdraw_queued(session: Session, asset_id: AssetId, grant_id: GrantId) -> bool:
+    """The grant's token is not minted, if it is in no plan yet; the supply counts it still.
+
+    Returns:
+        Whether it was in none.
+
+    Locks: the asset, so that nothing of it is planned meanwhile.
+    """
+    session.get_one(DigitalAsset, asset_id, with_for_update=True, populate_existing=True)
+    is_queued = (Token.grant_id == grant_id) & (Token.state == TokenState.QUEUED)
+    return bool(change(session, delete(Token).where(is_queued)))
 
 
 def _give_round_back(session: Session, asset: DigitalAsset, drop: Drop) -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.accounts.deps import Admin, Analyst
-from app.draws import documents, odds, queries, raffles, recipients, seeds, service
+from app.draws import documents, odds, queries, recipients, seeds, service, winners
 from app.draws.algorithm import MOST_LINES, Mode, Params
 from app.draws.models import BoxOpening, Draw, DrawPlace
 from app.draws.schemas import DrawForm, HandOutForm
@@ -155,7 +155,7 @@ def replace_winner(
     """The next reserve has the prize instead."""
     draw = _get(session, draw_id)
     ticket_id = TicketId(decode_id("tkt", ticket))
-    raffles.replace_winner(session, draw, ticket_id, reason=reason, at=at)
+    winners.replace_winner(session, draw, ticket_id, reason=reason, at=at)
     return _to(draw)
 
 

@@ -12,7 +12,7 @@ from app.draws.algorithm import Params
 from app.draws.errors import DrawStateError, QuantityExceedsStockError
 from app.draws.models import Draw, DrawLine, DrawState
 from app.perks import service as perks
-from app.rewards import granting
+from app.rewards import granting, returning
 from app.rewards import lines as reward_lines
 from app.rewards.errors import EXHAUSTED, UserNotActiveError
 from app.rewards.lines import Choice
@@ -59,6 +59,8 @@ def give(
     user = session.get_one(User, user_id, populate_existing=True)
     if user.state is UserState.MERGED and user.merged_into_id is not None:
         user = session.get_one(User, user.merged_into_id, populate_existing=True)
+    if user.state is not UserState.ACTIVE:
+        return user.state.value
     try:
         granting.grant(session, row, user.id, source=source, at=at)
     except UserNotActiveError:
@@ -71,6 +73,26 @@ def reward_name(session: Session, line: DrawLine) -> str:
     """How the outside names what the line gives."""
     row = session.get_one(RewardLine, line.reward_line_id)
     return encode_id("prk" if row.perk_id else "das", row.reward_id)
+
+
+def take_back(
+    session: Session, line: DrawLine, source: Source, *, reason: str, at: datetime
+) -> bool:
+    """What the line gave is taken back, if nothing came of it, and the line can give it again.
+
+    Returns:
+        Whether it was.
+
+    Raises:
+        QuantityExceedsStockError: it had a code, and there is no other one; roll back.
+
+    Locks: the reward line, what it gives, the holding.
+    """
+    row = session.get_one(RewardLine, line.reward_line_id)
+    try:
+        return returning.take_back(session, row, source=source, reason=reason, at=at)
+    except EXHAUSTED as error:
+        raise QuantityExceedsStockError(title_of(session, row), wanted=1, left=0) from error
 
 
 def set_aside_another(session: Session, line: DrawLine) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, joinedload
 from app.draws.errors import BoxNotFoundError
 from app.draws.models import Box, BoxOpening, Draw, DrawLine, DrawPlace, EntryState, Ticket
 from app.draws.moving import lines_of
-from app.draws.raffles import holders, replacements
+from app.draws.winners import holders, replacements
 from app.rewards.lines import Reward, reward_of
 from app.users.models import User
 from core.types import BoxId, DrawId, RewardLineId, TicketId, UserId

@@ -14,44 +14,22 @@ from uuid import UUID
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.draws import algorithm, seeds
+from app.draws import algorithm, seeds, winners
 from app.draws.algorithm import ID_BYTES, NO_BEACON
 from app.draws.errors import (
     BeaconMissingError,
     BoxesExhaustedError,
     DrawNotDueError,
     DrawStateError,
-    NoWinnerError,
-    ReasonMissingError,
 )
-from app.draws.models import (
-    Draw,
-    DrawLine,
-    DrawPlace,
-    DrawReplacement,
-    DrawState,
-    EntryState,
-    Ticket,
-)
-from app.draws.moving import (
-    facts,
-    give,
-    lines_of,
-    lock,
-    return_stock,
-    reward_name,
-    set_aside_another,
-)
+from app.draws.models import Draw, DrawPlace, DrawState, EntryState, Ticket
+from app.draws.moving import facts, lines_of, lock, return_stock, reward_name
 from app.draws.published import Beacon
-from app.rewards.models import GrantSource
-from app.rewards.service import Source
 from app.users.models import User, UserState
 from core.events import emit_many
 from core.ids import encode_id
-from core.types import RewardLineId, TicketId, UserId
+from core.types import TicketId, UserId
 from minting import anchors
-
-REASON_LENGTH = 200
 
 
 def register(
@@ -204,7 +182,7 @@ def draw_winners(
     session.flush()
     for place in taken:
         if place.line_id is not None:
-            _serve(session, draw, place.ticket_id, _line(draw, place.line_id), at=at)
+            winners.serve(session, draw, place.ticket_id, place.line_id, at=at)
     _tell(session, draw, at=at)
 
 
@@ -231,115 +209,9 @@ def _take_places(session: Session, draw: Draw) -> list[DrawPlace]:
     return taken
 
 
-def _line(draw: Draw, line_id: RewardLineId) -> DrawLine:
-    return next(line for line in draw.lines if line.reward_line_id == line_id)
-
-
-def _serve(
-    session: Session, draw: Draw, ticket_id: TicketId, line: DrawLine, *, at: datetime
-) -> None:
-    """The ticket's owner has the prize, or the next reserve has it, while there are some."""
-    ticket = session.get_one(Ticket, ticket_id)
-    source = Source(GrantSource.TICKET, ticket.id)
-    line.won_count += 1
-    problem = give(session, line, ticket.user_id, source=source, at=at)
-    if problem is not None:
-        _replace(session, draw, ticket_id, line, reason=problem, at=at)
-
-
-def replace_winner(
-    session: Session, draw: Draw, ticket_id: TicketId, *, reason: str, at: datetime
-) -> DrawReplacement:
-    """The next reserve has the prize instead, and everybody may see why.
-
-    What the ticket's owner has of it already is taken back by whoever decides to replace them; the
-    reserve is given another one.
-
-    Args:
-        reason: public, so it names nobody.
-
-    Raises:
-        DrawStateError: nobody has won yet.
-        ReasonMissingError: nobody says why, or at too great a length.
-        NoWinnerError: the ticket holds no prize.
-        QuantityExceedsStockError: there is not another one.
-
-    Locks: the draw, the reward line with what it gives, then who moves up.
-    """
-    lock(session, draw.id)
-    if draw.state not in (DrawState.DRAWN, DrawState.REVEALED):
-        raise DrawStateError(draw.state, "changed")
-    if not 1 <= len(reason.strip()) <= REASON_LENGTH or not reason.isprintable():
-        raise ReasonMissingError(REASON_LENGTH)
-    line_id = holders(session, draw).get(ticket_id)
-    if line_id is None:
-        raise NoWinnerError
-    line = _line(draw, line_id)
-    with session.begin_nested():
-        set_aside_another(session, line)
-        row = _replace(session, draw, ticket_id, line, reason=reason.strip(), at=at)
-    if draw.state is DrawState.REVEALED:  # of one that is only drawn, the reveal does this
-        return_stock(session, draw)
-    return row
-
-
-def _replace(
-    session: Session, draw: Draw, out: TicketId, line: DrawLine, *, reason: str, at: datetime
-) -> DrawReplacement:
-    known = replacements(session, draw)
-    following = _next_reserve(session, draw, known)
-    row = DrawReplacement(
-        draw_id=draw.id,
-        number=len(known) + 1,
-        out_id=out,
-        by_id=following,
-        line_id=line.reward_line_id,
-        reason=reason,
-        replaced_at=at,
-    )
-    session.add(row)
-    line.won_count -= 1
-    session.flush()
-    if following is not None:
-        _serve(session, draw, following, line, at=at)
-    return row
-
-
-def _next_reserve(
-    session: Session, draw: Draw, known: Sequence[DrawReplacement]
-) -> TicketId | None:
-    used = sum(1 for it in known if it.by_id is not None)
-    query = select(DrawPlace.ticket_id).where(
-        DrawPlace.draw_id == draw.id, DrawPlace.line_id.is_(None)
-    )
-    return session.scalar(query.order_by(DrawPlace.number).offset(used).limit(1))
-
-
-def places(session: Session, draw: Draw) -> Sequence[DrawPlace]:
-    """Who took which place, in order."""
-    query = select(DrawPlace).where(DrawPlace.draw_id == draw.id)
-    return session.scalars(query.order_by(DrawPlace.number)).all()
-
-
-def replacements(session: Session, draw: Draw) -> Sequence[DrawReplacement]:
-    """Who moved up for whom, in order."""
-    query = select(DrawReplacement).where(DrawReplacement.draw_id == draw.id)
-    return session.scalars(query.order_by(DrawReplacement.number)).all()
-
-
-def holders(session: Session, draw: Draw) -> dict[TicketId, RewardLineId]:
-    """The tickets that hold a prize now, and of which line."""
-    held = {it.ticket_id: it.line_id for it in places(session, draw) if it.line_id is not None}
-    for row in replacements(session, draw):
-        held.pop(row.out_id, None)
-        if row.by_id is not None:
-            held[row.by_id] = row.line_id
-    return held
-
-
 def _tell(session: Session, draw: Draw, *, at: datetime) -> None:
     """Everybody with a ticket hears what it came to, also who lost."""
-    held, said = holders(session, draw), facts(draw)
+    held, said = winners.holders(session, draw), facts(draw)
     names = {line.reward_line_id: reward_name(session, line) for line in draw.lines}
     query = select(Ticket.id, Ticket.user_id).where(
         Ticket.draw_id == draw.id, Ticket.state == EntryState.OPENED

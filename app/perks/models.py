@@ -202,8 +202,10 @@ class Holding(TenantMixin, Base):
     """A perk in a member's hands, through exactly one grant.
 
     `uses_left` is empty where it may be used without limit. `shipment` is of physical items alone,
-    and `address_due_at` the moment at which one without an address lapses. `is_grant_revoked` says
-    that the grant of a revoked one is, too, which the sweep of grants sees to.
+    and `address_due_at` the moment at which one without an address lapses. The stock of one that
+    `returns_to_giver` is not free for others then: whoever gave it gives it to somebody else.
+    `is_grant_revoked` says that the grant of a revoked one is, too, which the sweep of grants sees
+    to.
     """
 
     __tablename__ = "holdings"
@@ -240,6 +242,7 @@ class Holding(TenantMixin, Base):
     valid_until: Mapped[datetime | None]
     shipment: Mapped[ShipmentState | None]
     address_due_at: Mapped[datetime | None]
+    returns_to_giver: Mapped[bool] = mapped_column(server_default=text("false"))
     is_grant_revoked: Mapped[bool] = mapped_column(server_default=text("false"))
     received_at: Mapped[datetime]
 

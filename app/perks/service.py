@@ -1,16 +1,12 @@
-"""Perks: drafted, published, archived, deleted, and put into members' hands by statements."""
+"""Perks: drafted, published, archived, deleted; how many are promised, and to whom."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     CTE,
-    ColumnElement,
-    DateTime,
-    Select,
-    bindparam,
     exists,
     func,
     inspect,
@@ -21,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.perks import assigning, changing, drafting, using
+from app.perks import changing, drafting, using
 from app.perks.drafting import PerkDraft, draft_of
 from app.perks.errors import (
     CodePoolEmptyError,
@@ -38,13 +34,10 @@ from app.perks.models import (
     Perk,
     PerkQuota,
     PerkState,
-    ShipmentState,
 )
-from app.perks.terms import RedemptionType, deadline
 from app.users.models import User
-from core.db import sql_id
 from core.ids import new_id
-from core.types import GrantId, PerkId, UserId
+from core.types import PerkId
 from minting.content import ContentStore
 from minting.media import Media
 
@@ -281,98 +274,6 @@ def take_back(session: Session, perk: Perk, released: CTE) -> int:
     perk.granted_count -= count
     session.flush()
     return count
-
-
-_MOMENT = DateTime(timezone=True)
-_PARAMETERS = ("when_at", "when_valid_from", "when_valid_until", "when_address_due_at")
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When a perk is received, and what follows from that, as parts of a statement."""
-
-    at: ColumnElement[datetime]
-    valid_from: ColumnElement[datetime | None]
-    valid_until: ColumnElement[datetime | None]
-    address_due_at: ColumnElement[datetime | None]
-
-    @classmethod
-    def of(cls, perk: Perk, at: datetime) -> "Moment":
-        """This moment."""
-        parts: Any = (literal(value, _MOMENT) for value in cls.values(perk, at).values())
-        return cls(*parts)
-
-    @classmethod
-    def to_come(cls) -> "Moment":
-        """Parameters of a statement that is sent again; `values` says what they are then."""
-        parts: Any = (bindparam(name, type_=_MOMENT) for name in _PARAMETERS)
-        return cls(*parts)
-
-    @staticmethod
-    def values(perk: Perk, at: datetime) -> dict[str, datetime | None]:
-        """What the parameters are at this moment."""
-        is_physical = perk.redemption is RedemptionType.PHYSICAL
-        due_at = deadline(perk.terms, at) if is_physical else None
-        return dict(zip(_PARAMETERS, (at, *perk.valid_span(at), due_at), strict=True))
-
-
-def hand_over(perk: Perk, grants: Select[GrantId, UserId], *, at: datetime | Moment) -> CTE:
-    """A statement that makes a holding for each of these grants.
-
-    With a pool each holding has a free code, assigned by the same statement; where fewer codes are
-    free, fewer holdings come back: the caller compares the counts and rolls back with
-    `CodePoolEmptyError`.
-
-    Returns:
-        Rows of `id`, `user_id` and `grant_id`.
-    """
-    when = at if isinstance(at, Moment) else Moment.of(perk, at)
-    if not perk.has_pool:
-        grant, user = grants.subquery().c
-        return _holdings(perk, sql_id(), user, grant, when=when, ends=None)
-    matched = assigning.match(perk, grants, at=when.at)
-    found = matched.c
-    made = _holdings(
-        perk, found.holding_id, found.user_id, found.grant_id, when=when, ends=found.expires_at
-    )
-    return (
-        select(made.c.id, made.c.user_id, made.c.grant_id)
-        .add_cte(assigning.assign(matched))
-        .cte("with_codes")
-    )
-
-
-def _holdings(
-    perk: Perk,
-    holding: ColumnElement[Any],
-    user: ColumnElement[Any],
-    grant: ColumnElement[Any],
-    *,
-    when: Moment,
-    ends: ColumnElement[Any] | None,
-) -> CTE:
-    until: ColumnElement[Any] = when.valid_until
-    is_physical = perk.redemption is RedemptionType.PHYSICAL
-    shipment = ShipmentState.ADDRESS_NEEDED if is_physical else None
-    facts: dict[InstrumentedAttribute[Any], Any] = {
-        Holding.id: holding,
-        Holding.perk_id: literal(perk.id),
-        Holding.user_id: user,
-        Holding.grant_id: grant,
-        Holding.state: literal(HoldingState.AVAILABLE, type_=Holding.state.type),
-        Holding.uses_left: literal(perk.uses_per_holding, type_=Holding.uses_left.type),
-        Holding.valid_from: when.valid_from,
-        Holding.valid_until: until if ends is None else func.least(until, ends),
-        Holding.shipment: literal(shipment, type_=Holding.shipment.type),
-        Holding.address_due_at: when.address_due_at,
-        Holding.received_at: when.at,
-    }
-    return (
-        insert(Holding)
-        .from_select([it.key for it in facts], select(*facts.values()), include_defaults=False)
-        .returning(Holding.id, Holding.user_id, Holding.grant_id)
-        .cte("handed_over")
-    )
 
 
 def lock(session: Session, perk_id: PerkId) -> Perk:

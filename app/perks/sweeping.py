@@ -57,7 +57,8 @@ def expire_due(session: Session, at: datetime) -> bool:
 
 
 def lapse_due(session: Session, at: datetime) -> bool:
-    """Physical items for which nobody gave an address in time are expired, and others may get them.
+    """Physical items for which nobody gave an address in time are expired, and others may get them,
+    unless whoever gave them takes them back (`app.perks.returning`).
 
     Locks: the perk, then the holdings.
     """
@@ -74,7 +75,8 @@ def lapse_due(session: Session, at: datetime) -> bool:
         {"state": HoldingState.EXPIRED, "shipment": ShipmentState.LAPSED},
         most=AT_ONCE,
     )
-    lapsed = select(Holding.user_id).where(Holding.id.in_([it[0] for it in ended])).cte("lapsed")
+    is_free = Holding.id.in_([it[0] for it in ended]) & ~Holding.returns_to_giver
+    lapsed = select(Holding.user_id).where(is_free).cte("lapsed")
     perks.take_back(session, perk, lapsed)
     ending.tell(session, ended, Transition.EXPIRED, reason="no address in time", at=at)
     return bool(ended)

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.perks import handing
 from app.perks import service as perks
 from app.perks.errors import CodePoolEmptyError
 from app.perks.models import Holding, Perk, PerkQuota, PerkState
@@ -54,7 +55,7 @@ _USER = bindparam("given_user", type_=User.id.type)
 _SOURCE = bindparam("given_source", type_=Grant.source_id.type)
 _ORDINAL = bindparam("given_ordinal", type_=Grant.ordinal.type)
 _ACTOR = bindparam("given_actor", type_=Event.actor.type)
-_WHEN = perks.Moment.to_come()
+_WHEN = handing.Moment.to_come()
 _AT = _WHEN.at
 _MOST_KEPT = 512
 
@@ -140,7 +141,7 @@ class _Asked:
     def _give_perk(self) -> Given | None:
         perk = self.perk = self._perk_as_known()
         statement = _statement_for(self.line, self.source.type, perk)
-        row = self._send(statement, perks.Moment.values(perk, self.at))
+        row = self._send(statement, handing.Moment.values(perk, self.at))
         return None if row is None else Given(row[0], row[1], is_new=True)
 
     def _perk_as_known(self) -> Perk:
@@ -260,7 +261,9 @@ class _Statement:
         noted = self._note_quota(self.perk, self._count(self.perk, line))
         granted = self._insert_grant(noted, GrantState.DELIVERED)
         rows = select(granted.c.id, granted.c.user_id)
-        held = perks.hand_over(self.perk, rows, at=_WHEN)
+        # A ticket has reserves, who get what lapses.
+        is_of_ticket = self.kind is GrantSource.TICKET
+        held = handing.hand_over(self.perk, rows, returns_to_giver=is_of_ticket, at=_WHEN)
         data = received_data(self.line, held)
         facts: Select[Any] = select(literal("cohort.perk.received"), held.c.user_id, data)
         told = insert_events_by(facts, at=_AT, actor=_ACTOR).cte("told")

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.perks import handing
 from app.perks import service as perks
 from app.perks.errors import CodePoolEmptyError
 from app.perks.models import Perk, PerkQuota
@@ -271,7 +272,7 @@ def _hand_over(session: Session, line: RewardLine, perk: Perk, *, at: datetime) 
         .returning(Grant.id, Grant.user_id)
         .cte("closed")
     )
-    held = perks.hand_over(perk, select(closed.c.id, closed.c.user_id), at=at)
+    held = handing.hand_over(perk, select(closed.c.id, closed.c.user_id), at=at)
     received = select(held.c.user_id, received_data(line, held))
     return emit_each(session, "cohort.perk.received", received, at=at)
 

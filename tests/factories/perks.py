@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.perks import code_files, code_loading, codes, service
+from app.perks import code_files, code_loading, codes, handing
 from app.perks.code_models import CodeFile, PerkCode
 from app.perks.models import Holding, Perk, Place
 from app.perks.terms import Options, RedemptionType
@@ -52,7 +52,7 @@ def grants_of(session: Session, perk: Perk, users: Sequence[UserId]) -> list[Gra
 def hand_over(session: Session, perk: Perk, grants: Sequence[GrantId], at: Any = NOW) -> int:
     """How many of these grants have a holding now."""
     rows = select(Grant.id, Grant.user_id).where(Grant.id.in_(grants))
-    held = service.hand_over(perk, rows, at=at)
+    held = handing.hand_over(perk, rows, at=at)
     return len(session.execute(select(held.c.id, held.c.user_id, held.c.grant_id)).all())
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
-from app.draws import boxes, documents, moving, raffles, verifier
+from app.draws import boxes, documents, moving, raffles, verifier, winners
 from app.draws.errors import DrawNotFoundError, DrawNotRevealedError
 from app.draws.models import Box, BoxOpening, Draw, Ticket
 from app.users.models import User, UserState
@@ -42,8 +42,8 @@ def revealed_raffle(session: Session) -> Draw:
     session.execute(update(User).where(User.id == users[1]).values(state=UserState.BLOCKED))
     raffles.draw_winners(session, draw, at=AFTER)
     moving.reveal(session, draw, at=AFTER)
-    holder = next(iter(raffles.holders(session, draw)))
-    raffles.replace_winner(session, draw, holder, reason="No address in time.", at=AFTER)
+    holder = next(iter(winners.holders(session, draw)))
+    winners.replace_winner(session, draw, holder, reason="No address in time.", at=AFTER)
     return draw
 
 

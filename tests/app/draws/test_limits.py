@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.draws import raffles, service
+from app.draws import raffles, service, winners
 from app.draws.algorithm import Mode
 from app.draws.errors import DrawInvalidError, ReasonMissingError
 from app.draws.models import Draw
@@ -96,11 +96,11 @@ def test_a_reason_is_kept_whole_or_refused(session: Session) -> None:
     raffles.close(session, draw, at=DRAW_AT)
     raffles.draw_winners(session, draw, at=DRAW_AT)
     for reason in ("", "  ", "x" * 201, "a\nb"):
-        [winner] = raffles.holders(session, draw)
+        [winner] = winners.holders(session, draw)
         with pytest.raises(ReasonMissingError) as refused:
-            raffles.replace_winner(session, draw, winner, reason=reason, at=DRAW_AT)
+            winners.replace_winner(session, draw, winner, reason=reason, at=DRAW_AT)
         assert (refused.value.status, list(refused.value.fields)) == (422, ["reason"])
     for reason in ("x", "x" * 200):
-        [winner] = raffles.holders(session, draw)
-        row = raffles.replace_winner(session, draw, winner, reason=reason, at=DRAW_AT)
+        [winner] = winners.holders(session, draw)
+        row = winners.replace_winner(session, draw, winner, reason=reason, at=DRAW_AT)
         assert row.reason == reason

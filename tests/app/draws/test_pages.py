@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant, TeamRole
-from app.draws import boxes, moving, odds, raffles
+from app.draws import boxes, moving, odds, raffles, winners
 from app.draws.algorithm import Mode, Params
 from app.draws.models import Box, BoxOpening, Draw, DrawState, Ticket
 from app.perks.models import Holding, Perk
@@ -269,7 +269,7 @@ class TestReplace:
 
     def ticket(self, merchant: Merchant, draw: Draw) -> str:
         with unit_of_work(merchant=merchant.id) as session:
-            [ticket] = raffles.holders(session, session.get_one(Draw, draw.id))
+            [ticket] = winners.holders(session, session.get_one(Draw, draw.id))
             return encode_id("tkt", ticket)
 
     def test_names_who_follows(self, admin: TestClient, merchant: Merchant, draw: Draw) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.draws import moving, raffles, seeds, service
+from app.draws import moving, raffles, seeds, service, winners
 from app.draws.errors import (
     BeaconMissingError,
     DrawNotDueError,
@@ -20,7 +20,7 @@ from app.draws.errors import (
 )
 from app.draws.models import Draw, DrawSeedRead, DrawState, EntryState, Ticket
 from app.draws.published import Beacon
-from app.perks.models import Holding, Perk
+from app.perks.models import Holding, HoldingState, Perk
 from app.rewards.models import Grant, GrantSource
 from app.users.models import User, UserState
 from chain.models import ChainKind
@@ -70,7 +70,7 @@ def places(session: Session, draw: Draw) -> list[tuple[str | None, bytes]]:
     names = {line.reward_line_id: line.name for line in draw.lines}
     return [
         (None if it.line_id is None else names[it.line_id], it.ticket_id.bytes)
-        for it in raffles.places(session, draw)
+        for it in winners.places(session, draw)
     ]
 
 
@@ -169,14 +169,14 @@ class TestDraw:
         live = [it for it in raffles.list_leaves(session, draw) if not it.is_void]
         drawn = raffles.algorithm.winners(key, [it.tag for it in live], places=4, most=1)
         assert [live[it].id for it in drawn] == [
-            it.ticket_id for it in raffles.places(session, draw)
+            it.ticket_id for it in winners.places(session, draw)
         ]
 
     def test_gives_every_winner_the_prize(self, session: Session) -> None:
         draw = make_raffle(session, 2, 1)
         take_part(session, draw, 9)
         run(session, draw)
-        held = raffles.holders(session, draw)
+        held = winners.holders(session, draw)
         grants = session.scalars(select(Grant)).all()
         assert {(it.source_id, it.reward_line_id) for it in grants} == set(held.items())
         assert {it.source_type for it in grants} == {GrantSource.TICKET}
@@ -251,7 +251,7 @@ class TestBeacon:
 
 class TestReplace:
     def winners(self, session: Session, draw: Draw) -> list[TicketId]:
-        return [it.ticket_id for it in raffles.places(session, draw)]
+        return [it.ticket_id for it in winners.places(session, draw)]
 
     def test_who_was_blocked_meanwhile_is_replaced_at_once(self, session: Session) -> None:
         draw = make_raffle(session, 2, reserves=2)
@@ -261,7 +261,7 @@ class TestReplace:
         user = session.scalars(select(Ticket.user_id).where(Ticket.id == first.hex())).one()
         session.execute(update(User).where(User.id == user).values(state=UserState.BLOCKED))
         raffles.draw_winners(session, draw, at=AFTER)
-        [row] = raffles.replacements(session, draw)
+        [row] = winners.replacements(session, draw)
         order = self.winners(session, draw)
         assert (row.out_id, row.by_id, row.reason) == (order[0], order[2], "blocked")
         assert set(session.scalars(select(Grant.source_id))) == {order[1], order[2]}
@@ -282,7 +282,7 @@ class TestReplace:
             .execution_options(synchronize_session=False)
         )
         raffles.draw_winners(session, draw, at=AFTER)
-        rows = raffles.replacements(session, draw)
+        rows = winners.replacements(session, draw)
         taken = self.winners(session, draw)
         assert [(row.out_id, row.by_id) for row in rows] == list(pairwise(taken))
         assert session.scalars(select(Grant.source_id)).all() == [taken[3]]
@@ -293,7 +293,7 @@ class TestReplace:
         raffles.close(session, draw, at=DRAW_AT)
         session.execute(update(User).values(state=UserState.BLOCKED))
         raffles.draw_winners(session, draw, at=AFTER)
-        [row] = raffles.replacements(session, draw)
+        [row] = winners.replacements(session, draw)
         assert (row.by_id, draw.lines[0].won_count) == (None, 0)
         moving.reveal(session, draw, at=AFTER)
         assert session.scalars(select(Perk.granted_count)).all() == [0]
@@ -304,10 +304,10 @@ class TestReplace:
         run(session, draw)
         moving.reveal(session, draw, at=AFTER)
         first, second = self.winners(session, draw)
-        raffles.replace_winner(session, draw, first, reason="No address in time.", at=AFTER)
-        [row] = raffles.replacements(session, draw)
+        winners.replace_winner(session, draw, first, reason="No address in time.", at=AFTER)
+        [row] = winners.replacements(session, draw)
         assert (row.out_id, row.by_id, row.reason) == (first, second, "No address in time.")
-        assert raffles.holders(session, draw) == {second: draw.lines[0].reward_line_id}
+        assert winners.holders(session, draw) == {second: draw.lines[0].reward_line_id}
         assert second in set(session.scalars(select(Grant.source_id)))
 
     def test_with_no_reserve_left_its_prize_is_free_for_others(self, session: Session) -> None:
@@ -316,11 +316,10 @@ class TestReplace:
         run(session, draw)
         moving.reveal(session, draw, at=AFTER)
         [first] = self.winners(session, draw)
-        given = session.scalars(select(Perk.granted_count)).one()
-        raffles.replace_winner(session, draw, first, reason="No address in time.", at=AFTER)
-        [row] = raffles.replacements(session, draw)
+        winners.replace_winner(session, draw, first, reason="No address in time.", at=AFTER)
+        [row] = winners.replacements(session, draw)
         assert row.by_id is None
-        assert session.scalars(select(Perk.granted_count)).one() == given
+        assert session.scalars(select(Perk.granted_count)).one() == 0
 
     def test_of_what_is_used_up_is_refused_and_changes_nothing(self, session: Session) -> None:
         draw = make_raffle(session, 1, reserves=1)
@@ -328,9 +327,10 @@ class TestReplace:
         take_part(session, draw, 4)
         run(session, draw)
         first, _ = self.winners(session, draw)
+        session.execute(update(Holding).values(state=HoldingState.EXPIRED))
         with pytest.raises(QuantityExceedsStockError):
-            raffles.replace_winner(session, draw, first, reason="x", at=AFTER)
-        assert raffles.replacements(session, draw) == []
+            winners.replace_winner(session, draw, first, reason="x", at=AFTER)
+        assert winners.replacements(session, draw) == []
         assert draw.lines[0].won_count == 1
 
     def test_only_of_somebody_who_holds_a_prize(self, session: Session) -> None:
@@ -339,10 +339,10 @@ class TestReplace:
         run(session, draw)
         first, second, _ = self.winners(session, draw)
         with pytest.raises(NoWinnerError):
-            raffles.replace_winner(session, draw, second, reason="x", at=AFTER)
-        raffles.replace_winner(session, draw, first, reason="x", at=AFTER)
+            winners.replace_winner(session, draw, second, reason="x", at=AFTER)
+        winners.replace_winner(session, draw, first, reason="x", at=AFTER)
         with pytest.raises(NoWinnerError):
-            raffles.replace_winner(session, draw, first, reason="x", at=AFTER)
+            winners.replace_winner(session, draw, first, reason="x", at=AFTER)
 
     def test_not_before_anybody_has_won(self, session: Session) -> None:
         draw = make_raffle(session)
@@ -350,7 +350,7 @@ class TestReplace:
         ticket = session.scalars(select(Ticket.id)).first()
         assert ticket is not None
         with pytest.raises(DrawStateError):
-            raffles.replace_winner(session, draw, ticket, reason="x", at=AFTER)
+            winners.replace_winner(session, draw, ticket, reason="x", at=AFTER)
 
 
 class TestReveal:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.draws import boxes, moving, raffles, service
+from app.draws import boxes, moving, raffles, service, winners
 from app.draws.algorithm import Mode
 from app.draws.errors import DrawStateError, NoWinnerError
 from app.draws.models import Box, Draw, DrawState
@@ -30,8 +30,8 @@ def _open(session: Session, draw: Draw) -> object:
 
 
 def _replace(session: Session, draw: Draw) -> object:
-    held = next(iter(raffles.holders(session, draw)), TicketId(new_id()))
-    return raffles.replace_winner(session, draw, held, reason="No answer", at=DRAW_AT)
+    held = next(iter(winners.holders(session, draw)), TicketId(new_id()))
+    return winners.replace_winner(session, draw, held, reason="No answer", at=DRAW_AT)
 
 
 ACTS: dict[str, Act] = {
