@@ -103,12 +103,21 @@ class TestDeclared:
 
 
 def call(
-    client: TestClient, method: str, path: str, token: str = "", **headers: str
+    client: TestClient,
+    method: str,
+    path: str,
+    token: str = "",
+    *,
+    form: dict[str, str] | None = None,
+    document: dict[str, str] | None = None,
+    **headers: str,
 ) -> tuple[int, str]:
-    """Status and code of the answer, with identifiers nobody has."""
+    """Status and code of the answer; parameters of the path are identifiers nobody has."""
     answer = client.request(
         method,
         _PARAMETER.sub("1", path),
+        data=form,
+        json=document,
         headers={"accept": "application/json", "origin": ORIGIN, "x-csrf-token": token, **headers},
     )
     is_problem = answer.headers.get("content-type", "") == "application/problem+json"

@@ -1,6 +1,7 @@
 """What devices accepted without connection: judged once, with its own time, and nothing is lost."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier
 from uuid import UUID, uuid4
@@ -9,7 +10,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.accounts.models import Merchant
 from app.passes import keys
+from app.passes.tokens import parse, sign
 from app.perks import using
 from app.perks.models import Holding, Redemption
 from app.scanning import devices, offline, queries
@@ -19,6 +22,7 @@ from app.scanning.scanner import Scanner
 from core.db import unit_of_work
 from minting.models import PassState
 from tests.conftest import NOW, make_merchant
+from tests.factories.brand import make_other_merchant
 from tests.factories.passes import make_code, make_pass
 from tests.factories.perks import make_place
 from tests.factories.scanning import code_for, make_device, make_holding
@@ -144,10 +148,25 @@ class TestSync:
     ) -> None:
         assert judge(session, scanner, queued(text)) == [(Outcome.CONFLICT, "token_forged")]
 
-    def test_a_forged_one_neither(self, session: Session, scanner: Scanner) -> None:
-        token = code_for(session, make_holding(session))
-        [(outcome, reason)] = judge(session, scanner, queued(token[:-3] + "AAA"))
-        assert (outcome, reason) == (Outcome.CONFLICT, "token_forged")
+    @pytest.mark.parametrize("by", ["altered", "another key", "an unknown key"])
+    def test_a_forged_one_neither(self, session: Session, scanner: Scanner, by: str) -> None:
+        token = code_for(session, make_holding(session, uses_per_holding=9))
+        claims = parse(token).claims
+        if by == "altered":
+            token = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
+        else:
+            known = claims.key_id if by == "another key" else "zzzzzzzz"
+            token = sign(replace(claims, nonce=bytes(8), key_id=known), bytes(32))
+        assert judge(session, scanner, queued(token)) == [(Outcome.CONFLICT, "token_forged")]
+        assert redemptions(session) == []
+
+    def test_nor_one_of_another_brand(self, merchant: Merchant) -> None:
+        with unit_of_work(merchant=make_other_merchant(merchant)) as session:
+            token = code_for(session, make_holding(session))
+        with unit_of_work(merchant=merchant.id, actor="test") as session:
+            found = judge(session, allowed(session, "Till"), queued(token))
+            assert found == [(Outcome.CONFLICT, "token_forged")]
+            assert redemptions(session) == []
 
     def test_where_it_is_not_allowed_it_is_listed_for_people(self, session: Session) -> None:
         scanner = make_device(session)[0]
