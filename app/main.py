@@ -33,6 +33,7 @@ from app.perks import (
     shipping_admin,
 )
 from app.points import admin as points_admin
+from app.points import rules_admin as points_rules_admin
 from app.privacy import admin as privacy_admin
 from app.rewards import admin as rewards_admin
 from app.scanning import admin as scanning_admin
@@ -107,6 +108,7 @@ def create_app() -> FastAPI:
         archive_admin.router,
         rewards_admin.router,
         rewards_admin.record,
+        points_rules_admin.router,
         points_admin.router,
         points_admin.record,
         campaigns_admin.router,

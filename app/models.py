@@ -9,6 +9,7 @@ import app.passes.models
 import app.perks.code_models
 import app.perks.models
 import app.points.models
+import app.points.rule_models
 import app.privacy.models
 import app.rewards.models
 import app.scanning.models

@@ -17,7 +17,7 @@ from app.claims.models import ClaimBatch, ClaimGuess, ClaimProof
 from app.draws import steps, winners
 from app.draws.models import Draw
 from app.passes import keys, seen
-from app.points import holds, moving, proof
+from app.points import earning, holds, moving, proof
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
 from app.rewards import refusals
@@ -128,6 +128,34 @@ def sweep_points(merchant: MerchantId) -> None:
         while more:
             with unit_of_work(merchant=merchant) as session:
                 more = piece(session, utc_now())
+
+
+def merchants_with_rules() -> list[MerchantId]:
+    """Whose events may earn points: merchants that have ever made a rule."""
+    with unit_of_work(role=Role.ENGINE) as session:
+        of_rules = EventCursor.reader == earning.READER
+        return list(session.scalars(select(EventCursor.merchant_id).where(of_rules)))
+
+
+_earning = Lock()
+_EARNINGS_A_RUN = 500
+
+
+def earn_points(merchant: MerchantId) -> None:
+    """Events have earned what they earn, as far as they can be read now.
+
+    One thread of this process is enough, and not for long; the next run goes on.
+    """
+    if not _earning.acquire(blocking=False):
+        return
+    try:
+        _repeat(merchant, earning.follow)
+        for _ in range(_EARNINGS_A_RUN):
+            with unit_of_work(merchant=merchant) as session:
+                if not earning.settle_next(session, utc_now()):
+                    break
+    finally:
+        _earning.release()
 
 
 def prove_points(merchant: MerchantId) -> None:

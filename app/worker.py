@@ -56,6 +56,7 @@ celery.conf.beat_schedule = {
     "code-files": {"task": "engine.code_files", "schedule": 15, "options": {"expires": 15}},
     "perks": {"task": "engine.perks", "schedule": 15, "options": {"expires": 15}},
     "points": {"task": "engine.points", "schedule": 15, "options": {"expires": 15}},
+    "earn-points": {"task": "engine.earn_points", "schedule": 1, "options": {"expires": 1}},
     "prove-points": {"task": "engine.prove_points", "schedule": crontab(hour=2, minute=11)},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "draws": {"task": "engine.draws", "schedule": 5, "options": {"expires": 5}},
@@ -228,6 +229,12 @@ def sweep_perks() -> None:
 def sweep_points() -> None:
     """Points end, and what was reserved too long is given back."""
     _each(engine.merchants(), upkeep.sweep_points, "points_not_swept")
+
+
+@jobs.task("engine.earn_points")
+def earn_points() -> None:
+    """Events earn points by the brand's rules."""
+    _each(upkeep.merchants_with_rules(), upkeep.earn_points, "points_not_earned")
 
 
 @jobs.task("engine.prove_points")

@@ -23,7 +23,7 @@ from core.db import Base, TenantMixin, merchant_of
 from core.events import Event, Xid8
 from core.types import EventId, UserId
 
-_BEFORE_ALL = EventId(UUID(int=0))
+BEFORE_ALL = EventId(UUID(int=0))
 
 
 class EventCursor(TenantMixin, Base):
@@ -72,7 +72,7 @@ def claim(session: Session, reader: str) -> EventCursor | None:
     """
     session.execute(
         insert(EventCursor)
-        .values(merchant_id=merchant_of(session), reader=reader, xid=0, event_id=_BEFORE_ALL)
+        .values(merchant_id=merchant_of(session), reader=reader, xid=0, event_id=BEFORE_ALL)
         .on_conflict_do_nothing()
     )
     return session.scalar(
@@ -99,7 +99,7 @@ def read(session: Session, cursor: EventCursor, *, limit: int) -> Page:
 
 def skip(session: Session, cursor: EventCursor) -> None:
     """The cursor stands behind everything that can be read now."""
-    cursor.xid, cursor.event_id = _line(session), _BEFORE_ALL
+    cursor.xid, cursor.event_id = _line(session), BEFORE_ALL
     session.flush()
 
 

@@ -78,3 +78,27 @@ class MemberGoneError(ConflictError):
 
     def __init__(self) -> None:
         super().__init__("This member was erased and takes no points any more.")
+
+
+class RuleNotFoundError(NotFoundError):
+    """This merchant has no such rule."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such earning rule. Go back to the list of rules.")
+
+
+class RuleInvalidError(InvalidError):
+    """The rule cannot be kept as it was typed."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("The rule cannot be saved yet.", fields=fields)
+
+
+class RuleChangedError(ConflictError):
+    """Somebody else changed the rule since the form was opened."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Somebody changed this rule since you opened it. What you typed is still here; open "
+            "the rule again to see theirs, or save once more to keep yours."
+        )

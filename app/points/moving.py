@@ -121,6 +121,7 @@ def reverse(
     *,
     reason: str,
     at: datetime,
+    source: str = "manual",
 ) -> PointsTransaction:
     """A second transaction takes one of the member's back; a repeat changes nothing.
 
@@ -151,7 +152,7 @@ def reverse(
     if ledger.lock_member(session, whose) != owner:
         raise TransactionNotFoundError
     available = ledger.lock_accounts(session, unit, owner).available
-    stamp = Stamp(f"reverse:{row.id}", row.kind, "manual", reason.strip(), row.id)
+    stamp = Stamp(f"reverse:{row.id}", row.kind, source, reason.strip(), row.id)
     known = session.scalar(select(PointsTransaction).where(PointsTransaction.key == stamp.key))
     if known is not None:
         return known

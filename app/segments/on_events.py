@@ -34,7 +34,7 @@ def of_event(condition: EventCondition, ground: Ground) -> ColumnElement[bool]:
         Event.type == condition.type,
         Event.user_id.is_not(None),
         *_window(condition, ground),
-        *(_filtered(it) for it in condition.filters),
+        *(filtered(it) for it in condition.filters),
     )
     if isinstance(condition.window, SinceJoined) and not ground.is_few:
         found = found.join(_JOINED, _JOINED.id == Event.user_id)
@@ -72,7 +72,7 @@ def _measure(
     """What is counted of the events, or None where one is enough, and what it must be."""
     if condition.aggregate is not None:
         asked = condition.aggregate
-        numbers = _number(asked.name)
+        numbers = number(asked.name)
         functions: dict[str, Callable[..., ColumnElement[Any]]] = {
             "sum": func.sum,
             "min": func.min,
@@ -98,11 +98,12 @@ def _rarely(found: Select[Any], condition: EventCondition) -> ColumnElement[bool
     return User.id.in_(counted.having(func.count() == condition.times))
 
 
-def _filtered(asked: Filter) -> ColumnElement[bool]:
+def filtered(asked: Filter) -> ColumnElement[bool]:
+    """True of the events whose property compares so; never NULL."""
     value = Event.data[asked.name].astext
     if asked.op in (Op.LESS, Op.AT_MOST, Op.MORE, Op.AT_LEAST):
         bound = [literal(rules.number_of(asked.value), Numeric())]
-        return func.coalesce(compared(asked.op, _number(asked.name), bound), false())
+        return func.coalesce(compared(asked.op, number(asked.name), bound), false())
     answers: dict[Op, ColumnElement[bool]] = {
         Op.IS: value == asked.value,
         Op.IS_NOT: value.is_distinct_from(asked.value),
@@ -113,7 +114,7 @@ def _filtered(asked: Filter) -> ColumnElement[bool]:
     return answers[asked.op]
 
 
-def _number(name: str) -> ColumnElement[Any]:
+def number(name: str) -> ColumnElement[Any]:
     """A number of the event's data; anything else is none."""
     value = Event.data[name]
     is_number = func.jsonb_typeof(value) == "number"
