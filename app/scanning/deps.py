@@ -14,25 +14,32 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy.orm import Session
 from starlette.requests import Request
+from starlette.responses import Response
 
 from app.accounts import sessions
 from app.accounts.errors import SignInRequiredError
 from app.accounts.models import Merchant, TeamRole
+from app.perks import places
+from app.perks.errors import PlaceNotFoundError
+from app.perks.models import Place
 from app.scanning import devices
 from app.scanning.errors import DeviceKeyRefusedError, ScannerRoleError, TooManyScansError
 from app.scanning.scanner import Scanner
 from app.spaces.deps import shell_of
 from app.web.access import Access
-from app.web.cookies import Surface, session_token
+from app.web.cookies import Surface, cookie_name, session_token
 from app.web.deps import AtDep
 from app.web.rendering import set_shell
-from core.db import unit_of_work
-from core.ids import encode_id
+from core.db import choose_merchant, unit_of_work
+from core.ids import UnknownIdentifierError, decode_id, encode_id
+from core.settings import core_settings
+from core.types import PlaceId
 
 _ROLES = frozenset({TeamRole.OWNER, TeamRole.ADMIN, TeamRole.EDITOR, TeamRole.STAFF})
 _ADMINS = frozenset({TeamRole.OWNER, TeamRole.ADMIN})
 _LIMIT = RateLimitItemPerMinute(600)
 _RETRY_SECONDS = 60
+_PLACE_SECONDS = 90 * 86_400
 
 
 @cache
@@ -56,7 +63,8 @@ class ScannerAccess(Access):
         """
         key = session_token(request, Surface.SCAN) or ""
         with unit_of_work() as session:
-            found = _device(session, key, at=at) or _member(session, key, at=at)
+            place = request.cookies.get(place_cookie(), "")
+            found = _device(session, key, at=at) or _member(session, key, place, at=at)
         if found is None:
             raise SignInRequiredError
         _count(found)
@@ -104,7 +112,25 @@ def _device(session: Session, key: str, *, at: datetime) -> Scanner | None:
     return Scanner(merchant, f"device:{encode_id('dev', device.id)}", device)
 
 
-def _member(session: Session, key: str, *, at: datetime) -> Scanner | None:
+def place_cookie() -> str:
+    """The name of what remembers where a person stands; the value is a place's identifier."""
+    return f"{cookie_name(Surface.SCAN)}_place"
+
+
+def remember_place(response: Response, place: str) -> None:
+    """This browser stands there, whoever signs in to it."""
+    response.set_cookie(
+        place_cookie(),
+        place,
+        max_age=_PLACE_SECONDS,
+        path="/",
+        secure=core_settings().is_secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _member(session: Session, key: str, place: str, *, at: datetime) -> Scanner | None:
     found = sessions.find_member(session, key, at=at)
     if found is None:
         return None
@@ -112,4 +138,14 @@ def _member(session: Session, key: str, *, at: datetime) -> Scanner | None:
     if role not in _ROLES:
         raise ScannerRoleError(role)
     actor = f"member:{encode_id('mem', found.member.id)}"
-    return Scanner(found.merchant, actor, is_admin=role in _ADMINS)
+    choose_merchant(session, found.merchant.id)
+    chosen = _chosen(session, place)
+    return Scanner(found.merchant, actor, is_admin=role in _ADMINS, chosen=chosen)
+
+
+def _chosen(session: Session, place: str) -> Place | None:
+    """The place of the cookie, while it is one of the brand's in use."""
+    try:
+        return places.get(session, PlaceId(decode_id("plc", place)))
+    except (UnknownIdentifierError, PlaceNotFoundError):
+        return None

@@ -46,6 +46,16 @@ class ScannerRoleError(ForbiddenError):
         )
 
 
+class DeviceStandsError(ConflictError):
+    """A device stands where an admin put it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"This device stands at {place}. An admin pairs it for another place under Settings, "
+            "Scanners."
+        )
+
+
 class TokenForgedError(ForbiddenError):
     """Nobody of this brand signed the code."""
 

@@ -7,12 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter, Form
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from app.perks import places
 from app.scanning import answers, offline, queries
 from app.scanning.answers import Answer
-from app.scanning.deps import ScannerDep
-from app.scanning.errors import DeviceKeyRefusedError
+from app.scanning.deps import ScannerDep, place_cookie, remember_place
+from app.scanning.errors import DeviceKeyRefusedError, DeviceStandsError
 from app.scanning.offline import Queued
 from app.scanning.scanner import Scanner
 from app.web.deps import AtDep
@@ -72,6 +73,21 @@ def take_back(request: Request, scanner: ScannerDep, at: AtDep, redemption_id: s
     return _page(request, scanner, answers.take_back(scanner, found, at=at), at=at)
 
 
+@router.post("/place")
+def choose_place(scanner: ScannerDep, place: Annotated[str, Form()] = "") -> Response:
+    """The person stands there from now on, or nowhere in particular."""
+    if scanner.device is not None:
+        raise DeviceStandsError(scanner.device.place.name)
+    with unit_of_work(merchant=scanner.merchant.id) as session:
+        known = {encode_id("plc", it.id) for it in places.list_open(session)}
+    response = RedirectResponse("/scan", status_code=303)
+    if place in known:
+        remember_place(response, place)
+    else:
+        response.delete_cookie(place_cookie())
+    return response
+
+
 @router.get("/recent")
 def show_recent(request: Request, scanner: ScannerDep, at: AtDep) -> Response:
     """What this device validated last."""
@@ -111,6 +127,7 @@ def _page(
     with unit_of_work(merchant=scanner.merchant.id) as session:
         recent = queries.list_validations(session, scanner)
         today = queries.count_today(session, scanner, at=at)
+        stands = [] if scanner.device else places.list_open(session)
     response = render(
         request,
         "scanning/scan.html",
@@ -119,6 +136,7 @@ def _page(
         answer=answer,
         recent=recent,
         today=today,
+        places=[(encode_id("plc", it.id), it.name) for it in stands],
         at=at,
         encode_id=encode_id,
     )

@@ -14,25 +14,27 @@ class Scanner:
     """Whoever scans.
 
     Args:
-        device: the paired device; None for a person of the team, who stands nowhere known.
+        device: the paired device; None for a person of the team.
         actor: as events name it.
         is_admin: may take back what others took, at any time.
+        chosen: where a person says that they stand; a device stands where it was put.
     """
 
     merchant: Merchant
     actor: str
     device: ScanDevice | None = None
     is_admin: bool = False
+    chosen: Place | None = None
 
     @property
     def place(self) -> Place | None:
         """Where it stands, if that is known."""
-        return self.device.place if self.device else None
+        return self.device.place if self.device else self.chosen
 
     @property
     def place_id(self) -> PlaceId | None:
         """The id of where it stands."""
-        return self.device.place_id if self.device else None
+        return self.place.id if self.place else None
 
     @property
     def device_name(self) -> str | None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,16 +14,17 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
 from app.accounts import sessions
+from app.accounts.models import TeamMember
 from app.main import create_app
 from app.passes import checking, keys
 from app.passes.tokens import parse, sign
-from app.perks.models import Redemption
+from app.perks.models import PerkPlace, Redemption
 from app.scanning import answers, devices
 from app.scanning.scanner import Scanner
 from core.db import unit_of_work
 from core.types import MerchantId, utc_now
 from tests.conftest import make_merchant, wait_until
-from tests.e2e.camera import bring_decoder, read_code
+from tests.e2e.camera import bring_decoder, browser_with_camera, read_code
 from tests.e2e.site import Site, browser, chromium, free_port
 from tests.e2e.visitor import Visitor
 from tests.factories.brand import make_pass_contract
@@ -218,6 +220,127 @@ class TestScanner:
         counter.page.get_by_role("link", name="Next").click()
         expect(counter.page.get_by_text("Validated today: 1")).to_be_visible()
         assert counter.uses() == 1
+
+    def test_a_camera_reads_a_members_screen(
+        self, site: Site, merchant_id: MerchantId, tmp_path: Path
+    ) -> None:
+        with unit_of_work(merchant=merchant_id) as session:
+            _, key = make_device(session, make_place(session), at=utc_now())
+            holding = make_holding(session, "ada@example.com", title="Coffee")
+            address = f"{site.base}/v/{code_for(session, holding, utc_now())}"
+        with ThreadPoolExecutor(1) as pool:  # another browser than the module's has its own thread
+            pool.submit(self.hold_into_camera, site, key, address, tmp_path).result()
+        with unit_of_work(merchant=merchant_id) as session:
+            row = session.scalars(select(Redemption)).one()
+            assert (row.holding_id, row.delta) == (holding.id, -1)
+
+    def hold_into_camera(self, site: Site, key: str, address: str, folder: Path) -> None:
+        with browser_with_camera(address, folder) as chrome:
+            visitor = visit(chrome, site, "cohort_scan", key)
+            page = visitor.page
+            visitor.go("/scan")
+            page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+            visitor.press("Use the camera")
+            answer = page.locator(".scan-answer.scan-green")
+            expect(answer.locator(".scan-word")).to_have_text("VALID", timeout=20_000)
+            expect(answer.locator(".scan-title")).to_have_text("Coffee")
+            visitor.press("Validate")
+            expect(page.locator(".scan-word")).to_have_text("VALIDATED")
+            # What is still before the camera was used by then: it opens nothing twice.
+            page.get_by_role("link", name="Next").click()
+            expect(page.locator(".scan-red .scan-word")).to_have_text("ALREADY USED")
+            expect(page.get_by_text("Validated today: 1")).to_be_attached()
+
+    def test_staff_say_where_they_stand(
+        self, chrome: Browser, site: Site, merchant_id: MerchantId
+    ) -> None:
+        with unit_of_work(merchant=merchant_id) as session:
+            bar = make_place(session, "Bar")
+            make_place(session, "Door")
+            holding = make_holding(session, "ada@example.com", title="Beer")
+            session.add(PerkPlace(perk_id=holding.perk_id, place_id=bar.id))
+            code = code_for(session, holding, utc_now())
+            owner = session.scalars(select(TeamMember)).one()
+            token = sessions.open_team_session(session, owner, at=utc_now())
+        visitor = visit(chrome, site, "cohort_scan", token)
+        page = visitor.page
+        visitor.go("/scan")
+        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        page.locator("#field-code").fill(code)
+        page.keyboard.press("Enter")
+        expect(page.locator(".scan-red .scan-word")).to_have_text("NOT HERE")
+        page.get_by_role("link", name="Next").click()
+        page.get_by_text("No place").click()
+        visitor.look()
+        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        page.get_by_label("Where you stand").select_option("Bar")
+        visitor.press("Stand there")
+        expect(page.locator(".scan-place summary")).to_have_text("Bar")
+        page.locator("#field-code").fill(code)
+        page.keyboard.press("Enter")
+        expect(page.locator(".scan-green .scan-word")).to_have_text("VALID")
+        visitor.press("Validate")
+        expect(page.locator(".scan-word")).to_have_text("VALIDATED")
+        with unit_of_work(merchant=merchant_id) as session:
+            assert session.scalars(select(Redemption.place_id)).one() == bar.id
+
+    def test_what_was_accepted_without_connection_is_taken_back_before_it_is_sent(
+        self, counter: Counter
+    ) -> None:
+        page = counter.page
+        first, second = counter.code("ada@example.com"), counter.code("bo@example.com")
+        counter.visitor.go("/scan")
+        expect(page.get_by_text("Ready to go on without connection.")).to_be_visible()
+        page.context.set_offline(True)
+        for code in (first, second):
+            counter.type(code)
+            counter.see("yellow", "ACCEPTED")
+            page.get_by_role("link", name="Next").click()
+        expect(page.get_by_text("2 waiting to be sent")).to_be_visible()
+        # The newest stands first.
+        page.locator("[data-offline-undo]").first.click()
+        counter.see("yellow", "TAKEN BACK")
+        counter.visitor.noise.clear()
+        counter.visitor.look()
+        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        page.get_by_role("link", name="Next").click()
+        expect(page.get_by_text("1 waiting to be sent")).to_be_visible()
+        counter.type(first)
+        counter.see("red", "NOT NOW")
+        page.get_by_role("link", name="Next").click()
+        counter.type(second)  # it never was used
+        counter.see("yellow", "ACCEPTED")
+        page.get_by_role("link", name="Next").click()
+        page.locator("[data-offline-undo]").first.click()
+        counter.see("yellow", "TAKEN BACK")
+        page.context.set_offline(False)
+        expect(page.get_by_text("waiting to be sent")).to_be_hidden()
+        assert counter.uses() == 1
+
+    def test_what_may_have_been_sent_is_taken_back_on_the_server_alone(
+        self, counter: Counter
+    ) -> None:
+        page = counter.page
+        code = counter.code("ada@example.com")
+        counter.visitor.go("/scan")
+        expect(page.get_by_text("Ready to go on without connection.")).to_be_visible()
+        page.context.set_offline(True)
+        counter.type(code)
+        counter.see("yellow", "ACCEPTED")
+        page.get_by_role("link", name="Next").click()
+        expect(page.locator("[data-offline-undo]")).to_have_count(1)
+        # The server takes it, and its answer is lost.
+        page.route("**/scan/sync", lambda route: (route.fetch(), route.abort()))
+        with page.expect_event("requestfailed", lambda it: it.url.endswith("/scan/sync")):
+            page.context.set_offline(False)
+        expect(page.locator("[data-offline-undo]")).to_have_count(0)
+        expect(page.get_by_text("1 waiting to be sent")).to_be_visible()
+        wait_until(lambda: counter.uses() == 1)
+        page.unroute("**/scan/sync")
+        page.reload()
+        expect(page.get_by_text("waiting to be sent")).to_be_hidden()
+        assert counter.uses() == 1
+        expect(page.get_by_text("Validated today: 1")).to_be_visible()
 
     def test_says_that_nobody_knows_when_the_answer_is_lost(self, counter: Counter) -> None:
         page = counter.page

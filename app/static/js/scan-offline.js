@@ -4,6 +4,7 @@
   const EARLY = 30;
   const KEPT = 8 * 86400;
   const AT_ONCE = 100;
+  const SHOWN = 10;
   const MEMBERS = { h: "h,j,k,m,t,v", n: "j,k,m,n,t,v" };
   let opened;
   let terms = null; // what the server said last: keys, merchant, the difference of the clocks
@@ -69,7 +70,7 @@
       const transaction = await stores(["accepted", "queue"], "readwrite");
       // Adding refuses a second time: both stand in one transaction, so a code is queued once.
       transaction.objectStore("accepted").add({ j: claims.j, until: claims.t + KEPT });
-      transaction.objectStore("queue").add({ id: crypto.randomUUID(), token, scannedAt });
+      transaction.objectStore("queue").add({ id: crypto.randomUUID(), token, scannedAt, j: claims.j });
       await done(transaction);
     } catch {
       return "offline-refused";
@@ -78,18 +79,58 @@
     return "offline-accepted";
   };
 
+  // What nobody tried to send is unknown to the server: taken back, it never happened, and its code is new again.
+  const undo = async (id) => {
+    const transaction = await stores(["accepted", "queue"], "readwrite");
+    const queue = transaction.objectStore("queue");
+    const item = await wrap(queue.get(id));
+    const isOurs = Boolean(item && !item.tried);
+    if (isOurs) {
+      queue.delete(id);
+      transaction.objectStore("accepted").delete(item.j);
+    }
+    await done(transaction);
+    await report();
+    return isOurs ? "offline-undone" : "offline-sent";
+  };
+
+  const list = (items) => {
+    const rows = items.map((item) => {
+      const row = document.getElementById("offline-row").content.cloneNode(true);
+      const time = row.querySelector("time");
+      time.dateTime = item.scannedAt;
+      time.textContent = new Date(item.scannedAt).toLocaleTimeString(document.documentElement.lang);
+      row.querySelector("[data-offline-undo]").dataset.offlineUndo = item.id;
+      return row;
+    });
+    document.querySelector("[data-offline-list]").replaceChildren(...rows);
+  };
+
   const report = async () => {
     const box = document.querySelector("[data-offline]");
-    const count = await wrap((await stores(["queue"])).objectStore("queue").count());
+    const items = await wrap((await stores(["queue"])).objectStore("queue").getAll());
+    const count = items.length;
+    const fresh = items.filter((item) => !item.tried).sort((a, b) => (a.scannedAt < b.scannedAt ? 1 : -1));
+    list(fresh.slice(0, SHOWN));
     box.hidden = !(terms && terms.allowed) && count === 0;
     box.querySelector("[data-offline-waiting]").hidden = count === 0;
     box.querySelector("[data-offline-count]").textContent = count;
     return count;
   };
 
-  const send = async () => {
-    const queue = (await stores(["queue"])).objectStore("queue");
+  // Marked before it leaves: the answer may be lost, and then nobody knows whether the server took it.
+  const take = async () => {
+    const transaction = await stores(["queue"], "readwrite");
+    const queue = transaction.objectStore("queue");
     const items = await wrap(queue.getAll(null, AT_ONCE));
+    for (const item of items) queue.put({ ...item, tried: true });
+    await done(transaction);
+    return items.map(({ id, token, scannedAt }) => ({ id, token, scannedAt }));
+  };
+
+  const send = async () => {
+    const items = await take();
+    await report();
     if (items.length === 0) return;
     const token = document.querySelector('meta[name="csrf-token"]').content;
     const headers = { "Content-Type": "application/json", "X-CSRF-Token": token };
@@ -120,14 +161,16 @@
     }
   };
 
+  // Whether the server answered: without connection nothing is sent, nor marked as if it had been.
   const fetchTerms = async () => {
     const response = await fetch("/scan/offline", { headers: { Accept: "application/json" } });
-    if (!response.ok) return;
+    if (!response.ok) return false;
     const said = await response.json();
     terms = { ...said, ahead: Date.parse(said.now) / 1000 - Date.now() / 1000 };
     const transaction = await stores(["terms"], "readwrite");
     transaction.objectStore("terms").put(terms, "last");
     await done(transaction);
+    return true;
   };
 
   const forget = async () => {
@@ -141,15 +184,15 @@
     const box = document.querySelector("[data-offline]");
     if (!box) return;
     terms = terms || (await wrap((await stores(["terms"])).objectStore("terms").get("last"))) || null;
-    await fetchTerms().catch(() => null);
+    const isConnected = await fetchTerms().catch(() => false);
     const isAble = Boolean(terms && terms.allowed && terms.keys.length) && (await canVerify(terms.keys[0].x));
     if (terms && terms.allowed && !isAble) terms.allowed = false;
     box.querySelector("[data-offline-ready]").hidden = !isAble;
     box.querySelector("[data-offline-refused]").hidden = isAble || !(terms && terms.keys.length);
-    window.cohortOffline = { judge };
+    window.cohortOffline = { judge, undo };
     await report();
     if (terms && terms.keys.length && !isAble) box.hidden = false;
-    await send().catch(() => null);
+    if (isConnected) await send().catch(() => null);
     await forget();
   };
 

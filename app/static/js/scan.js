@@ -130,6 +130,10 @@
     answer().replaceChildren(document.getElementById(id).content.cloneNode(true));
     arrived();
   };
+  document.addEventListener("click", async (event) => {
+    const undo = event.target.closest("[data-offline-undo]");
+    if (undo) show(await window.cohortOffline.undo(undo.dataset.offlineUndo));
+  });
   const lost = async (event) => {
     if (event.detail.elt.matches("[hx-post='/scan/redeem'], [hx-post^='/scan/undo/']")) show("answer-lost");
     if (event.detail.elt !== form()) return;

@@ -12,7 +12,8 @@ from app.accounts import sessions
 from app.accounts.models import Merchant, TeamRole
 from app.accounts.service import add_member
 from app.passes.tokens import parse
-from app.perks.models import Holding
+from app.perks import places
+from app.perks.models import Holding, PerkPlace, Place
 from app.scanning.models import OfflineScan, ScanDevice
 from core.db import unit_of_work
 from core.ids import encode_id, new_id
@@ -22,6 +23,7 @@ from core.types import utc_now
 from tests.app.conftest import Browse, browser_as
 from tests.app.web.client import HTML, ORIGIN, TestClient, submit, token_in
 from tests.conftest import NOW
+from tests.factories.brand import make_other_merchant
 from tests.factories.perks import make_place
 from tests.factories.scanning import code_for, make_device, make_holding
 
@@ -291,3 +293,61 @@ class TestOffline:
 
     def test_a_hundred_at_once_and_no_more(self, device: TestClient) -> None:
         assert self.sync(device, *[self.item("x")] * 101).status_code == 422
+
+
+class TestStanding:
+    """Somebody of the team says where they stand; a device stands where it was put."""
+
+    def stand(self, client: TestClient, place: str) -> Any:
+        return submit(client, "/scan/place", page="/scan", place=place)
+
+    def scan(self, client: TestClient, code: str) -> str:
+        answer = submit(client, "/scan/lookup", page="/scan", code=code)
+        return answer.text
+
+    def test_perks_of_a_place_are_validated_by_who_stands_there(
+        self, browse: Browse, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            bar, door = make_place(session, "Bar"), make_place(session, "Door")
+            holding = make_holding(session)
+            session.add(PerkPlace(perk_id=holding.perk_id, place_id=bar.id))
+            code = code_for(session, holding, utc_now())
+        client = staff(browse, merchant, TeamRole.STAFF)
+        assert "No place" in client.get("/scan", headers=HTML).text
+        assert "NOT HERE" in self.scan(client, code)
+        for place, word in ((door, "NOT HERE"), (bar, "VALID")):
+            answer = self.stand(client, encode_id("plc", place.id))
+            assert (answer.status_code, answer.headers["location"]) == (303, "/scan")
+            assert "HttpOnly" in answer.headers["set-cookie"]
+            page = self.scan(client, code)
+            assert f">{word}<" in page and f"<summary>{place.name}</summary>" in page
+        self.stand(client, "")
+        assert "NOT HERE" in self.scan(client, code)
+
+    def test_a_place_that_is_none_of_the_brands_is_nowhere(
+        self, browse: Browse, merchant: Merchant
+    ) -> None:
+        client = staff(browse, merchant, TeamRole.STAFF)
+        with unit_of_work(merchant=make_other_merchant(merchant)) as session:
+            theirs = encode_id("plc", make_place(session, "Theirs").id)
+        with unit_of_work(merchant=merchant.id) as session:
+            bar = make_place(session, "Bar")
+        for place in (theirs, "plc_1", "bar"):
+            self.stand(client, place)
+            client.cookies.set("cohort_scan_place", place)
+            assert "<summary>No place</summary>" in client.get("/scan", headers=HTML).text
+        client.cookies.delete("cohort_scan_place")
+        self.stand(client, encode_id("plc", bar.id))
+        with unit_of_work(merchant=merchant.id) as session:
+            places.archive(session, session.get_one(Place, bar.id), at=utc_now())
+            make_place(session, "Door")
+        assert "<summary>No place</summary>" in client.get("/scan", headers=HTML).text
+
+    def test_a_device_stays_where_it_is(self, device: TestClient, merchant: Merchant) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            bar = encode_id("plc", make_place(session, "Bar").id)
+        answer = self.stand(device, bar)
+        assert answer.status_code == 409 and "Place of Till" in answer.text
+        device.cookies.set("cohort_scan_place", bar)
+        assert "Place of Till · Till" in device.get("/scan", headers=HTML).text
