@@ -24,6 +24,14 @@ class DrawInvalidError(InvalidError):
         super().__init__("The draw cannot be started yet.", fields=fields)
 
 
+class BoxesBelowQuantitiesError(DrawInvalidError):
+    """There are more prizes than boxes; `fields` names whatever else must change."""
+
+
+class DrawDateBeforeEndError(DrawInvalidError):
+    """A raffle is to be drawn while tickets are still handed out; `fields` names whatever else."""
+
+
 class QuantityExceedsStockError(ConflictError):
     """A reward has fewer left than the draw promises."""
 

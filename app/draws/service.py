@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from app.draws import algorithm, boxes, raffles, seeds
 from app.draws.algorithm import MOST_BOXES, MOST_LINES, Mode, Params
 from app.draws.errors import (
+    BoxesBelowQuantitiesError,
+    DrawDateBeforeEndError,
     DrawInvalidError,
     DrawNotFoundError,
     DrawStateError,
@@ -67,6 +69,7 @@ def commit(session: Session, draft: DrawDraft, *, at: datetime) -> Draw:
 
     Raises:
         DrawInvalidError: `fields` names what must change.
+        BoxesBelowQuantitiesError, DrawDateBeforeEndError: the same, by the name of the problem.
         QuantityExceedsStockError: a reward has fewer left than promised.
         RewardNotLiveError: a reward is not published.
         Whatever is raised, nothing was changed.
@@ -75,7 +78,7 @@ def commit(session: Session, draft: DrawDraft, *, at: datetime) -> Draw:
     """
     problems = _problems(session, draft, at)
     if problems:
-        raise DrawInvalidError(problems)
+        raise _refusal(draft, at)(problems)
     with session.begin_nested():
         return _commit(session, draft, at)
 
@@ -168,6 +171,19 @@ def _problems(session: Session, draft: DrawDraft, at: datetime) -> dict[str, str
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
+def _refusal(draft: DrawDraft, at: datetime) -> type[DrawInvalidError]:
+    """What is wrong by the name that programs know, where it has one."""
+    if draft.mode is Mode.INSTANT and _are_boxes_below(draft):
+        return BoxesBelowQuantitiesError
+    if draft.mode is Mode.RAFFLE and draft.draw_at is not None and draft.draw_at <= at:
+        return DrawDateBeforeEndError
+    return DrawInvalidError
+
+
+def _are_boxes_below(draft: DrawDraft) -> bool:
+    return draft.boxes is not None and draft.boxes < draft.promised
+
+
 def _name(name: str) -> str | None:
     is_sound = 1 <= len(name.strip()) <= NAME_LENGTH and name.strip().isprintable()
     return None if is_sound else f"Enter a name of 1 to {NAME_LENGTH} printable characters."
@@ -188,7 +204,7 @@ def _boxes(draft: DrawDraft) -> str | None:
         return None if draft.mode is Mode.RAFFLE else "Say how many boxes there are."
     if not 1 <= draft.boxes <= MOST_BOXES:
         return f"Between 1 and {MOST_BOXES:,}."
-    if draft.mode is Mode.INSTANT and draft.boxes < draft.promised:
+    if draft.mode is Mode.INSTANT and _are_boxes_below(draft):
         return f"There are {draft.promised:,} prizes, so there are at least as many boxes."
     return None
 

@@ -43,7 +43,7 @@ from tests.app.points.test_ledger import earn, make_unit
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_members, make_perk
 from tests.factories.claims import make_batch
-from tests.factories.draws import make_draw
+from tests.factories.draws import make_draw, make_raffle
 from tests.factories.perks import hold, load, make_place, perk_of
 from tests.factories.scanning import code_for, make_device, make_holding
 
@@ -294,6 +294,9 @@ def _too_many(session: Session) -> object:
 
 OTHERS: dict[str, tuple[int, Act]] = {
     "quantity_exceeds_stock": (409, _too_many),
+    "boxes_below_quantities": (422, lambda s: make_draw(s, 2, 3, boxes=4)),
+    "draw_date_before_end": (422, lambda s: make_raffle(s, draw_at=NOW)),
+    "draw_invalid": (422, lambda s: make_raffle(s, draw_at=None)),
     "insufficient_points": (409, _overdrawn),
     "reward_in_use": (409, lambda s: perks.archive(s, make_perk(s), is_in_use=True)),
     "reward_in_use, of an asset": (409, lambda s: assets.archive(s, make_asset(s), is_in_use=True)),

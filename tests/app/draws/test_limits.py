@@ -90,6 +90,32 @@ def test_beyond_it_the_field_is_named(
     assert set(session.scalars(select(Perk.granted_count))) <= {0}
 
 
+@pytest.mark.parametrize(
+    ("changes", "code", "fields"),
+    [
+        ({"quantities": [2, 3], "boxes": 5, "name": ""}, "draw_invalid", ["name"]),
+        (
+            {"quantities": [2, 3], "boxes": 4, "name": ""},
+            "boxes_below_quantities",
+            ["name", "boxes"],
+        ),
+        (
+            {"mode": Mode.RAFFLE, "draw_at": NOW, "reserves": -1},
+            "draw_date_before_end",
+            ["draw_at", "reserves"],
+        ),
+        ({"mode": Mode.RAFFLE, "draw_at": NOW + SECOND, "name": ""}, "draw_invalid", ["name"]),
+    ],
+)
+def test_what_has_a_name_is_told_by_it_with_whatever_else_is_wrong(
+    session: Session, changes: dict[str, Any], code: str, fields: list[str]
+) -> None:
+    with pytest.raises(DrawInvalidError) as refused:
+        commit(session, changes)
+    assert (refused.value.status, refused.value.code) == (422, code)
+    assert list(refused.value.fields) == fields
+
+
 def test_a_reason_is_kept_whole_or_refused(session: Session) -> None:
     draw = make_raffle(session, reserves=2)
     hand_out(session, draw, *make_members(session, *(f"m{it}@example.com" for it in range(3))))
