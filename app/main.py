@@ -21,6 +21,7 @@ from app.claims import admin as claims_admin
 from app.claims import codes_admin as claim_codes_admin
 from app.claims import output_admin
 from app.draws import admin as draws_admin
+from app.draws import looks_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
 from app.perks import admin as perks_admin
@@ -113,6 +114,7 @@ def create_app() -> FastAPI:
         points_admin.record,
         campaigns_admin.router,
         draws_admin.router,
+        looks_admin.router,
         run_admin.router,
         audience_admin.router,
         more_admin.router,

@@ -32,6 +32,13 @@ class DrawDateBeforeEndError(DrawInvalidError):
     """A raffle is to be drawn while tickets are still handed out; `fields` names whatever else."""
 
 
+class LookInvalidError(InvalidError):
+    """How the draw looks cannot be kept as it was typed."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__("The box cannot be saved yet.", fields=fields)
+
+
 class QuantityExceedsStockError(ConflictError):
     """A reward has fewer left than the draw promises."""
 

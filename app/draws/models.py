@@ -7,6 +7,7 @@ writes down who read it (`app.draws.seeds`).
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -44,12 +45,22 @@ class DrawState(StrEnum):
     """Ended without anybody."""
 
 
+class Animation(StrEnum):
+    """How a box opens, where motion is welcome; otherwise it is open at once."""
+
+    FADE = "fade"
+    SHAKE = "shake"
+    SCRATCH = "scratch"
+    WHEEL = "wheel"
+
+
 class Draw(TenantMixin, Base):
     """One provably fair draw.
 
     `params` are the canonical bytes that `commitment` covers. An instant draw counts boxes handed
     out and opened, and `log_end` is the last hash of its log; a raffle counts tickets, and has a
     root once it is closed. `ended_at` is when the last box was handed out or somebody ended it.
+    `box_texts` are by language and then by name (`app.draws.looks`).
     """
 
     __tablename__ = "draws"
@@ -80,6 +91,9 @@ class Draw(TenantMixin, Base):
     reserves: Mapped[int] = mapped_column(default=0)
     beacon_chain_id: Mapped[int | None] = mapped_column(ForeignKey("chains.id"))
     shows_odds: Mapped[bool] = mapped_column(default=True)
+    box_texts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    box_animation: Mapped[Animation] = mapped_column(default=Animation.FADE)
+    box_visual_cid: Mapped[str | None]
     handed_out_count: Mapped[int] = mapped_column(BigInteger, default=0)
     opened_count: Mapped[int] = mapped_column(BigInteger, default=0)
     log_end: Mapped[bytes]

@@ -7,7 +7,16 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.draws.errors import BoxNotFoundError
-from app.draws.models import Box, BoxOpening, Draw, DrawLine, DrawPlace, EntryState, Ticket
+from app.draws.models import (
+    Box,
+    BoxOpening,
+    Draw,
+    DrawLine,
+    DrawPlace,
+    DrawReplacement,
+    EntryState,
+    Ticket,
+)
 from app.draws.moving import lines_of
 from app.draws.winners import holders, replacements
 from app.rewards.lines import Reward, reward_of
@@ -124,6 +133,12 @@ def get_ticket(session: Session, user_ids: Sequence[UserId], ticket_id: TicketId
     if ticket is None or ticket.user_id not in user_ids:
         raise BoxNotFoundError
     return ticket
+
+
+def why_replaced(session: Session, ticket_id: TicketId) -> str | None:
+    """Why the ticket does not hold the prize any more that it won, or None."""
+    query = select(DrawReplacement.reason).where(DrawReplacement.out_id == ticket_id)
+    return session.scalar(query)
 
 
 def prize_of_ticket(session: Session, draw: Draw, ticket_id: TicketId) -> Reward | None:

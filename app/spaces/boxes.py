@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from app.draws import boxes, documents, queries
+from app.draws import boxes, documents, looks, queries
 from app.draws.models import Box, Ticket
 from app.rewards.lines import reward_of
 from app.spaces.deps import MemberDep, SignedInUser
@@ -32,8 +32,8 @@ class Opening(BaseModel):
 def show_entry(request: Request, session: SessionDep, who: MemberDep, entry_id: str) -> Response:
     """The box or the ticket, closed or open."""
     if entry_id.startswith("tkt_"):
-        return _ticket_page(request, session, _ticket(session, who, entry_id))
-    return _box_page(request, session, _box(session, who, entry_id))
+        return _ticket_page(request, session, who, _ticket(session, who, entry_id))
+    return _box_page(request, session, who, _box(session, who, entry_id))
 
 
 @router.post("/{box_id}/open")
@@ -71,38 +71,45 @@ def _ticket(session: Session, who: SignedInUser, text: str) -> Ticket:
     return queries.get_ticket(session, mine, TicketId(decode_id("tkt", text)))
 
 
-def _box_page(request: Request, session: Session, box: Box) -> Response:
+def _box_page(request: Request, session: Session, who: SignedInUser, box: Box) -> Response:
     row = boxes.find_opening(session, box.id)
     reward = reward_of(session, row.line_id) if row is not None and row.line_id else None
     is_won = row is not None and row.line_id is not None and row.unclaimed is None
     return _page(
         request,
         session,
+        who,
         box,
         reward=reward if is_won else None,
+        replaced=None,
         entry_id=encode_id("box", box.id),
         receipt=None if row is None else documents.receipt(row),
     )
 
 
-def _ticket_page(request: Request, session: Session, ticket: Ticket) -> Response:
+def _ticket_page(request: Request, session: Session, who: SignedInUser, ticket: Ticket) -> Response:
     return _page(
         request,
         session,
+        who,
         ticket,
         reward=queries.prize_of_ticket(session, ticket.draw, ticket.id),
+        replaced=queries.why_replaced(session, ticket.id),
         entry_id=encode_id("tkt", ticket.id),
         receipt={"seq": ticket.seq, "ticketId": ticket.id.hex, "tag": ticket.tag.hex()},
     )
 
 
-def _page(request: Request, session: Session, entry: Box | Ticket, **context: Any) -> Response:
+def _page(
+    request: Request, session: Session, who: SignedInUser, entry: Box | Ticket, **context: Any
+) -> Response:
     draw = entry.draw
     return render(
         request,
         "spaces/box.html",
         entry=entry,
         draw=draw,
+        look=looks.look_of(draw, who.user.lang or who.merchant.language),
         prizes=queries.prizes(session, draw) if draw.shows_odds else [],
         verify=f"/verify/draw/{encode_id('drw', draw.id)}",
         **context,

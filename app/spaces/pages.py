@@ -12,6 +12,7 @@ from app.accounts.door import Door
 from app.accounts.models import Audience
 from app.accounts.service import first_merchant
 from app.accounts.signin import CodeAnswer
+from app.draws.looks import look_of
 from app.perks.models import HoldingState
 from app.perks.queries import list_held
 from app.points import queries as points
@@ -146,6 +147,7 @@ def home(request: Request, session: SessionDep, at: AtDep, who: MemberDep) -> Re
         "spaces/home.html",
         points=points.balances(session, ids, at=at),
         text_in=badge_views.text_in,
+        look_of=look_of,
         user=who.user,
         merchant=who.merchant,
         membership=queries.find_pass(session, who.user.id),
