@@ -62,6 +62,8 @@ NOT_THERE_YET = {
     "/admin/campaigns/{campaign_id}/audience/rejected.csv",
 }
 """Files that nobody made yet."""
+UNRELATED = {"/admin/segments/{segment_id}/members/{user_id}"}
+"""Asks whether any member is in any segment, and why not."""
 NEEDED = {"reverse": {"reason": "because"}, "add": {"file": "1"}}
 """What a form must say, by the end of its address, before anybody looks for the object."""
 
@@ -73,7 +75,7 @@ def make_everything(session: Session) -> dict[str, str]:
     """
     [user] = make_members(session, f"{new_id().hex}@example.com")
     perk = perk_of(session, RedemptionType.UNIQUE_CODE, title=f"P {new_id().hex}")
-    unit, lane, plan = make_unit(session, f"u{new_id().hex[:8]}"), make_lane(session), make_plan
+    unit, lane = make_unit(session, new_id().hex[-8:]), make_lane(session)
     file = load(session, perk, "A\n", name="c.txt")
     row = imports.upload(session, "m.csv", io.BytesIO(b"email\na@example.com\n"), at=NOW)
     choice = Choice(perk_id=make_perk(session, f"G {new_id().hex}").id)
@@ -88,7 +90,7 @@ def make_everything(session: Session) -> dict[str, str]:
         "asset_id": ("das", make_asset(session).id),
         "campaign_id": ("cmp", make_campaign(session, new_id().hex).id),
         "list_id": ("lst", lists.create(session, new_id().hex, at=NOW).id),
-        "badge_id": ("bdg", badges.create(session, new_id().hex[:20], at=NOW).id),
+        "badge_id": ("bdg", badges.create(session, new_id().hex[-20:], at=NOW).id),
         "segment_id": ("seg", make_segment(session).id),
         "import_id": ("imp", row.id),
         "perk_id": ("prk", perk.id),
@@ -106,7 +108,7 @@ def make_everything(session: Session) -> dict[str, str]:
         "copy_id": ("cpy", copy.id),
         "lane": ("lan", lane.id),
         "transaction": ("txn", enqueue(session, lane.id, make_intent()).id),
-        "batch": ("bat", plan(session, b"\x01").batches[0].id),
+        "batch": ("bat", make_plan(session, b"\x01").batches[0].id),
     }
     return {name: encode_id(prefix, it) for name, (prefix, it) in found.items()}
 
@@ -181,6 +183,21 @@ class TestOtherMerchants:
                 told = call(admin, method, filled(path, {**theirs, **known}), token, form=form)
                 nobodys = call(admin, method, filled(path, {**never, **known}), token, form=form)
                 assert told == nobodys and told[0] == 404, (method, path, told, nobodys)
+
+    def test_nor_under_an_address_they_do_not_belong_to(
+        self, whole_app: FastAPI, merchant: Merchant, admin: TestClient, ours: dict[str, str]
+    ) -> None:
+        """A holding of one perk, say, under another perk of the same brand."""
+        with unit_of_work(merchant=merchant.id, actor="test") as session:
+            others = make_everything(session)
+        token = token_of(admin)
+        for method, path in named_routes(whole_app, "team:"):
+            names = [it for it in _PARAMETER.findall(path) if it not in FIXED]
+            if len(names) > 1 and path not in UNRELATED:
+                known = {**ours, names[0]: others[names[0]]}
+                form = NEEDED.get(path.rpartition("/")[2])
+                told = call(admin, method, filled(path, known), token, form=form)
+                assert told[0] == 404, (method, path, told)
 
 
 class TestOtherMembers:
