@@ -35,6 +35,7 @@ from core.types import HoldingId, UserId
 KEPT = timedelta(days=90)
 MOST_ROWS = 10_000
 FILE_BYTES = 5_000_000
+CARRIER_LENGTH, TRACKING_LENGTH = 80, 120
 _SEALED = "perk-address"
 _LENGTHS = {
     "name": (1, 120),
@@ -125,6 +126,7 @@ def ship(
 
     Raises:
         HoldingTransitionError: nobody gave an address yet, it is sent already, or revoked.
+        TrackingInvalidError: the carrier or the number is too long.
 
     Locks: the holding.
     """
@@ -132,8 +134,14 @@ def ship(
     is_ready = holding.shipment is ShipmentState.READY_TO_SHIP
     if not is_ready or holding.state is not HoldingState.AVAILABLE:
         raise _refused(holding, "sent")
+    carrier, tracking = carrier.strip(), tracking.strip()
+    if len(carrier) > CARRIER_LENGTH or len(tracking) > TRACKING_LENGTH:
+        raise TrackingInvalidError(
+            f"A carrier has at most {CARRIER_LENGTH} characters, a tracking number "
+            f"{TRACKING_LENGTH}. Shorten it."
+        )
     row = session.get_one(Shipment, holding.id)
-    row.carrier, row.tracking, row.shipped_at = carrier.strip()[:80], tracking.strip()[:120], at
+    row.carrier, row.tracking, row.shipped_at = carrier, tracking, at
     holding.shipment = ShipmentState.SHIPPED
     session.flush()
     using.use(session, holding, channel=Channel.STAFF, actor=session.info["actor"], at=at)
@@ -261,6 +269,14 @@ def _places(head: Record) -> dict[str, int]:
     return found
 
 
+_NAMED_BY_LINE = (
+    UnknownIdentifierError,
+    HoldingNotFoundError,
+    HoldingTransitionError,
+    TrackingInvalidError,
+)
+
+
 def _take(
     session: Session, perk: Perk, record: Record, places: dict[str, int], *, at: datetime
 ) -> None:
@@ -275,7 +291,7 @@ def _take(
             if cell("state").lower() != "delivered":
                 return
         deliver(session, holding, at=at)
-    except (UnknownIdentifierError, HoldingNotFoundError, HoldingTransitionError) as error:
+    except _NAMED_BY_LINE as error:
         raise TrackingInvalidError(f"Line {record.place.line}: {error}") from None
 
 

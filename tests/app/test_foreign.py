@@ -7,6 +7,7 @@ member. Each answer is the one for an identifier that nobody ever had.
 import io
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,8 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Merchant
 from app.draws.models import Box
 from app.perks.terms import RedemptionType
+from app.points import rules
+from app.points.rules import RuleDraft
 from app.privacy import copies
 from app.rewards import manual
 from app.rewards.granting import grant
@@ -83,7 +86,8 @@ def make_everything(session: Session) -> dict[str, str]:
     options = {"columns": ["email"]}
     export = exports.request(session, ExportKind.USERS, ExportFormat.CSV, options, at=NOW)
     copy = copies.request(session, session.get_one(User, user), at=NOW)
-    device = make_device(session)[0].device
+    device = make_device(session, name=new_id().hex)[0].device
+    rule = RuleDraft(unit.id, new_id().hex, "custom.order.paid", Decimal(1), NOW.date())
     assert device is not None
     found: dict[str, tuple[str, UUID]] = {
         "user_id": ("usr", user),
@@ -91,7 +95,7 @@ def make_everything(session: Session) -> dict[str, str]:
         "campaign_id": ("cmp", make_campaign(session, new_id().hex).id),
         "list_id": ("lst", lists.create(session, new_id().hex, at=NOW).id),
         "badge_id": ("bdg", badges.create(session, new_id().hex[-20:], at=NOW).id),
-        "segment_id": ("seg", make_segment(session).id),
+        "segment_id": ("seg", make_segment(session, new_id().hex).id),
         "import_id": ("imp", row.id),
         "perk_id": ("prk", perk.id),
         "holding_id": ("hld", hold(session, perk, f"{new_id().hex}@example.com").id),
@@ -101,6 +105,7 @@ def make_everything(session: Session) -> dict[str, str]:
         "batch_id": ("clb", make_batch(session, choice=choice).id),
         "grant_id": ("mgr", given.id),
         "unit_id": ("pun", unit.id),
+        "rule_id": ("prl", rules.create(session, rule, at=NOW).id),
         "transaction_id": ("ltx", earn(session, unit, user, 5, new_id().hex).id),
         "device_id": ("dev", device.id),
         "property_id": ("prp", properties.create(session, new_id().hex, Kind.TEXT, at=NOW).id),
@@ -155,7 +160,8 @@ class TestOtherMerchants:
 
     def test_every_kind_is_tried(self, whole_app: FastAPI, ours: dict[str, str]) -> None:
         paths = " ".join(path for _, path in named_routes(whole_app, "team:"))
-        assert set(_PARAMETER.findall(paths)) - set(FIXED) == set(ours) - {"copy_id"}
+        asked = set(_PARAMETER.findall(paths)) - set(FIXED)
+        assert asked == set(ours) - {"copy_id"}, "`make_everything` lacks some, or has too many"
 
     def test_ones_own_exist(
         self, whole_app: FastAPI, admin: TestClient, ours: dict[str, str]

@@ -142,11 +142,11 @@ class TestForgery:
         assert admin.get("/admin", headers=JSON).status_code == 401
 
 
-def make_segment(session: Session) -> Segment:
+def make_segment(session: Session, name: str = "S") -> Segment:
     """Whoever has an address."""
     asked = {"kind": "property", "field": "email", "op": "is_set"}
     rule = segment_rules.load({"groups": [{"conditions": [asked]}]})
-    return segments.create(session, rule, name="S", at=NOW)
+    return segments.create(session, rule, name=name, at=NOW)
 
 
 class TestForeignObjects:

@@ -245,6 +245,18 @@ class TestFiles:
         with pytest.raises(TrackingInvalidError, match="Line 2"):
             self.take(session, perk, tmp_path, "holdingId", name)
 
+    def test_nothing_is_cut(self, session: Session, perk: Perk, tmp_path: Path) -> None:
+        holding = ready(session, perk)
+        name = encode_id("hld", holding.id)
+        for carrier, number in (("x" * 81, "1Z"), ("Post", "x" * 121)):
+            row = f"{name},{carrier},{number}"
+            with pytest.raises(TrackingInvalidError, match="Line 2: A carrier has at most 80"):
+                self.take(session, perk, tmp_path, "holdingId,carrier,tracking", row)
+        row = f"{name},{'x' * 80},{'y' * 120}"
+        assert self.take(session, perk, tmp_path, "holdingId,carrier,tracking", row) == 1
+        parcel = session.get_one(Shipment, holding.id)
+        assert (parcel.carrier, parcel.tracking) == ("x" * 80, "y" * 120)
+
     def test_what_was_revoked_is_refused_too(
         self, session: Session, perk: Perk, tmp_path: Path
     ) -> None:
