@@ -33,9 +33,11 @@ from app.claims.models import (
     ClaimBatch,
     ClaimCode,
     ClaimOpening,
+    ClaimPlace,
     ClaimQuota,
     ClaimUse,
 )
+from app.perks.models import Place
 from app.rewards import refusals
 from app.rewards.errors import PerUserLimitError, RewardNotLiveError, UserNotActiveError
 from app.rewards.granting import Given, grant
@@ -48,7 +50,7 @@ from app.users.queries import identities
 from core.errors import AppError, ConflictError, ForbiddenError
 from core.events import emit
 from core.ids import encode_id, new_id
-from core.types import ClaimUseId
+from core.types import ClaimUseId, PlaceId
 
 _REFUSALS = (ConflictError, ForbiddenError, GoneError)
 _REMEMBERED = timedelta(hours=1)
@@ -62,11 +64,13 @@ class Attempt:
         typed: the code as it arrived.
         network: where it came from (`guessing.network_of`).
         answer: a solved challenge, or empty.
+        place: where the code is put up, as its link says.
     """
 
     typed: str
     network: bytes
     answer: str = ""
+    place: PlaceId | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def look(
     if isinstance(found, AppError):
         return found
     _count_opening(session, found.code, at=at)
+    _count_at_place(session, found.batch, attempt.place, opened=1)
     try:
         _check_code(session, found.code, user)
         _check_batch(session, found.batch, user, at=at)
@@ -143,6 +148,7 @@ def claim(session: Session, user: User, attempt: Attempt, *, at: datetime) -> Cl
     try:
         with session.begin_nested():
             given = _take(session, found, reward, user, source, at=at)
+            _count_at_place(session, batch, attempt.place, claimed=1)
     except _REFUSALS as error:
         _remember(session, reward, user, error, source=source, at=at)
         return error
@@ -172,7 +178,8 @@ def _find(session: Session, attempt: Attempt, *, at: datetime) -> _Found | AppEr
     standing = guessing.standing(session, network, at=at)
     if standing.is_blocked:
         return TooManyGuessesError(int(guessing.MOST_WITHIN.total_seconds()))
-    if standing.needs_proof and not is_proven:
+    needs_proof = standing.needs_proof and not is_proven
+    if needs_proof and not _has_free_batches(session):
         return ProofNeededError()
     # What is no code has a fingerprint nobody has, so that it costs what an unknown one costs.
     fingerprint = code_fingerprint(canonical(attempt.typed) or "")
@@ -182,9 +189,17 @@ def _find(session: Session, attempt: Attempt, *, at: datetime) -> _Found | AppEr
         .where(ClaimCode.fingerprint == fingerprint)
     ).one_or_none()
     if row is None:
+        # Without a proof, too: otherwise whoever has none could try codes for nothing.
         guessing.count(session, network, at=at)
-        return CodeUnknownError()
+        return ProofNeededError() if needs_proof else CodeUnknownError()
+    if needs_proof and row[1].challenge is not ChallengePolicy.OFF:
+        return ProofNeededError()
     return _Found(row[0], row[1], is_proven)
+
+
+def _has_free_batches(session: Session) -> bool:
+    """Whether the brand has codes that never take a proof."""
+    return bool(session.scalar(select(exists().where(ClaimBatch.challenge == ChallengePolicy.OFF))))
 
 
 def _count_opening(session: Session, code: ClaimCode, *, at: datetime) -> None:
@@ -197,6 +212,26 @@ def _count_opening(session: Session, code: ClaimCode, *, at: datetime) -> None:
         row.on_conflict_do_update(
             index_elements=[ClaimOpening.batch_id, ClaimOpening.hour],
             set_={"opened_count": ClaimOpening.opened_count + 1},
+        )
+    )
+
+
+def _count_at_place(
+    session: Session, batch: ClaimBatch, place: PlaceId | None, *, opened: int = 0, claimed: int = 0
+) -> None:
+    """A place that is none of the brand's is nowhere."""
+    if place is None or session.get(Place, place) is None:
+        return
+    row = insert(ClaimPlace).values(
+        batch_id=batch.id, place_id=place, opened_count=opened, claimed_count=claimed
+    )
+    session.execute(
+        row.on_conflict_do_update(
+            index_elements=[ClaimPlace.batch_id, ClaimPlace.place_id],
+            set_={
+                "opened_count": ClaimPlace.opened_count + opened,
+                "claimed_count": ClaimPlace.claimed_count + claimed,
+            },
         )
     )
 

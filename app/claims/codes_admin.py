@@ -132,5 +132,6 @@ def show_analytics(
         unit=unit,
         zone=zone,
         periods=periods,
+        places=queries.at_places(session, batch.id),
         most=max((max(it.opened, it.claimed) for it in periods), default=1),
     )

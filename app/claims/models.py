@@ -17,7 +17,15 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import TENANT_VALUE, Base, TenantMixin
-from core.types import ClaimBatchId, ClaimUseId, GrantId, MerchantId, RewardLineId, UserId
+from core.types import (
+    ClaimBatchId,
+    ClaimUseId,
+    GrantId,
+    MerchantId,
+    PlaceId,
+    RewardLineId,
+    UserId,
+)
 
 MOST_CODES = 10_000_000
 MOST_USES = 1_000_000
@@ -36,6 +44,7 @@ class ClaimAudience(StrEnum):
 class ChallengePolicy(StrEnum):
     """When a claim needs a proof of work."""
 
+    OFF = "off"
     AFTER_FAILURES = "after_failures"
     ALWAYS = "always"
 
@@ -189,6 +198,18 @@ class ClaimOpening(TenantMixin, Base):
     batch_id: Mapped[ClaimBatchId] = mapped_column(ForeignKey("claim_batches.id"))
     hour: Mapped[datetime]
     opened_count: Mapped[int] = mapped_column(BigInteger)
+
+
+class ClaimPlace(TenantMixin, Base):
+    """How often codes of a batch that were put up at a place were opened and claimed there."""
+
+    __tablename__ = "claim_places"
+    __table_args__ = (PrimaryKeyConstraint("batch_id", "place_id"),)
+
+    batch_id: Mapped[ClaimBatchId] = mapped_column(ForeignKey("claim_batches.id"))
+    place_id: Mapped[PlaceId] = mapped_column(ForeignKey("places.id"))
+    opened_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    claimed_count: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 class ClaimGuess(TenantMixin, Base):

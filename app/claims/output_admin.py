@@ -13,9 +13,10 @@ from app.accounts.deps import Editor
 from app.claims import sheets, taking
 from app.claims.models import MOST_CODES, ClaimBatch
 from app.claims.paths import base_of, batch_of
-from app.claims.schemas import SheetForm, number_of
+from app.claims.schemas import SheetForm, number_of, place_of
 from app.claims.sheets import Paper
 from app.claims.taking import MOST_IN_A_FILE, Printable
+from app.perks import places
 from app.web.deps import AtDep, SessionDep
 from app.web.rendering import render
 from core.errors import InvalidError
@@ -28,14 +29,16 @@ router = APIRouter(prefix="/admin/claims/{batch_id}")
 @router.get("/output")
 def show_output(request: Request, session: SessionDep, _who: Editor, batch_id: str) -> Response:
     """What can be taken out."""
-    return _page(request, batch_of(session, batch_id))
+    return _page(request, session, batch_of(session, batch_id))
 
 
 @router.get("/codes.csv")
-def download_csv(session: SessionDep, at: AtDep, _who: Editor, batch_id: str) -> Response:
+def download_csv(
+    session: SessionDep, at: AtDep, _who: Editor, batch_id: str, place: str = ""
+) -> Response:
     """Every code that can still be used, with its link."""
     batch = batch_of(session, batch_id)
-    chosen = Printable.of(batch, 1, MOST_CODES)
+    chosen = Printable.of(batch, 1, MOST_CODES, place=place_of(place))
     return _file(session, batch, "codes.csv", taking.codes_as_csv(chosen), at=at)
 
 
@@ -47,14 +50,15 @@ def download_zip(
     _who: Editor,
     batch_id: str,
     first: str = "1",
+    place: str = "",
 ) -> Response:
     """A QR code as a picture for each of ten thousand codes."""
     batch = batch_of(session, batch_id)
     try:
         chosen = _range(batch, first)
     except InvalidError as error:
-        return _page(request, batch, error=error)
-    pictures = taking.qr_codes_as_zip(chosen.codes())
+        return _page(request, session, batch, error=error)
+    pictures = taking.qr_codes_as_zip(chosen.codes(), place_of(place))
     return _file(session, batch, "codes.zip", pictures, at=at)
 
 
@@ -72,7 +76,7 @@ def download_pdf(
     try:
         chosen, sheet = _range(batch, asked.first), asked.as_sheet()
     except InvalidError as error:
-        return _page(request, batch, error=error)
+        return _page(request, session, batch, error=error)
     pages = sheets.as_pdf(sheet, chosen.codes())
     return _file(session, batch, "codes.pdf", pages, at=at)
 
@@ -117,12 +121,15 @@ def _file(
     )
 
 
-def _page(request: Request, batch: ClaimBatch, *, error: InvalidError | None = None) -> Response:
+def _page(
+    request: Request, session: Session, batch: ClaimBatch, *, error: InvalidError | None = None
+) -> Response:
     context: dict[str, Any] = {
         "batch": batch,
         "base": base_of(batch),
         "typed": {**SheetForm().model_dump(), **request.query_params},
         "most": MOST_IN_A_FILE,
+        "places": [(encode_id("plc", it.id), it.name) for it in places.list_open(session)],
         "papers": [(it.value, it.value.title()) for it in Paper],
         "error": error,
     }

@@ -6,7 +6,7 @@ from app.claims import service
 from app.claims.models import ClaimBatch
 from core.ids import decode_id, encode_id
 from core.settings import core_settings
-from core.types import ClaimBatchId
+from core.types import ClaimBatchId, PlaceId
 
 
 def batch_of(session: Session, text: str) -> ClaimBatch:
@@ -23,6 +23,12 @@ def base_of(batch: ClaimBatch) -> str:
     return f"/admin/claims/{encode_id('clb', batch.id)}"
 
 
-def link_of(code: str) -> str:
-    """Where the code is claimed, as it stands on paper and in QR codes."""
-    return f"{core_settings().public_url}/claim/{code}"
+def path_of(code: str, place: PlaceId | None = None) -> str:
+    """Where the code is claimed, and that it is put up at a place."""
+    at = "" if place is None else f"/at/{encode_id('plc', place)}"
+    return f"/claim/{code}{at}"
+
+
+def link_of(code: str, place: PlaceId | None = None) -> str:
+    """The same as it stands on paper and in QR codes."""
+    return f"{core_settings().public_url}{path_of(code, place)}"

@@ -8,8 +8,16 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.claims.models import ClaimAudience, ClaimBatch, ClaimCode, ClaimOpening, ClaimUse
+from app.claims.models import (
+    ClaimAudience,
+    ClaimBatch,
+    ClaimCode,
+    ClaimOpening,
+    ClaimPlace,
+    ClaimUse,
+)
 from app.perks import service as perks
+from app.perks.models import Place
 from app.rewards.models import RewardLine
 from app.rewards.queries import list_live_assets
 from app.segments.models import Segment
@@ -87,6 +95,26 @@ def periods(
     by_claim = {start: int(count) for start, count in claimed}
     starts = sorted(by_opening.keys() | by_claim.keys(), reverse=True)
     return [Period(it, by_opening.get(it, 0), by_claim.get(it, 0)) for it in starts]
+
+
+@dataclass(frozen=True)
+class AtPlace:
+    """What happened to codes that were put up at a place."""
+
+    name: str
+    opened: int
+    claimed: int
+
+
+def at_places(session: Session, batch_id: ClaimBatchId) -> list[AtPlace]:
+    """Openings and claims of the batch by place, most claims first."""
+    rows = session.execute(
+        select(Place.name, ClaimPlace.opened_count, ClaimPlace.claimed_count)
+        .join(Place, Place.id == ClaimPlace.place_id)
+        .where(ClaimPlace.batch_id == batch_id)
+        .order_by(ClaimPlace.claimed_count.desc(), Place.name, Place.id)
+    )
+    return [AtPlace(*row) for row in rows]
 
 
 def rewards_to_choose(session: Session) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from app.claims.sheets import Paper, Sheet
 from app.rewards.lines import Choice
 from core.errors import InvalidError
 from core.ids import UnknownIdentifierError, decode_id
-from core.types import AssetId, PerkId
+from core.types import AssetId, PerkId, PlaceId
 
 MINUTE = "%Y-%m-%dT%H:%M"
 _NUMBER = "A whole number."
@@ -64,8 +64,8 @@ class BatchForm(BaseModel):
             valid_until=moment(self.valid_until),
             audience_kind=cohort[0],
             audience_id=cohort[1],
-            challenge=ChallengePolicy.ALWAYS
-            if self.challenge == ChallengePolicy.ALWAYS
+            challenge=ChallengePolicy(self.challenge)
+            if self.challenge in set(ChallengePolicy)
             else ChallengePolicy.AFTER_FAILURES,
             kiosk_seconds=kiosk,
         )
@@ -78,6 +78,7 @@ class SheetForm(BaseModel):
     per_page: str = "12"
     paper: str = Paper.A4.value
     caption: str = ""
+    place: str = ""
 
     def as_sheet(self) -> Sheet:
         """How codes lie on a page.
@@ -86,7 +87,17 @@ class SheetForm(BaseModel):
             InvalidError: no number, too many a page, or a caption that cannot be written.
         """
         paper = Paper.LETTER if self.paper == Paper.LETTER else Paper.A4
-        return Sheet(paper, number_of(self.per_page, "per_page"), self.caption.strip())
+        per_page = number_of(self.per_page, "per_page")
+        return Sheet(paper, per_page, self.caption.strip(), place_of(self.place))
+
+
+def place_of(text: str) -> PlaceId | None:
+    """The chosen place; None for nowhere in particular.
+
+    Raises:
+        UnknownIdentifierError: it is no identifier of a place.
+    """
+    return PlaceId(decode_id("plc", text)) if text else None
 
 
 def number_of(text: str, field: str) -> int:

@@ -12,6 +12,7 @@ from app.claims.paths import link_of
 from app.claims.pdf import MILLIMETRE
 from app.web.qr import qr_code
 from core.errors import InvalidError
+from core.types import PlaceId
 
 MOST_A_PAGE = 40
 CAPTION_LENGTH = 40
@@ -46,6 +47,7 @@ class Sheet:
 
     Args:
         caption: a line above each code, or empty.
+        place: where they are put up, which their links say.
 
     Raises:
         InvalidError: too many a page, or a caption that is too long or cannot be written.
@@ -54,6 +56,7 @@ class Sheet:
     paper: Paper
     per_page: int
     caption: str = ""
+    place: PlaceId | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be printed."""
@@ -93,7 +96,7 @@ class Sheet:
         row, column = divmod(place, grid[0])
         left = _MARGIN + column * cell.width
         top = self.paper.size[1] - _MARGIN - row * cell.height
-        return cell.draw(left, top, code, self.caption)
+        return cell.draw(left, top, code, link=link_of(code, self.place), caption=self.caption)
 
     def _crop_marks(self, grid: tuple[int, int], cell: "_Cell") -> str:
         """A small cross wherever a cut begins, ends or meets another."""
@@ -137,7 +140,7 @@ class _Cell:
         lines = len(_LINES) + self.has_caption
         return min(self.width, self.height - lines * self._line - _PADDING) - 2 * _PADDING
 
-    def draw(self, left: float, top: float, code: str, caption: str) -> str:
+    def draw(self, left: float, top: float, code: str, *, link: str, caption: str) -> str:
         """The caption, the QR code and the code, from top to bottom."""
         y = top - _PADDING
         drawn = ["0 g\n"]
@@ -145,7 +148,7 @@ class _Cell:
             y -= self._line
             drawn.append(self._centred(left, y, caption, font=pdf.TEXT, wide=0.5))
         x = left + (self.width - self.side) / 2
-        drawn.append(_modules(x, y, self.side, link_of(code)))
+        drawn.append(_modules(x, y, self.side, link))
         y -= self.side
         for part in _LINES:
             y -= self._line

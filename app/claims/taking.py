@@ -20,7 +20,7 @@ from app.users.models import User
 from app.web.qr import QrCode, qr_code
 from core.db import unit_of_work
 from core.ids import encode_id
-from core.types import ClaimBatchId, ClaimUseId, MerchantId
+from core.types import ClaimBatchId, ClaimUseId, MerchantId, PlaceId
 
 MOST_IN_A_FILE = 10_000
 """QR codes of one file: drawing one takes three milliseconds."""
@@ -34,6 +34,7 @@ class Printable:
     Args:
         merchant: whose batch it is.
         first: position of the first code; last: of the last one, both included.
+        place: where they are put up, which their links say; None for nowhere in particular.
     """
 
     merchant: MerchantId
@@ -41,16 +42,20 @@ class Printable:
     seed: bytes
     first: int
     last: int
+    place: PlaceId | None = None
 
     @classmethod
-    def of(cls, batch: ClaimBatch, first: int, last: int) -> "Printable":
+    def of(
+        cls, batch: ClaimBatch, first: int, last: int, *, place: PlaceId | None = None
+    ) -> "Printable":
         """What can be printed of the batch.
 
         Raises:
             BatchSealedError: nobody can know its codes any more.
         """
         seed = open_seed(batch)
-        return cls(batch.merchant_id, batch.id, seed, max(first, 1), min(last, batch.made_count))
+        last = min(last, batch.made_count)
+        return cls(batch.merchant_id, batch.id, seed, max(first, 1), last, place)
 
     def parts(self) -> Iterator[list[tuple[int, str, int]]]:
         """Position, code and uses left of each, a few thousand at a time."""
@@ -90,16 +95,21 @@ def codes_as_csv(chosen: Printable) -> Iterator[str]:
     """Number, code, link and uses left."""
     yield from as_csv([("number", "code", "link", "uses_left")])
     for part in chosen.parts():
-        rows = ((place, in_groups(code), link_of(code), left) for place, code, left in part)
+        rows = (
+            (position, in_groups(code), link_of(code, chosen.place), left)
+            for position, code, left in part
+        )
         yield "".join(as_csv(rows))
 
 
-def qr_codes_as_zip(codes: Iterable[tuple[int, str]]) -> Iterator[bytes]:
+def qr_codes_as_zip(
+    codes: Iterable[tuple[int, str]], place: PlaceId | None = None
+) -> Iterator[bytes]:
     """One SVG file a code, named by its number."""
     sink = _Sink()
     with ZipFile(sink, "w", ZIP_DEFLATED) as archive:
         for position, code in codes:
-            svg = as_svg(qr_code(link_of(code)), in_groups(code))
+            svg = as_svg(qr_code(link_of(code, place)), in_groups(code))
             archive.writestr(f"{position:08d}.svg", svg)
             if sink.size > _CHUNK:
                 yield sink.take()

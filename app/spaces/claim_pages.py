@@ -19,6 +19,8 @@ from app.claims.claiming import Attempt, Claimed
 from app.claims.codes import canonical, in_groups
 from app.claims.errors import ProofNeededError
 from app.claims.guessing import network_of
+from app.claims.paths import path_of
+from app.claims.schemas import place_of
 from app.spaces.deps import MemberDep, find_signed_in, shell_of
 from app.users.models import User
 from app.web.access import PUBLIC
@@ -27,7 +29,7 @@ from app.web.errors import answer, problem_of, wants_json
 from app.web.rendering import render, set_shell
 from core.db import choose_merchant
 from core.errors import AppError
-from core.ids import encode_id
+from core.ids import UnknownIdentifierError, encode_id
 
 public = APIRouter(prefix="/claim", dependencies=[PUBLIC])
 members = APIRouter(prefix="/claim")
@@ -57,6 +59,28 @@ def show_claim(request: Request, session: SessionDep, at: AtDep, code: str) -> R
     return _landing(request, session, code, at=at)
 
 
+@public.get("/{code}/at/{place}")
+def show_claim_at(
+    request: Request, session: SessionDep, at: AtDep, code: str, place: str
+) -> Response:
+    """The same for a code that is put up at a place."""
+    return _landing(request, session, code, place, at=at)
+
+
+@members.post("/{code}/at/{place}")
+def claim_code_at(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    who: MemberDep,
+    code: str,
+    place: str,
+    proof: Annotated[str, Form(alias="answer")] = "",
+) -> Response:
+    """The same as `claim_code` for a code that is put up at a place."""
+    return _claim(request, session, who.user, _attempt(request, code, proof, place), at=at)
+
+
 @members.post("/{code}")
 def claim_code(
     request: Request,
@@ -67,10 +91,15 @@ def claim_code(
     proof: Annotated[str, Form(alias="answer")] = "",
 ) -> Response:
     """The member has what the code gives, or reads why not."""
-    tried = _attempt(request, code, proof)
-    outcome = claiming.claim(session, who.user, tried, at=at)
+    return _claim(request, session, who.user, _attempt(request, code, proof), at=at)
+
+
+def _claim(
+    request: Request, session: Session, user: User, tried: Attempt, *, at: datetime
+) -> Response:
+    outcome = claiming.claim(session, user, tried, at=at)
     if isinstance(outcome, AppError):
-        return _refused(request, tried, who.user, outcome, at=at)
+        return _refused(request, tried, user, outcome, at=at)
     if wants_json(request):
         return JSONResponse(_result(outcome))
     return _private(render(request, "claims/claimed.html", reward=outcome.reward))
@@ -97,13 +126,20 @@ def _visitor(request: Request, session: Session, *, at: datetime) -> User | None
     return None
 
 
-def _attempt(request: Request, typed: str, proof: str = "") -> Attempt:
-    return Attempt(typed, network_of(address_of(request)), proof)
+def _attempt(request: Request, typed: str, proof: str = "", place: str = "") -> Attempt:
+    """What is no place is nowhere: the code is good all the same."""
+    try:
+        found = place_of(place)
+    except UnknownIdentifierError:
+        found = None
+    return Attempt(typed, network_of(address_of(request)), proof, found)
 
 
-def _landing(request: Request, session: Session, typed: str, *, at: datetime) -> Response:
+def _landing(
+    request: Request, session: Session, typed: str, place: str = "", *, at: datetime
+) -> Response:
     user = _visitor(request, session, at=at)
-    tried = _attempt(request, typed)
+    tried = _attempt(request, typed, place=place)
     offer = claiming.look(session, tried, user, at=at)
     if isinstance(offer, AppError):
         return _refused(request, tried, user, offer, at=at)
@@ -134,7 +170,7 @@ def _context(
 ) -> dict[str, Any]:
     """What the pages of a code share: the code if it is one, who looks, and a challenge if due."""
     code = canonical(tried.typed)
-    address = None if code is None else f"/claim/{code}"
+    address = None if code is None else path_of(code, tried.place)
     return {
         "address": address,
         "shown": None if code is None else in_groups(code),

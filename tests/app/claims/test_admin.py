@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.accounts.models import Merchant, TeamRole
 from app.claims import claiming, guessing
-from app.claims.claiming import Attempt, claim
+from app.claims.claiming import Attempt, Claimed, claim
 from app.claims.guessing import network_of
 from app.claims.models import (
     ChallengePolicy,
@@ -31,6 +31,7 @@ from tests.app.web.client import HTML, TestClient, submit
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_members, make_perk
 from tests.factories.claims import make_batch, make_codes
+from tests.factories.perks import make_place
 
 CLAIMS = "/admin/claims"
 
@@ -277,3 +278,24 @@ class TestUses:
         by_hour = admin.get(f"{page}/analytics?by=hour", headers=HTML).text
         assert f"{hour:%Y-%m-%d, %H:00}" in by_hour and ">71<" not in by_hour
         assert re.search(r'data-label="Opened">2<.*?data-label="Claimed">2<', by_hour, re.S)
+
+    def test_are_counted_by_place(
+        self, admin: TestClient, merchant: Merchant, batch: ClaimBatch
+    ) -> None:
+        page = f"{base_of(batch)}/analytics"
+        assert "By place" not in admin.get(page, headers=HTML).text
+        with unit_of_work(merchant=merchant.id) as session:
+            bar = make_place(session, "Bar").id
+            user = session.get_one(User, make_members(session, "ada@example.com")[0])
+            network = guessing.network_of("192.0.2.1")
+            for position in (1, 2):
+                claiming.look(
+                    session, Attempt(code_of(batch, position), network, place=bar), at=utc_now()
+                )
+            tried = Attempt(code_of(batch, 1), network, place=bar)
+            assert isinstance(claiming.claim(session, user, tried, at=utc_now()), Claimed)
+            again = claiming.claim(session, user, tried, at=utc_now())
+            assert not isinstance(again, Claimed)
+        text = admin.get(page, headers=HTML).text
+        row = r'<bdi>Bar</bdi>.*?data-label="Opened">2<.*?data-label="Claimed">1<'
+        assert re.search(row, text, re.S)

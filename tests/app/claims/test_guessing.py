@@ -168,6 +168,38 @@ class TestLimits:
             assert session.scalar(select(func.sum(ClaimGuess.guess_count))) == unknown
 
 
+class TestWithoutProof:
+    """Codes of a batch that never takes a proof."""
+
+    def test_are_looked_at_and_claimed_whatever_was_guessed_before(self, session: Session) -> None:
+        batch = make_batch(session, challenge=ChallengePolicy.OFF)
+        user = session.get_one(User, make_members(session, "ada@example.com")[0])
+        for _ in range(12):
+            guess(session, at=NOW)
+        good = Attempt(code_of(batch, 1), HERE)
+        offer = look(session, good, at=NOW)
+        assert isinstance(offer, Offer) and not offer.needs_proof
+        assert isinstance(claim(session, user, good, at=NOW), Claimed)
+
+    def test_make_no_other_code_free(self, session: Session) -> None:
+        make_batch(session, challenge=ChallengePolicy.OFF)
+        careful = make_batch(session)
+        answers = [guess(session, at=NOW) for _ in range(12)]
+        assert answers == [*["code_unknown"] * 10, *["proof_needed"] * 2]
+        refused = look(session, Attempt(code_of(careful, 1), HERE), at=NOW)
+        assert isinstance(refused, AppError) and refused.code == "proof_needed"
+
+    def test_guessing_them_ends_at_fifty(
+        self, session: Session, looked_up: Callable[[], int]
+    ) -> None:
+        batch = make_batch(session, challenge=ChallengePolicy.OFF)
+        answers = [guess(session, at=NOW) for _ in range(55)]
+        assert answers[10:] == [*["proof_needed"] * 40, *["too_many_guesses"] * 5]
+        assert looked_up() == 50
+        refused = look(session, Attempt(code_of(batch, 1), HERE), at=NOW)
+        assert isinstance(refused, AppError) and refused.code == "too_many_guesses"
+
+
 class TestProof:
     def test_is_worth_one_try_of_its_network(self, session: Session) -> None:
         answer = solve(challenge.new_challenge(HERE, at=NOW))

@@ -19,9 +19,11 @@ from app.claims.seeds import code_of
 from app.claims.sheets import Paper, Sheet, as_pdf
 from core.db import unit_of_work
 from core.errors import InvalidError
+from core.ids import encode_id
 from tests.app.web.client import HTML, TestClient
 from tests.conftest import NOW
 from tests.factories.claims import make_batch
+from tests.factories.perks import make_place
 
 CODES = [(it, f"{it:026d}") for it in range(1, 30)]
 
@@ -51,6 +53,35 @@ class TestTable:
         assert rows[1]["code"] == in_groups(code_of(batch, 3))
         assert rows[1]["link"] == f"http://testserver/claim/{code_of(batch, 3)}"
         assert rows[1]["uses_left"] == "1"
+
+
+class TestPlace:
+    def test_stands_in_the_links_of_what_is_put_up_there(
+        self, admin: TestClient, merchant: Merchant, batch: ClaimBatch
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            place = make_place(session, "Bar").id
+        base, chosen = base_of(batch), encode_id("plc", place)
+        assert "Put up at" in admin.get(f"{base}/output", headers=HTML).text
+        file = admin.get(f"{base}/codes.csv?place={chosen}", headers=HTML)
+        rows = list(csv.DictReader(io.StringIO(file.text)))
+        link = f"http://testserver/claim/{code_of(batch, 3)}/at/{chosen}"
+        assert rows[1]["link"] == link == link_of(code_of(batch, 3), place)
+        pictures = admin.get(f"{base}/codes.zip?first=3&place={chosen}", headers=HTML)
+        with ZipFile(io.BytesIO(pictures.content)) as archive:
+            svg = archive.read("00000003.svg").decode()
+        drawn = segno.make(link, micro=False, error="m").matrix
+        dark = re.findall(r"M(\d+) (\d+)h(\d+)v1", svg)
+        assert modules(dark, border=4) == {
+            (x, y) for y, row in enumerate(drawn) for x, it in enumerate(row) if it
+        }
+        sheet = Sheet(Paper.A4, 1, place=place)
+        assert b"".join(as_pdf(sheet, CODES)) != b"".join(as_pdf(Sheet(Paper.A4, 1), CODES))
+
+    @pytest.mark.parametrize("kind", ["csv", "zip", "pdf"])
+    def test_that_is_none_is_refused(self, admin: TestClient, batch: ClaimBatch, kind: str) -> None:
+        answer = admin.get(f"{base_of(batch)}/codes.{kind}?place=bar", headers=HTML)
+        assert answer.status_code == 404
 
 
 class TestPictures:

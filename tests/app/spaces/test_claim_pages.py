@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 
 from app.accounts.models import Merchant
 from app.claims import challenge, service
-from app.claims.models import ChallengePolicy, ClaimBatch, ClaimCode, ClaimUse
+from app.claims.models import ChallengePolicy, ClaimBatch, ClaimCode, ClaimPlace, ClaimUse
+from app.claims.paths import path_of
 from app.claims.seeds import code_of
 from app.perks.models import Holding
 from app.rewards.lines import Choice
@@ -27,6 +28,7 @@ from tests.app.web.client import HTML, ORIGIN, TestClient, submit, token_in
 from tests.conftest import NOW
 from tests.factories.brand import make_asset, make_perk
 from tests.factories.claims import make_batch
+from tests.factories.perks import make_place
 
 UNKNOWN = "/claim/" + "A" * 26
 OFFER = ">Coffee</h1>"
@@ -262,3 +264,36 @@ class TestLog:
         assert "forged" in lines or "refused" in lines  # something was said
         assert path.removeprefix("/claim/") not in lines
         assert "AAAAAA" not in lines
+
+
+class TestPlace:
+    """A code that is put up at a place says so in its link."""
+
+    def test_is_counted_from_the_page_to_the_claim(
+        self, stranger: TestClient, member: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            bar = make_place(session, "Bar").id
+            batch = make_batch(session)
+        path = path_of(code_of(batch, 1), bar)
+        page = stranger.get(path, headers=HTML)
+        assert page.status_code == 200 and f"/space/login?destination={path}" in page.text
+        offered = member.get(path, headers=HTML).text
+        assert f'action="{path}"' in offered
+        assert submit(member, path, page=path).status_code == 200
+        with unit_of_work(merchant=merchant.id) as session:
+            row = session.scalars(select(ClaimPlace)).one()
+        # The stranger's look, the member's two: once by hand, once for the token of the page.
+        assert (row.place_id, row.opened_count, row.claimed_count) == (bar, 3, 1)
+
+    @pytest.mark.parametrize("place", ["bar", "plc_1", "plc_00000000000000000000000000"])
+    def test_that_is_none_of_the_brands_is_nowhere(
+        self, member: TestClient, merchant: Merchant, place: str
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            batch = make_batch(session)
+        path = f"/claim/{code_of(batch, 1)}/at/{place}"
+        assert submit(member, path, page=path).status_code == 200
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalars(select(ClaimPlace)).all() == []
+            assert len(session.scalars(select(ClaimUse)).all()) == 1
