@@ -17,7 +17,7 @@ from app.claims.models import ClaimBatch, ClaimGuess, ClaimProof
 from app.draws import steps, winners
 from app.draws.models import Draw
 from app.passes import keys, seen
-from app.points import earning, holds, moving, proof
+from app.points import earning, holds, moving, proof, warnings
 from app.privacy import copies, erasure
 from app.privacy.models import Erasure, SubjectExport, SubjectExportState
 from app.rewards import refusals
@@ -156,6 +156,14 @@ def earn_points(merchant: MerchantId) -> None:
                     break
     finally:
         _earning.release()
+
+
+def warn_of_ends(merchant: MerchantId) -> None:
+    """Whoever has points that end soon was told."""
+    more = True
+    while more:
+        with unit_of_work(merchant=merchant) as session:
+            more = warnings.warn_due(session, utc_now())
 
 
 def prove_points(merchant: MerchantId) -> None:

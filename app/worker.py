@@ -57,6 +57,7 @@ celery.conf.beat_schedule = {
     "perks": {"task": "engine.perks", "schedule": 15, "options": {"expires": 15}},
     "points": {"task": "engine.points", "schedule": 15, "options": {"expires": 15}},
     "earn-points": {"task": "engine.earn_points", "schedule": 1, "options": {"expires": 1}},
+    "warn-of-ends": {"task": "engine.warn_of_ends", "schedule": crontab(minute=4)},
     "prove-points": {"task": "engine.prove_points", "schedule": crontab(hour=2, minute=11)},
     "people": {"task": "engine.people", "schedule": 15, "options": {"expires": 15}},
     "draws": {"task": "engine.draws", "schedule": 5, "options": {"expires": 5}},
@@ -235,6 +236,12 @@ def sweep_points() -> None:
 def earn_points() -> None:
     """Events earn points by the brand's rules."""
     _each(upkeep.merchants_with_rules(), upkeep.earn_points, "points_not_earned")
+
+
+@jobs.task("engine.warn_of_ends")
+def warn_of_ends() -> None:
+    """Members hear of points that end soon."""
+    _each(engine.merchants(), upkeep.warn_of_ends, "ends_not_told")
 
 
 @jobs.task("engine.prove_points")

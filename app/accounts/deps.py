@@ -61,6 +61,7 @@ class TeamAccess(Access):
             name=found.merchant.name,
             is_test=found.merchant.mode is Mode.TEST,
             person=found.member.email,
+            zone=found.merchant.time_zone,
             roles=frozenset(_RANK[_RANK.index(found.member.role) :]),
         )
         set_shell(request, shell)

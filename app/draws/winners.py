@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import Select, Text, case, cast, exists, func, literal, select, union_all
 from sqlalchemy.orm import Session, aliased
 
+from app.accounts.models import Merchant
 from app.draws.errors import (
     DrawStateError,
     NoWinnerError,
@@ -18,13 +19,23 @@ from app.draws.errors import (
     ReasonMissingError,
 )
 from app.draws.models import Draw, DrawLine, DrawPlace, DrawReplacement, DrawState, Ticket
-from app.draws.moving import give, lock, return_stock, set_aside_another, take_back
+from app.draws.moving import (
+    give,
+    lock,
+    return_stock,
+    set_aside_another,
+    take_back,
+    title_of,
+)
 from app.perks.models import Holding, ShipmentState
 from app.rewards import returning
 from app.rewards.errors import EXHAUSTED
-from app.rewards.models import Grant, GrantSource
+from app.rewards.models import Grant, GrantSource, RewardLine
 from app.rewards.service import Source
+from app.users.mailing import write_to
 from app.users.models import User, UserState
+from app.web.i18n import gettext as _
+from core.ids import encode_id
 from core.types import DrawId, MerchantId, RewardLineId, TicketId
 
 REASON_LENGTH = 200
@@ -46,8 +57,25 @@ def serve(
         problem = give(session, line, ticket.user_id, source=_source(ticket.id), at=at)
         if problem is None:
             line.won_count += 1
+            _congratulate(session, draw, ticket, line, at=at)
             return
         following = _replace(session, draw, ticket.id, line, reason=problem, at=at).by_id
+
+
+def _congratulate(
+    session: Session, draw: Draw, ticket: Ticket, line: DrawLine, *, at: datetime
+) -> None:
+    """The winner has a mail, in the transaction of what was won."""
+    prize = title_of(session, session.get_one(RewardLine, line.reward_line_id))
+
+    def words(merchant: Merchant, _language: str) -> tuple[str, str]:
+        said = {"prize": prize, "draw": draw.name, "brand": merchant.name}
+        subject = _("You won: {prize}").format(**said)
+        text = _("Your ticket was drawn in “{draw}” of {brand}. You won “{prize}”.").format(**said)
+        return subject, f"{text} {_('It is here:')}"
+
+    path = f"/space/boxes/{encode_id('tkt', ticket.id)}"
+    write_to(session, ticket.user_id, words, kind="prize", path=path, at=at)
 
 
 def _source(ticket_id: TicketId) -> Source:

@@ -242,6 +242,18 @@ class PointsHold(TenantMixin, Base):
     expires_at: Mapped[datetime | None]
 
 
+class PointsWarning(TenantMixin, Base):
+    """That a member was told, so many days before, that points end at this moment."""
+
+    __tablename__ = "points_warnings"
+    __table_args__ = (PrimaryKeyConstraint("account_id", "expires_at", "days"),)
+
+    account_id: Mapped[PointsAccountId] = mapped_column(ForeignKey("points_accounts.id"))
+    expires_at: Mapped[datetime]
+    days: Mapped[int]
+    told_at: Mapped[datetime]
+
+
 class PointsProof(TenantMixin, Base):
     """What the last nightly comparison of balances, entries, lots and holds found to differ."""
 

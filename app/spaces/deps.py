@@ -78,6 +78,7 @@ def shell_of(merchant: Merchant, *, person: str | None = None) -> Shell:
         name=merchant.name,
         is_test=merchant.mode is Mode.TEST,
         person=person,
+        zone=merchant.time_zone,
         tabs=TABS,
         brand_css=brand_address(merchant),
     )

@@ -10,6 +10,7 @@ from decimal import Decimal
 from babel import dates, numbers, units
 
 from app.web.i18n import current_locale, gettext
+from app.web.zones import current_zone
 from core.types import utc_now
 
 _WEI_DECIMALS = 18
@@ -96,8 +97,22 @@ def iso_milliseconds(at: datetime) -> str:
 
 
 def date(at: datetime) -> str:
-    """`14 Dec 2026`."""
-    return dates.format_date(at.astimezone(UTC), "d MMM y", locale=current_locale())
+    """`14 Dec 2026`: the day it is at the brand at this moment."""
+    return _day(at.astimezone(current_zone()))
+
+
+def last_day(end: datetime) -> str:
+    """`13 Dec 2026` of the midnight after it: the last day, at the brand, before something ends."""
+    return date(end - timedelta(microseconds=1))
+
+
+def calendar_date(midnight: datetime) -> str:
+    """`14 Dec 2026` of a day without a time, which is kept as its midnight in UTC."""
+    return _day(midnight.astimezone(UTC))
+
+
+def _day(at: datetime) -> str:
+    return dates.format_date(at, "d MMM y", locale=current_locale())
 
 
 def duration(seconds: int) -> str:
@@ -131,6 +146,8 @@ FILTERS = {
         exact,
         iso,
         date,
+        last_day,
+        calendar_date,
         duration,
         filesize,
     )

@@ -27,6 +27,18 @@ def use_language(language: str) -> Iterator[None]:
         _language.reset(token)
 
 
+def spoken(*wanted: str | None) -> str:
+    """The first of these languages in which there are texts; English if there are in none."""
+    for language in wanted:
+        if language == SOURCE_LANGUAGE:
+            break
+        if language and language.isascii() and language.replace("-", "").isalnum():
+            name = language.replace("-", "_")
+            if stdlib_gettext.find("messages", localedir=_CATALOGUES, languages=[name]):
+                return language
+    return SOURCE_LANGUAGE
+
+
 def current_language() -> str:
     """The language as HTML's `lang` wants it, for example `en`."""
     return _language.get()

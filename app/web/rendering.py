@@ -31,6 +31,7 @@ from app.web.components import Components
 from app.web.formats import FILTERS
 from app.web.qr import qr_code, qr_modules
 from app.web.static import static_url
+from app.web.zones import use_zone
 from core.settings import core_settings
 
 _APP = Path(__file__).parent.parent
@@ -46,6 +47,7 @@ class Shell:
         is_test: nothing here is real; the layout says so unmistakably.
         person: the signed-in person as they know themselves, or None.
         logo: address of the brand's logo, or None for the name as text.
+        zone: in which days are shown.
         tabs: addresses of the Space that exist, shown as tabs in the layout's order.
         brand_css: address of the brand's colours; hashed by whoever serves it.
         roles: of the team, those whose pages and buttons the person may use; empty for others.
@@ -54,6 +56,7 @@ class Shell:
     name: str = "Cohort"
     is_test: bool = False
     person: str | None = None
+    zone: str = "UTC"
     logo: str | None = None
     tabs: tuple[str, ...] = ("/space/home",)
     brand_css: str = "/space/brand.css"
@@ -169,7 +172,9 @@ def is_htmx(request: Request) -> bool:
 def _serving(request: Request) -> Iterator[None]:
     token = _request.set(request)
     try:
-        with i18n.use_language(getattr(request.state, "language", i18n.SOURCE_LANGUAGE)):
+        language = getattr(request.state, "language", i18n.SOURCE_LANGUAGE)
+        zone = getattr(request.state, "shell", Shell()).zone
+        with i18n.use_language(language), use_zone(zone):
             yield
     finally:
         _request.reset(token)

@@ -1,7 +1,9 @@
 """Screens of points: of the team, and of the member."""
 
+from datetime import UTC, datetime
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.accounts.models import Merchant, TeamRole
 from app.points import moving, queries, units
@@ -127,6 +129,24 @@ class TestSpace:
         page = member.get("/space/points").text
         assert "Beans" in page and "+7" in page and "complains" not in page
         assert "/space/points" in member.get("/space/home").text
+
+    @pytest.mark.parametrize(
+        ("zone", "last"),
+        [("Pacific/Auckland", "12 Jun 2026"), ("America/Los_Angeles", "11 Jun 2026")],
+    )
+    def test_days_are_the_brands_to_both(
+        self, admin: TestClient, member: TestClient, merchant: Merchant, zone: str, last: str
+    ) -> None:
+        with unit_of_work() as session:
+            session.execute(update(Merchant).values(time_zone=zone))
+        moment = datetime(2026, 6, 1, 23, 0, tzinfo=UTC)
+        with unit_of_work(merchant=merchant.id, actor="test") as session:
+            user = session.scalars(select(User.id).where(User.email_key == "ada@example.com")).one()
+            unit = make_unit(session, expiry=Expiry.DAYS, expiry_count=10)
+            earn(session, unit, user, 7, "a", at=moment)
+        assert f"ends on {last}" in member.get("/space/points").text
+        assert f"expire on {last}" in member.get("/space/home").text
+        assert last in admin.get(address(user)).text
 
 
 class TestPeople:

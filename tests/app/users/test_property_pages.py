@@ -1,7 +1,7 @@
 """Settings of custom properties on screen: made, renamed, converted, deleted, and refused."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.accounts.models import Merchant, TeamRole
 from app.segments.models import Segment
@@ -45,6 +45,21 @@ def use_in_segment(merchant: Merchant, row_id: PropertyId) -> None:
                 created_at=NOW,
             )
         )
+
+
+class TestDays:
+    def test_a_date_without_a_time_is_the_same_day_everywhere(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work() as session:
+            session.execute(update(Merchant).values(time_zone="America/Los_Angeles"))
+        with unit_of_work(merchant=merchant.id) as session:
+            row = make_property(session, "Birthday", Kind.DATE)
+            [ada] = make_members(session, "ada@example.com")
+            set_values(session, row, {ada: "1990-05-01"})
+            key = encode_id("prp", row.id)
+        submit(admin, "/admin/users/columns", column=key)
+        assert "1 May 1990" in admin.get("/admin/users", headers=HTML).text
 
 
 class TestList:

@@ -6,6 +6,7 @@ import pytest
 
 from app.web import formats, i18n
 from app.web.qr import qr_code
+from app.web.zones import use_zone
 
 NOW = datetime(2026, 12, 14, 15, 30, tzinfo=UTC)
 
@@ -99,3 +100,22 @@ class TestQrCode:
         code = qr_code("https://example.com")
         assert code.size == 25 + 8
         assert code.path.startswith("M4 4h7v1h-7z")
+
+
+class TestDays:
+    MIDNIGHT = datetime(2026, 12, 14, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        ("zone", "day", "last"),
+        [
+            ("UTC", "14 Dec 2026", "13 Dec 2026"),
+            ("America/Los_Angeles", "13 Dec 2026", "13 Dec 2026"),
+            ("Pacific/Auckland", "14 Dec 2026", "14 Dec 2026"),
+        ],
+    )
+    def test_are_the_brands(self, zone: str, day: str, last: str) -> None:
+        with use_zone(zone):
+            assert formats.date(self.MIDNIGHT) == day
+            assert formats.last_day(self.MIDNIGHT) == last
+            assert formats.calendar_date(self.MIDNIGHT) == "14 Dec 2026"
+            assert formats.exact(self.MIDNIGHT) == "14 Dec 2026, 00:00:00 UTC"
