@@ -40,7 +40,8 @@ class Till:
     def __init__(self, client: TestClient, merchant: Merchant) -> None:
         self.client, self.merchant = client, merchant
         with unit_of_work(merchant=merchant.id) as session:
-            self.scanner, self.key = make_device(session, name="Till 1", at=utc_now())
+            name = f"Till {new_id()}"
+            self.scanner, self.key = make_device(session, name=name, at=utc_now())
 
     def post(self, path: str = "", **body: Any) -> Any:
         headers = {"authorization": f"Bearer {self.key}"}
@@ -209,6 +210,32 @@ class TestRedeem:
         with unit_of_work(merchant=merchant) as session:
             assert session.scalar(select(func.count()).select_from(Redemption)) == 1
             assert session.get_one(Holding, holding.id).uses_left == 5
+
+
+class TestTwoTills:
+    """Both send the same code within the same moment, each over its own connection."""
+
+    @pytest.mark.parametrize("left", [1, 3])
+    def test_one_redeems_and_the_other_is_told_when(
+        self, whole_app: FastAPI, committed: None, left: int
+    ) -> None:
+        merchant, together = make_merchant(), Barrier(2)
+        tills = [Till(TestClient(whole_app), merchant) for _ in range(2)]
+        token = tills[0].code(tills[0].holding(uses_per_holding=left))
+
+        def send(till: Till) -> Any:
+            together.wait(20)
+            return till.post(token=token, externalId=till.key[:8])
+
+        with ThreadPoolExecutor(2) as pool:
+            answers = sorted(pool.map(send, tills), key=lambda it: it.status_code)
+        first, second = answers
+        assert (first.status_code, second.status_code) == (200, 409)
+        assert second.json()["code"] == "already_used"
+        assert second.json()["firstAt"] == first.json()["at"]
+        with unit_of_work(merchant=merchant.id) as session:
+            assert session.scalar(select(func.count()).select_from(Redemption)) == 1
+            assert session.scalars(select(Holding.uses_left)).one() == left - 1
 
 
 class TestErrors:
