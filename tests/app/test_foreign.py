@@ -229,6 +229,7 @@ class TestOtherMembers:
                 "token": encode_id("tok", session.scalars(select(Token.id)).one()),
                 "copy_id": encode_id("cpy", copy.id),
                 "code": "A" * 26,
+                "place": encode_id("plc", make_place(session).id),
             }
 
     def test_do_not_exist(
@@ -237,10 +238,8 @@ class TestOtherMembers:
         token = token_of(member, "/space/login")
         never = {**fresh(hers), "code": hers["code"]}
         routes = named_routes(whole_app, "member")
-        assert {name for _, path in routes for name in _PARAMETER.findall(path)} == {
-            *(set(hers) - {"copy_id"}),
-            "export_id",
-        }
+        asked = {name for _, path in routes for name in _PARAMETER.findall(path)}
+        assert asked - {"export_id"} == set(hers) - {"copy_id"}, "`hers` lacks some"
         for method, path in routes:
             said = {"clientNonce": ""} if path.startswith("/space/api/") else None
             told = call(member, method, filled(path, hers), token, document=said)
