@@ -39,7 +39,7 @@ from core.types import (
     WalletId,
     Wei,
 )
-from minting.numbers import pass_number
+from minting.numbers import pass_number, token_id_of
 from wallets.addresses import Address, ChecksumAddress
 
 
@@ -236,7 +236,7 @@ class MembershipPass(TenantMixin, Base):
         """The pass id on chain, once it is known."""
         if self.batch_number is None or self.index is None:
             return None
-        return self.batch_number << 16 | self.index
+        return token_id_of(self.batch_number, self.index)
 
 
 class Transferability(StrEnum):

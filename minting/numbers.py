@@ -32,6 +32,11 @@ def _at_least_four(number: ColumnElement[Any]) -> ColumnElement[str]:
     return func.lpad(text_of, func.greatest(4, func.length(text_of)), "0")
 
 
+def token_id_of(batch_number: int, index: int) -> int:
+    """The token that the pass with this number is on chain."""
+    return batch_number << 16 | index
+
+
 def split_pass_number(text: str) -> tuple[int, int] | None:
     """Batch number and index of a number as people write it; None for any other text."""
     first, dash, second = text.strip().partition("-")

@@ -82,6 +82,10 @@ def check_pass(session: Session, claims: Claims, *, at: datetime) -> CheckedPass
     membership = queries.find_pass(session, claims.number or "")
     if membership is None:
         return CheckedPass(Reason.REVOKED, None, earlier)
-    holder = session.get_one(User, membership.user_id)
-    reason = _REFUSED_PASS.get(membership.state) or _REFUSED_USER.get(holder.state)
+    reason = refusal_of(membership, session.get_one(User, membership.user_id))
     return CheckedPass(reason, membership, earlier)
+
+
+def refusal_of(membership: MembershipPass, holder: User) -> Reason | None:
+    """Why the pass does not stand, or None: it is suspended or revoked, or its holder is."""
+    return _REFUSED_PASS.get(membership.state) or _REFUSED_USER.get(holder.state)

@@ -38,6 +38,17 @@ class UnknownContractError(NotFoundError):
         self.address = address
 
 
+class PassUnknownError(NotFoundError):
+    """No number of a pass, or none of this brand's passes is on a chain."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(
+            "There is no pass with this number. Numbers look like 12-0345 or S-0007; look at the "
+            "pass again."
+        )
+        self.number = number
+
+
 class TooManyLookupsError(TooManyError):
     """One place asks too often."""
 

@@ -49,6 +49,12 @@ class Proof:
         return self.ownership.status is OwnershipStatus.OWNED
 
     @property
+    def explorer_url(self) -> str | None:
+        """The contract in a public explorer, where the chain has one."""
+        template = self.chain.explorer_url
+        return None if template is None else template.replace("{address}", self.contract)
+
+    @property
     def is_own_ledger(self) -> bool:
         """True when the chain is run by this installation itself."""
         return self.chain.kind is ChainKind.EMBEDDED
@@ -141,7 +147,6 @@ def _is_intact(cid: str) -> bool:
 def as_document(proof: Proof) -> dict[str, Any]:
     """The JSON of the public API; uint256 values are text."""
     found = proof.ownership
-    explorer = (proof.chain.explorer_url or "").replace("{address}", proof.contract)
     return {
         "status": found.status.value,
         "kind": proof.kind,
@@ -163,7 +168,7 @@ def as_document(proof: Proof) -> dict[str, Any]:
         "tokenUri": found.token_uri,
         "metadataCid": proof.metadata_cid,
         "metadataMatchesCid": proof.metadata_matches,
-        "explorerUrl": explorer or None,
+        "explorerUrl": proof.explorer_url,
         "source": "chain",
         "howToCheck": {"method": "eth_call", "to": proof.contract, "data": found.call_data},
     }

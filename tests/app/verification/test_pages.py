@@ -3,21 +3,26 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app.accounts.models import Merchant
+from app.users.models import User, UserState
 from app.verification import abi, service
 from app.verification.deps import _limiter
 from app.verification.errors import ChainUnavailableError, UnknownContractError
 from chain.networks import register_contract
 from core.db import unit_of_work
 from minting.content import content_store
+from minting.models import PassState
 from tests.app.conftest import Browse
 from tests.app.verification.test_reader import OWNER, TOKEN, FakeNode, string_answer
 from tests.app.web.client import HTML, TestClient
 from tests.factories.brand import ASSET_CONTRACT, PASS_CONTRACT, make_asset, make_pass_contract
 from tests.factories.chain import CHAIN_ID, make_chain
+from tests.factories.passes import NUMBER, make_pass
 
 STRANGE = "0x" + "11" * 20
 PAGE = f"/verify/t/{CHAIN_ID}/{ASSET_CONTRACT}/{TOKEN}"
@@ -221,3 +226,86 @@ class TestLimit:
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
         assert node.asked == []
         assert other.get(path).status_code == 404
+
+
+class TestPass:
+    """The page of a number on somebody's pass."""
+
+    PATH = f"/verify/pass/{NUMBER}"
+
+    def membership(self, brand: Merchant, **changes: Any) -> None:
+        with unit_of_work(merchant=brand.id) as session:
+            make_pass(session, "canary@example.com", **changes)
+
+    def test_says_that_it_stands_and_whose_it_is_on_chain(
+        self, stranger: TestClient, node: FakeNode, brand: Merchant
+    ) -> None:
+        self.membership(brand)
+        answer = stranger.get(self.PATH, headers=HTML)
+        assert answer.status_code == 200
+        token = 12 << 16 | 345
+        for text in ("verdict-green", "A valid membership pass", f"№ {NUMBER}", f"{token:064x}"):
+            assert text in answer.text
+        assert OWNER in answer.text.lower() and "https://scan.example/0x" in answer.text
+        assert "canary" not in answer.text and "usr_" not in answer.text
+
+    @pytest.mark.parametrize("spelt", ["12-345", "12-0345"])
+    def test_however_the_number_is_written(
+        self, stranger: TestClient, brand: Merchant, spelt: str
+    ) -> None:
+        self.membership(brand)
+        assert f"№ {NUMBER}" in stranger.get(f"/verify/pass/{spelt}", headers=HTML).text
+
+    @pytest.mark.parametrize("state", [PassState.SUSPENDED, PassState.REVOKED])
+    def test_says_that_the_brand_does_not_accept_it(
+        self, stranger: TestClient, brand: Merchant, state: PassState
+    ) -> None:
+        self.membership(brand, state=state)
+        page = stranger.get(self.PATH, headers=HTML).text
+        assert "verdict-red" in page and state.value.title() in page
+
+    def test_of_who_is_blocked_neither(self, stranger: TestClient, brand: Merchant) -> None:
+        self.membership(brand)
+        with unit_of_work(merchant=brand.id) as session:
+            session.scalars(select(User)).one().state = UserState.BLOCKED
+        page = stranger.get(self.PATH, headers=HTML).text
+        assert "verdict-red" in page and "Suspended" in page
+
+    def test_says_that_it_is_on_its_way(
+        self, stranger: TestClient, node: FakeNode, brand: Merchant
+    ) -> None:
+        self.membership(brand, state=PassState.MINTING)
+        node.burned()
+        page = stranger.get(self.PATH, headers=HTML).text
+        assert "verdict-grey" in page and "On its way" in page
+        assert OWNER not in page.lower()
+
+    def test_that_nobody_has_the_chain_alone_speaks_of(
+        self, stranger: TestClient, node: FakeNode
+    ) -> None:
+        node.burned()
+        answer = stranger.get("/verify/pass/S-0007", headers=HTML)
+        assert answer.status_code == 200 and "Does not exist" in answer.text
+        assert f"{1 << 32 | 7:064x}" in answer.text
+
+    def test_names_a_claim_that_is_wrong(self, stranger: TestClient, brand: Merchant) -> None:
+        self.membership(brand)
+        wrong = stranger.get(self.PATH, params={"owner": STRANGE}, headers=HTML)
+        assert "verdict-red" in wrong.text and "Belongs to somebody else" in wrong.text
+
+    @pytest.mark.parametrize("number", ["0", "x-1", "12-99999", "12345678-9012", "usr_1"])
+    def test_what_is_no_number_asks_no_node(
+        self, stranger: TestClient, node: FakeNode, number: str
+    ) -> None:
+        answer = stranger.get(f"/verify/pass/{number}", headers=HTML)
+        assert answer.status_code == 404 and "no pass with this number" in answer.text
+        assert node.asked == []
+
+    def test_while_no_node_answers_no_owner_is_named(
+        self, stranger: TestClient, node: FakeNode, brand: Merchant
+    ) -> None:
+        self.membership(brand)
+        node.raw = (500, b"down")
+        answer = stranger.get(self.PATH, headers=HTML)
+        assert answer.status_code == 503 and "retry-after" in answer.headers
+        assert OWNER not in answer.text.lower() and "verdict-green" not in answer.text
