@@ -4,7 +4,9 @@ N draws of each kind are simulated, each with a seed of its own. Pearson's stati
 the winners are from even; a sound draw exceeds the line, the 99.9th percentile, once in a thousand
 times. A document of a hundred thousand openings is verified, and one of as many tickets; its
 prizes are even over the order of opening, within the 99th percentile. Then eight sessions open
-two thousand boxes of one draw in the database, each in a transaction of its own.
+two thousand boxes of one draw in the database, each in a transaction of its own; and the worker
+opens a hundred thousand that nobody opened, whose totals are exactly the lines and whose document
+is verified.
 """
 
 import json
@@ -19,9 +21,10 @@ from hashlib import sha256
 from itertools import islice
 
 from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
 
 import app.models  # noqa: F401 - the mappers need every table
-from app.draws import algorithm, boxes, published, service, verifier
+from app.draws import algorithm, boxes, documents, published, service, steps, verifier
 from app.draws.algorithm import Mode, Opening, Params
 from app.draws.models import Box, BoxOpening, Draw, DrawState
 from app.draws.published import Head, Opened, Place, Ticket
@@ -29,6 +32,7 @@ from app.draws.service import DrawDraft
 from app.perks import service as perks
 from app.perks.drafting import PerkDraft
 from app.rewards.lines import Choice
+from app.rewards.models import Grant
 from app.users.models import User
 from app.users.service import new_row
 from bench.wallets import installation
@@ -44,6 +48,8 @@ LINE_99 = 134.642
 """99th percentile of chi-squared for a hundred stretches."""
 SESSIONS = 8
 OPENINGS = 2_000
+WON = [100, 900, 1_000]
+"""Of the hundred thousand boxes that nobody opens."""
 LINES_999 = {1: 10.828, 2: 13.816, 3: 16.266, 19: 43.820}
 """99.9th percentiles of chi-squared, by degrees of freedom."""
 
@@ -220,16 +226,55 @@ def openings_in_database() -> dict[str, object]:
 
 def _deal(merchant: MerchantId) -> list[object]:
     with unit_of_work(merchant=merchant) as session:
-        perk = perks.create(session, PerkDraft("Coffee", "Coffee"), at=utc_now())
-        perks.publish(session, perk, at=utc_now())
-        emails = [f"m{number}@example.com" for number in range(OPENINGS)]
-        rows = [{**new_row(it, it, source="bench"), "created_at": utc_now()} for it in emails]
-        session.execute(insert(User), rows)
-        line = Choice(perk_id=perk.id, quantity=OPENINGS // 4)
-        draft = DrawDraft("Draw", Mode.INSTANT, [line], boxes=OPENINGS)
-        draw = service.commit(session, draft, at=utc_now())
-        service.hand_out(session, draw, select(User.id), source_id=new_id(), at=utc_now())
+        _commit(session, [OPENINGS // 4], people=OPENINGS, each=1)
         return list(session.scalars(select(Box.id)))
+
+
+def _commit(session: Session, quantities: list[int], *, people: int, each: int) -> Draw:
+    """A draw all of whose boxes are handed out."""
+    lines = []
+    for number, quantity in enumerate(quantities):
+        perk = perks.create(session, PerkDraft(f"Perk {number}", "Perk"), at=utc_now())
+        perks.publish(session, perk, at=utc_now())
+        lines.append(Choice(perk_id=perk.id, quantity=quantity))
+    emails = [f"m{number}@example.com" for number in range(people)]
+    rows = [{**new_row(it, it, source="bench"), "created_at": utc_now()} for it in emails]
+    session.execute(insert(User), rows)
+    draft = DrawDraft("Draw", Mode.INSTANT, lines, boxes=people * each)
+    draw = service.commit(session, draft, at=utc_now())
+    for _ in range(each):
+        service.hand_out(session, draw, select(User.id), source_id=new_id(), at=utc_now())
+    return draw
+
+
+def boxes_by_themselves() -> dict[str, object]:
+    """A hundred thousand boxes nobody opened, opened by the worker a part after the other."""
+    with installation() as merchant:
+        with unit_of_work(merchant=merchant) as session:
+            draw_id = _commit(session, WON, people=WHOLE // 10, each=10).id
+        began = time.perf_counter()
+        steps.advance(merchant, draw_id, at=utc_now() + boxes.OPENED_AFTER)
+        opened = time.perf_counter()
+        is_sound = verifier.verify(documents.lines(merchant, draw_id)).is_sound
+        verified = time.perf_counter()
+        with unit_of_work(merchant=merchant) as session:
+            rows = session.execute(select(BoxOpening.number, BoxOpening.line_id)).all()
+            lines = {it.reward_line_id: it.quantity for it in service.get(session, draw_id).lines}
+            grants = Counter(session.scalars(select(Grant.reward_line_id)))
+    won = Counter(line for _, line in rows if line is not None)
+    stretches = Counter((number - 1) * STRETCHES // WHOLE for number, line in rows if line)
+    even = sum(WON) / STRETCHES
+    statistic = sum((stretches[it] - even) ** 2 / even for it in range(STRETCHES))
+    found: dict[str, object] = {
+        "opened_seconds": round(opened - began, 1),
+        "a_second": round(WHOLE / (opened - began)),
+        "verified_seconds": round(verified - opened, 1),
+        "chi_squared_over_order": round(statistic, 3),
+        "line": LINE_99,
+        "holds": is_sound and len(rows) == WHOLE and won == grants == lines and statistic < LINE_99,
+    }
+    print(f"{WHOLE:,} boxes that nobody opened:", found)
+    return found
 
 
 def main() -> int:
@@ -238,6 +283,7 @@ def main() -> int:
     found = measure(count)
     found["whole draws"] = whole_draws()
     found["database"] = openings_in_database()
+    found["by themselves"] = boxes_by_themselves()
     print(json.dumps({"benchmark": "draws", "draws": count, "results": found}))
     return 0 if all(it["holds"] for it in found.values()) else 1
 

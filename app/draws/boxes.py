@@ -5,6 +5,7 @@ boxes share a prize, however many are opened at once.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,14 +23,16 @@ from app.rewards.models import GrantSource
 from app.rewards.service import Source
 from app.users.models import User
 from core.db import sql_id
-from core.events import emit, emit_many
+from core.events import emit_many
 from core.ids import encode_id
 from core.types import BoxId, UserId
 
 OPENED_AFTER = timedelta(days=7)
 """Boxes nobody opened open by themselves so long after the last was handed out."""
-_AT_ONCE = 100
-"""Boxes opened in one transaction of the sweep: members who open theirs wait for no more."""
+_AT_ONCE = 1_000
+_MOST_PRIZES = 100
+"""So many boxes, or prizes, of one transaction of the sweep: members who open theirs wait for no
+more."""
 
 
 def deal(
@@ -123,57 +126,89 @@ def open_box(
         return opening
     if draw.state is not DrawState.OPEN:
         raise DrawStateError(draw.state, "opened")
-    opening = _open(session, draw, box, nonce or NO_NONCE, is_automatic, at)
+    [opening] = _open(session, draw, [(box, nonce or NO_NONCE)], is_automatic=is_automatic, at=at)
     finish(session, draw, at=at)
     return opening
 
 
 def _open(
-    session: Session, draw: Draw, box: Box, nonce: bytes, is_automatic: bool, at: datetime
-) -> BoxOpening:
-    opening = Opening(box.id.bytes, nonce, draw.opened_count + 1)
-    line = _decide(session, draw, opening)
-    flag = ("automatic" if is_automatic else "no_nonce") if nonce == NO_NONCE else None
-    entry = algorithm.log_entry(opening, flag=flag, line_id=line.name if line else None)
-    row = BoxOpening(
-        draw_id=draw.id,
-        number=opening.number,
-        box_id=box.id,
-        client_nonce=nonce,
-        flag=flag,
-        line_id=line.reward_line_id if line else None,
-        previous_hash=draw.log_end,
-        hash=algorithm.log_hash(draw.log_end, entry),
-        opened_at=at,
-    )
-    if line is not None:
-        line.won_count += 1
-        source = Source(GrantSource.BOX, box.id)
-        row.unclaimed = give(session, line, box.user_id, source=source, at=at)
-    draw.opened_count, draw.log_end = opening.number, row.hash
-    box.state = EntryState.OPENED
-    session.add(row)
-    _tell(session, draw, box, line, at)
+    session: Session,
+    draw: Draw,
+    asked: Sequence[tuple[Box, bytes]],
+    *,
+    is_automatic: bool,
+    at: datetime,
+) -> list[BoxOpening]:
+    """These boxes are opened with these nonces, up to the one with which prizes are enough."""
+    purpose = f"opening {draw.opened_count + 1}" + (" and on" if len(asked) > 1 else "")
+    turn = _Turn(session, draw, lines_of(draw), seeds.read(session, draw, purpose=purpose), at)
+    for box, nonce in asked:
+        turn.open(box, nonce, is_automatic=is_automatic)
+        if turn.prize_count == _MOST_PRIZES:
+            break
+    session.add_all(turn.rows)
     session.flush()
-    if opening.number % heads.EVERY == 0:
-        heads.publish(session, draw, at=at)
-    return row
+    reached = [(row.number, row.hash) for row in turn.rows if row.number % heads.EVERY == 0]
+    heads.publish(session, draw, reached, at=at)
+    emit_many(session, "cohort.mystery-box.opened", turn.told, at=at)
+    return turn.rows
 
 
-def _decide(session: Session, draw: Draw, opening: Opening) -> DrawLine | None:
-    assert draw.boxes is not None  # of every instant draw
-    seed = seeds.read(session, draw, purpose=f"opening {opening.number}")
-    lines = lines_of(draw)
-    left = [line.quantity - line.won_count for line in lines]
-    place = algorithm.outcome(seed, opening, boxes=draw.boxes, left=left)
-    return None if place is None else lines[place]
+@dataclass
+class _Turn:
+    """Boxes opened one after the other while the draw is locked; the rows are not written yet."""
 
+    session: Session
+    draw: Draw
+    lines: Sequence[DrawLine]
+    seed: bytes
+    at: datetime
+    rows: list[BoxOpening] = field(default_factory=list)
+    told: list[tuple[UserId, dict[str, Any]]] = field(default_factory=list)
+    prize_count: int = 0
 
-def _tell(session: Session, draw: Draw, box: Box, line: DrawLine | None, at: datetime) -> None:
-    data = {**facts(draw), "boxId": encode_id("box", box.id), "outcome": "lost"}
-    if line is not None:
-        data |= {"outcome": "won", "rewardId": reward_name(session, line)}
-    emit(session, "cohort.mystery-box.opened", at=at, user_id=box.user_id, **data)
+    def open(self, box: Box, nonce: bytes, *, is_automatic: bool) -> None:
+        """The box is the next one in the log, and its owner has what it held."""
+        draw = self.draw
+        opening = Opening(box.id.bytes, nonce, draw.opened_count + 1)
+        line = self._decide(opening)
+        flag = ("automatic" if is_automatic else "no_nonce") if nonce == NO_NONCE else None
+        entry = algorithm.log_entry(opening, flag=flag, line_id=line.name if line else None)
+        row = BoxOpening(
+            draw_id=draw.id,
+            number=opening.number,
+            box_id=box.id,
+            client_nonce=nonce,
+            flag=flag,
+            line_id=line.reward_line_id if line else None,
+            previous_hash=draw.log_end,
+            hash=algorithm.log_hash(draw.log_end, entry),
+            unclaimed=None if line is None else self._give(line, box),
+            opened_at=self.at,
+        )
+        draw.opened_count, draw.log_end = opening.number, row.hash
+        box.state = EntryState.OPENED
+        self.rows.append(row)
+        self.told.append((box.user_id, self._facts(box, line)))
+
+    def _decide(self, opening: Opening) -> DrawLine | None:
+        assert self.draw.boxes is not None  # of every instant draw
+        left = [line.quantity - line.won_count for line in self.lines]
+        place = algorithm.outcome(self.seed, opening, boxes=self.draw.boxes, left=left)
+        return None if place is None else self.lines[place]
+
+    def _give(self, line: DrawLine, box: Box) -> str | None:
+        """Why it goes back to the stock, or None."""
+        line.won_count += 1
+        self.prize_count += 1
+        source = Source(GrantSource.BOX, box.id)
+        return give(self.session, line, box.user_id, source=source, at=self.at)
+
+    def _facts(self, box: Box, line: DrawLine | None) -> dict[str, Any]:
+        data = {**facts(self.draw), "boxId": encode_id("box", box.id), "outcome": "lost"}
+        if line is not None:
+            data |= {"outcome": "won", "rewardId": reward_name(self.session, line)}
+        return data
 
 
 def finish(session: Session, draw: Draw, *, at: datetime) -> None:
@@ -183,7 +218,7 @@ def finish(session: Session, draw: Draw, *, at: datetime) -> None:
     """
     if draw.ended_at is None or draw.opened_count < draw.handed_out_count:
         return
-    heads.publish(session, draw, at=at)
+    heads.publish(session, draw, [(draw.opened_count, draw.log_end)], at=at)
     draw.closed_at = draw.drawn_at = at
     draw.state = DrawState.DRAWN
     session.flush()
@@ -198,10 +233,13 @@ def open_due(session: Session, draw: Draw, *, at: datetime) -> bool:
 
     Locks: the draw, then what the boxes held.
     """
-    if draw.ended_at is None or draw.ended_at + OPENED_AFTER > at:
+    lock(session, draw.id)
+    is_due = draw.ended_at is not None and draw.ended_at + OPENED_AFTER <= at
+    if not is_due or draw.state is not DrawState.OPEN:
         return False
-    for box in _sealed(session, draw):
-        open_box(session, box, nonce=None, is_automatic=True, at=at)
+    asked = [(box, NO_NONCE) for box in _sealed(session, draw)]
+    _open(session, draw, asked, is_automatic=True, at=at)
+    finish(session, draw, at=at)
     return draw.state is DrawState.OPEN
 
 

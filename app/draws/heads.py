@@ -23,20 +23,20 @@ PATIENCE = timedelta(hours=1)
 """No opening waits longer for a head that covers it."""
 
 
-def publish(session: Session, draw: Draw, *, at: datetime) -> None:
-    """The log as far as it is written is public, and asked for on the chain; a repeat adds nothing.
+def publish(
+    session: Session, draw: Draw, reached: Sequence[tuple[int, bytes]], *, at: datetime
+) -> None:
+    """The log up to these openings is public, and asked for on the chain; a repeat adds nothing.
 
-    Locks: nothing; the caller holds the draw, which has an opening.
+    Args:
+        reached: numbers of openings that are written, each with the hash of the log there.
+
+    Locks: nothing; the caller holds the draw.
     """
-    values = {
-        "draw_id": draw.id,
-        "number": draw.opened_count,
-        "hash": draw.log_end,
-        "published_at": at,
-    }
-    session.flush()
-    session.execute(insert(DrawHead).values(values).on_conflict_do_nothing())
-    anchors.request(session, draw.log_end, at=at)
+    for number, digest in reached:
+        values = {"draw_id": draw.id, "number": number, "hash": digest, "published_at": at}
+        session.execute(insert(DrawHead).values(values).on_conflict_do_nothing())
+        anchors.request(session, digest, at=at)
 
 
 def publish_due(session: Session, draw: Draw, *, at: datetime) -> None:
@@ -46,7 +46,7 @@ def publish_due(session: Session, draw: Draw, *, at: datetime) -> None:
     """
     lock(session, draw.id)
     if session.scalar(select(exists().where(Draw.id == draw.id, is_due(at)))):
-        publish(session, draw, at=at)
+        publish(session, draw, [(draw.opened_count, draw.log_end)], at=at)
 
 
 def is_due(at: datetime) -> ColumnElement[bool]:

@@ -75,7 +75,7 @@ class TestAnchors:
             hand_out(session, draw, *make_members(session, "a@example.com"), times=2)
             box = session.scalars(select(Box).limit(1)).one()
             head = boxes.open_box(session, box, nonce=None, at=NOW).hash
-            heads.publish(session, draw, at=NOW)
+            heads.publish(session, draw, [(1, head)], at=NOW)
             said = documents.summary(session, draw)
             assert (said["commitmentAnchor"], said["heads"][0]["anchor"]) == (None, None)
         installation.step_until(lambda session: anchors.find(session, head) is not None)

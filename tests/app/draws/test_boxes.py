@@ -10,7 +10,8 @@ from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from app.draws import algorithm, boxes, service
+from app.accounts.models import Merchant
+from app.draws import algorithm, boxes, documents, service, verifier
 from app.draws.algorithm import NO_NONCE, Opening
 from app.draws.errors import DrawStateError, NonceInvalidError
 from app.draws.models import Box, BoxOpening, Draw, DrawSeedRead, DrawState, EntryState
@@ -238,6 +239,41 @@ class TestOpenDue:
         hand_out(session, draw, *make_members(session, "a@example.com"), times=5)
         steps = [boxes.open_due(session, draw, at=LATER) for _ in range(3)]
         assert steps == [True, True, False]
+
+    def test_stops_when_so_many_prizes_were_given(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So that members who open theirs wait no longer."""
+        monkeypatch.setattr(boxes, "_MOST_PRIZES", 2)
+        draw = make_draw(session, 5, boxes=5)
+        hand_out(session, draw, *make_members(session, "a@example.com"), times=5)
+        counts = []
+        while boxes.open_due(session, draw, at=LATER):
+            counts.append(draw.opened_count)
+        assert counts == [2, 4]
+        assert session.scalar(select(func.count()).select_from(Holding)) == 5
+        purposes = session.scalars(select(DrawSeedRead.purpose).order_by(DrawSeedRead.id)).all()
+        assert purposes == [
+            *("opening 1 and on", "opening 3 and on", "opening 5"),
+            "reveal",
+        ]
+
+    def test_of_thousands_wins_every_prize_exactly_once(
+        self, session: Session, merchant: Merchant
+    ) -> None:
+        draw = make_draw(session, 10, 140, boxes=3_000)
+        users = make_members(session, *(f"m{number}@example.com" for number in range(100)))
+        hand_out(session, draw, *users, times=30)
+        while boxes.open_due(session, draw, at=LATER):
+            pass
+        assert [line.won_count for line in draw.lines] == [10, 140]
+        won = Counter(session.scalars(select(BoxOpening.line_id)))
+        assert [won[line.reward_line_id] for line in draw.lines] == [10, 140]
+        assert won[None] == 2_850
+        assert session.scalar(select(func.count()).select_from(Grant)) == 150
+        assert sorted(session.scalars(select(Perk.granted_count))) == [10, 140]
+        session.flush()
+        assert verifier.verify(documents.lines(merchant.id, draw.id)).is_sound
 
 
 def _prepare(boxes_: int, *quantities: int, people: int) -> tuple[MerchantId, list[BoxId]]:
