@@ -225,16 +225,33 @@ def check_publishable(perk: Perk, *, at: datetime) -> None:
     Raises:
         PerkUnpublishableError: something is; `problems` names it for machines.
     """
-    problems: dict[str, tuple[str, str]] = {}
-    if not perk.title.strip():
-        problems["title_missing"] = ("title", "Give it a title.")
+    problems = _typed(perk)
     if perk.has_pool and perk.left == 0:
         problems["codes_missing"] = ("codes", "No code is free. Import or generate codes first.")
     if perk.valid_until is not None and perk.valid_until <= at:
         problems["validity_in_past"] = ("valid_until", "This moment is over. Choose a later one.")
-    problems |= _links(perk) | _parameters(perk)
     if problems:
         raise PerkUnpublishableError(problems)
+
+
+def check_shown(perk: Perk) -> None:
+    """What members see of a live perk is as it had to be when it was published.
+
+    Its codes may be used up and its time over meanwhile.
+
+    Raises:
+        PerkInvalidError: `fields` names what must change.
+    """
+    if problems := _typed(perk):
+        raise PerkInvalidError(dict(problems.values()))
+
+
+def _typed(perk: Perk) -> dict[str, tuple[str, str]]:
+    """What somebody has to type."""
+    problems: dict[str, tuple[str, str]] = {}
+    if not perk.title.strip():
+        problems["title_missing"] = ("title", "Give it a title.")
+    return problems | _links(perk) | _parameters(perk)
 
 
 def _links(perk: Perk) -> dict[str, tuple[str, str]]:

@@ -74,15 +74,20 @@ def edit(
             what is given later.
 
     Raises:
-        PerkInvalidError: `fields` names what must change.
+        PerkInvalidError: `fields` names what must change; of a live perk also what members would
+            be shown although it could not be published.
         PerkTransitionError: it is deleted.
+        Whatever is raised, nothing was changed.
 
     Locks: the perk.
     """
     session.refresh(perk, with_for_update=True)
     if perk.state is PerkState.DELETED:
         raise PerkTransitionError(perk.state, "changed")
-    drafting.apply(session, perk, draft)
+    with session.begin_nested():
+        drafting.apply(session, perk, draft)
+        if perk.state is PerkState.LIVE:
+            drafting.check_shown(perk)
     if is_validity_for_all:
         changing.carry_over_validity(session, perk)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from app.perks.errors import (
     PoolFullError,
     ReasonMissingError,
 )
+from app.perks.models import PerkState
 from app.perks.patterns import Pattern
 from app.perks.shipping import Address
 from app.perks.terms import Hours, Options, RedemptionType, UsedOn, Validity
@@ -242,6 +243,47 @@ class TestPublish:
         assert (refused.value.problems, list(refused.value.fields)) == (
             *(("title_missing",), ["title"]),
         )
+
+
+class TestLive:
+    """Members see a live perk, so a change holds it to what publishing it asked."""
+
+    REFUSED: ClassVar[dict[str, dict[str, Any]]] = {
+        "cta_url": {"cta_url": "javascript:alert(1)"},
+        "url": {"redemption": LINK, "terms": Options(url="http://a.example")},
+        "code": {"redemption": SHARED, "terms": Options(code="")},
+    }
+
+    @pytest.mark.parametrize("name", REFUSED)
+    @pytest.mark.parametrize("state", [PerkState.DRAFT, PerkState.LIVE, PerkState.ARCHIVED])
+    def test_is_changed_to_nothing_that_is_not_published(
+        self, session: Session, name: str, state: PerkState
+    ) -> None:
+        perk = service.create(session, DRAFT, at=NOW)
+        service.publish(session, perk, at=NOW)
+        perk.state = state
+        session.flush()
+        wanted = replace(DRAFT, title="Tea", **self.REFUSED[name])
+        if state is not PerkState.LIVE:
+            service.edit(session, perk, wanted)
+            assert perk.title == "Tea"
+            return
+        with pytest.raises(PerkInvalidError) as refused:
+            service.edit(session, perk, wanted)
+        assert list(refused.value.fields) == [name]
+        session.refresh(perk)
+        assert (perk.title, perk.cta_url, perk.redemption) == (
+            *(DRAFT.title, "", RedemptionType.NONE),
+        )
+
+    def test_whose_time_is_over_is_changed_all_the_same(self, session: Session) -> None:
+        said = replace(DRAFT, validity=Validity.UNTIL, valid_until=NOW + timedelta(days=1))
+        perk = service.create(session, said, at=NOW)
+        service.publish(session, perk, at=NOW)
+        perk.valid_until = NOW - timedelta(days=1)
+        session.flush()
+        service.edit(session, perk, replace(said, title="Tea", valid_until=perk.valid_until))
+        assert perk.title == "Tea"
 
 
 class TestPool:
