@@ -256,6 +256,7 @@ def use_throwaway(folder: Path) -> None:
         "COHORT_DATABASE_URL",
         "CHAIN_RPC_URLS",
         "WALLETS_SIGNER_SOCKET",
+        "COHORT_SMTP_URL",
     ):
         os.environ.pop(name, None)
     _set_environment(

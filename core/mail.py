@@ -116,7 +116,9 @@ def _queue(session: Session, mail: Mail, state: MailState) -> None:
     )
     session.add(row)
     session.flush()
-    jobs.after_commit(session, TASK)
+    if not session.info.get(TASK):
+        session.info[TASK] = True  # one nudge is enough of many messages
+        jobs.after_commit(session, TASK)
 
 
 def outbox() -> list[Mail]:

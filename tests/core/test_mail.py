@@ -130,6 +130,14 @@ class TestAccepted:
         forget_old(lambda: NOW)
         assert rows() == []
 
+    def test_many_messages_nudge_the_worker_once(
+        self, merchant: Merchant, post: MailServer
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            for _ in range(3):
+                send_after_commit(session, Mail("a@example.com", "s", "t", NOW))
+            assert len(session.info["after_commit"]) == 1
+
     def test_another_brand_sees_none_of_it(self, merchant: Merchant, post: MailServer) -> None:
         write(merchant)
         with unit_of_work() as session:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from tests.conftest import wait_until
 from tests.e2e.site import (
     Site,
     browser,
@@ -69,6 +70,41 @@ def member(chrome: Browser, site: Site) -> Visitor:
     member.go("/space/points")
     member.see("No points yet")
     return member
+
+
+def test_are_earned_by_what_happens(owner: Visitor, chrome: Browser, site: Site) -> None:
+    owner.go("/admin/points")
+    owner.follow("Earning rules")
+    owner.look()
+    owner.follow("New rule")
+    owner.look()
+    owner.page.get_by_label("Name", exact=True).fill("Welcome")
+    owner.page.get_by_label("Event", exact=True).fill("cohort.user.created")
+    owner.page.get_by_label("How many").fill("a few")
+    owner.press("Save")
+    owner.see("A whole number from 1")
+    owner.look(refused=True)
+    owner.page.get_by_label("How many").fill("50")
+    owner.press("Try on the last 30 days")
+    owner.see("Tried, not saved")
+    owner.look()
+    owner.press("Save")
+    owner.page.get_by_role("link", name="Welcome").wait_for()
+    owner.look()
+
+    newcomer = Visitor(chrome, site, size=PHONE)
+    sign_in_as_member(newcomer.page, site, "newcomer@example.com")
+
+    def has_earned() -> bool:
+        newcomer.page.goto("/space/points")
+        return "50 Beans" in newcomer.read()
+
+    wait_until(has_earned)
+    newcomer.see("Earned")
+    newcomer.look()
+    owner.press("Pause")
+    owner.see("Paused")
+    owner.look()
 
 
 def test_are_given_seen_and_taken_back(owner: Visitor, member: Visitor) -> None:

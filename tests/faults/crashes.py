@@ -10,9 +10,10 @@ frozen plans, which follow from their numbers alone.
 
 What the catalogue of crashes names and this code base does not have: an outbox and deliveries of
 webhooks, an audit chain, refunds. Events, passes and tokens are written by the transaction that
-settles. Keys are opened in the signer, which is killed elsewhere (`tests/e2e/test_kills.py`). The
-cursors here are the finality line and the blocks that a restored lane has read; that of
-reconciliation delivers nothing and is kept for minutes after a kill (`reconcile.py`).
+settles. Keys are opened in the signer, which is killed elsewhere (`tests/e2e/test_kills.py`), as is
+who sends mail (`tests/core/test_mail_kills.py`). The cursors here are the finality line and the
+blocks that a restored lane has read; that of reconciliation delivers nothing and is kept for
+minutes after a kill (`reconcile.py`).
 """
 
 import argparse
