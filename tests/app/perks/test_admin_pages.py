@@ -339,6 +339,20 @@ class TestHoldings:
         assert "refunded" in admin.get(page, headers=HTML).text
         assert post(admin, f"{page}/revoke", reason="refunded")[0] == 409
 
+    def test_a_revoked_item_is_no_more_on_its_way(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id, actor="system") as session:
+            perk = perk_of(session, RedemptionType.PHYSICAL)
+            holding = hold(session, perk)
+        pages = (f"{page_of(perk)}/holdings", held_page(perk, holding))
+        for page in pages:
+            assert "Address needed" in admin.get(page, headers=HTML).text
+        post(admin, f"{pages[1]}/revoke", reason="refunded")
+        for page in pages:
+            text = admin.get(page, headers=HTML).text
+            assert "Address needed" not in text and ">Revoked<" in text
+
     def test_an_expired_one_is_extended(self, admin: TestClient, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
             perk = perk_of(session, RedemptionType.NONE, valid_until=NOW)
