@@ -24,6 +24,7 @@ from app.draws import admin as draws_admin
 from app.draws import looks_admin
 from app.operations import admin as operations_admin
 from app.operations import pages as operations_pages
+from app.passes import admin as passes_admin
 from app.perks import admin as perks_admin
 from app.perks import (
     code_files,
@@ -138,6 +139,7 @@ def create_app() -> FastAPI:
         verification_api.router,
         verification_draws.router,
         scans.router,
+        passes_admin.router,
         scanning_admin.router,
         scanning_doors.router,
         scanning_doors.sign_in,

@@ -27,6 +27,16 @@ class SigningKey(TenantMixin, Base):
     ends_at: Mapped[datetime | None]
 
 
+class VerifierMessage(TenantMixin, Base):
+    """What whoever checks a pass of the brand reads, in a language."""
+
+    __tablename__ = "verifier_messages"
+    __table_args__ = (PrimaryKeyConstraint("merchant_id", "language"),)
+
+    language: Mapped[str]
+    text: Mapped[str]
+
+
 class SeenCode(TenantMixin, Base):
     """A code that somebody scanned while it was valid; kept no longer than it is needed.
 

@@ -16,6 +16,7 @@ from app.scanning.deps import ScannerDep, place_cookie, remember_place
 from app.scanning.errors import DeviceKeyRefusedError, DeviceStandsError
 from app.scanning.offline import Queued
 from app.scanning.scanner import Scanner
+from app.segments.badge_views import text_in
 from app.web.deps import AtDep
 from app.web.rendering import is_htmx, render
 from core.db import unit_of_work
@@ -138,6 +139,7 @@ def _page(
         today=today,
         places=[(encode_id("plc", it.id), it.name) for it in stands],
         at=at,
+        text_in=text_in,
         encode_id=encode_id,
     )
     if answer is not None and answer.word in ("validated", "undone"):

@@ -16,6 +16,7 @@ from app.users import lists, queries
 from app.users.models import User
 from app.users.record_admin import get_user, head_of
 from app.web.deps import AtDep, FormDep, SessionDep
+from app.web.i18n import CONTENT_LANGUAGES
 from app.web.i18n import gettext as _
 from app.web.pagination import list_page
 from app.web.rendering import render
@@ -29,10 +30,6 @@ router = APIRouter(prefix="/admin/users/badges")
 record = APIRouter(prefix="/admin/users/{user_id}/badges")
 _BADGES = "/admin/users/badges"
 MEDIA_BYTES = 5_000_000
-LANGUAGES = (
-    *("en", "ar", "cs", "da", "de", "es", "fi", "fr", "hu", "it", "ja", "ko", "nb", "nl", "pl"),
-    *("pt", "ro", "sv", "tr", "zh"),
-)
 
 
 @router.get("")
@@ -170,7 +167,7 @@ def _draft(form: FormData) -> Draft:
 def _texts(form: FormData, name: str) -> dict[str, str]:
     """What was typed in each language; the language of an added row is chosen beside it."""
     found = {}
-    for language in LANGUAGES:
+    for language in CONTENT_LANGUAGES:
         text = str(form.get(f"{name}-{language}", "")).strip()
         if not text and form.get("language") == language:
             text = str(form.get(f"{name}-new", "")).strip()
@@ -190,7 +187,7 @@ def _page(
     form: FormData | None = None,
 ) -> Response:
     typed = row if form is None else _draft(form)
-    spoken = [it for it in LANGUAGES if it in typed.title or it in typed.description]
+    spoken = [it for it in CONTENT_LANGUAGES if it in typed.title or it in typed.description]
     page = list_page(session, badge_views.owners(row.id), keys=[User.id], cursor=cursor)
     own = typed.locked if isinstance(typed, Draft) else typed.locked_description
     return render(
@@ -201,8 +198,8 @@ def _page(
         typed=typed,
         locked=own,
         address=_address(row),
-        spoken=spoken or [language if language in LANGUAGES else LANGUAGES[0]],
-        languages=LANGUAGES,
+        spoken=spoken or [language if language in CONTENT_LANGUAGES else CONTENT_LANGUAGES[0]],
+        languages=CONTENT_LANGUAGES,
         cohorts=_cohorts(session),
         chosen=_chosen(typed),
         page=page,

@@ -3,7 +3,8 @@
 Nothing of the answer is personal: a number, an address cut short, times.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Merchant
-from app.passes import checking, counting
+from app.passes import checking, counting, messages
 from app.passes.checking import Checked
 from app.passes.tokens import Claims, Reason
 from app.verification import reader
@@ -58,7 +59,11 @@ class Registered:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a stranger is told about a code; claims are there once the signature proved them."""
+    """What a stranger is told about a code; claims are there once the signature proved them.
+
+    Args:
+        message: what the brand says to whoever checks a valid pass, by language.
+    """
 
     reason: Reason | None
     merchant: Merchant | None = None
@@ -66,6 +71,7 @@ class Verdict:
     holder: str | None = None
     registered: Registered | None = None
     seen_before: datetime | None = None
+    message: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_valid(self) -> bool:
@@ -89,6 +95,7 @@ class Known:
     membership: MembershipPass | None = None
     registered: Registered | None = None
     seen_before: datetime | None = None
+    message: Mapping[str, str] = field(default_factory=dict)
 
 
 def verify(token: str, *, at: datetime) -> Verdict:
@@ -126,7 +133,8 @@ def known_of(session: Session, checked: Checked, *, at: datetime) -> Known:
     if found.reason is not None or found.membership is None:
         return Known(found.reason, merchant, claims, seen_before=seen)
     registered = _recorded(session, found.membership)
-    return Known(None, merchant, claims, found.membership, registered, seen)
+    said = messages.texts_of(session)
+    return Known(None, merchant, claims, found.membership, registered, seen, said)
 
 
 def _recorded(session: Session, membership: MembershipPass) -> Registered | None:
@@ -156,6 +164,7 @@ def ask_chain(known: Known) -> Verdict:
         holder=short(known.membership.address) if is_shown and known.membership else None,
         registered=registered if reason is None else None,
         seen_before=known.seen_before,
+        message=known.message if reason is None else {},
     )
 
 
@@ -197,7 +206,7 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
         "issuedAt": iso_milliseconds(claims.made_at) if claims else None,
         "expiresAt": iso_milliseconds(claims.expires_at) if claims else None,
         "seenBefore": iso_milliseconds(verdict.seen_before) if verdict.seen_before else None,
-        "message": None,
+        "message": dict(verdict.message) or None,
     }
 
 

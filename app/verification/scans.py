@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.accounts.service import first_merchant
 from app.passes import keys
+from app.segments.badge_views import text_in
 from app.spaces.deps import shell_of
 from app.verification import passes
 from app.verification.deps import limited_scans
@@ -35,7 +36,7 @@ def show_verdict(request: Request, at: AtDep, token: str) -> Response:
     verdict = passes.verify(token, at=at)
     if verdict.merchant is not None:
         set_shell(request, shell_of(verdict.merchant))
-    return render(request, "verification/pass.html", verdict=verdict, at=at)
+    return render(request, "verification/pass.html", verdict=verdict, text_in=text_in, at=at)
 
 
 @router.post("/v1/public/passes/verify", dependencies=[Depends(limited_scans)])

@@ -13,6 +13,11 @@ from pathlib import Path
 from babel import Locale
 
 SOURCE_LANGUAGE = "en"
+CONTENT_LANGUAGES = (
+    *("en", "ar", "cs", "da", "de", "es", "fi", "fr", "hu", "it", "ja", "ko", "nb", "nl", "pl"),
+    *("pt", "ro", "sv", "tr", "zh"),
+)
+"""In which a brand may say what it says itself."""
 _CATALOGUES = Path(__file__).parent.parent / "locales"
 _language: ContextVar[str] = ContextVar("language", default=SOURCE_LANGUAGE)
 

@@ -250,7 +250,7 @@ class TestPages:
         *("/admin/perks", "/admin/perks/new", "/admin/perks?state=archived", "/admin/places"),
         *("/admin/users/lists", "/admin/users/lists/new", "/admin/users/badges"),
         *("/admin/settings/properties", "/admin/settings/properties/new"),
-        "/admin/settings/devices",
+        *("/admin/settings/devices", "/admin/settings/pass"),
         *("/admin/segments", "/admin/segments/new", "/admin/segments?archived=true"),
         *("/admin/claims", "/admin/claims/new"),
     )
