@@ -1,4 +1,4 @@
-"""First start: the organisation, its chain, its relayer and its pass contract exist."""
+"""First start: the organisation, its chain, its accounts there and its pass contract exist."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from app.accounts.models import Merchant
 from app.accounts.service import ensure_installation
 from chain import local
 from chain.client import ChainClient
-from chain.models import ChainKind
+from chain.models import ChainKind, LaneRole
 from chain.networks import client_for, ensure_chain, ensure_lane
 from chain.settings import chain_settings
 from core.db import unit_of_work
@@ -32,9 +32,13 @@ def prepare_installation(*, at: datetime) -> MerchantId:
         seed = ChainClient(settings.name, settings.rpc_urls or [settings.local_url])
         chain = ensure_chain(session, kind=kind, client=seed)
         client = client_for(chain)
-        lane = ensure_lane(session, chain, client, at=at)
+        lane, issuer = (
+            ensure_lane(session, chain, client, role=role, at=at)
+            for role in (LaneRole.RELAYER, LaneRole.ISSUER)
+        )
         if kind is ChainKind.EMBEDDED:
             local.fund(client, lane.address)
+            local.fund(client, issuer.address)
         passes.define_contract(
             session,
             lane,

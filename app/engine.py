@@ -22,7 +22,7 @@ from app.campaigns.models import AudienceFile
 from app.perks import code_files, sweeping
 from app.perks.code_models import CodeFile, CodeFileState
 from app.rewards import revoking, travelling
-from app.rewards.service import close_delivered
+from app.rewards.closing import close_delivered, close_revoked
 from app.segments import keeping
 from app.segments.book import open_book
 from app.segments.models import Segment
@@ -33,8 +33,8 @@ from app.users.imports.models import UserImport
 from chain import local, pipeline, recovery
 from chain.client import ChainClient
 from chain.local import LocalChain
-from chain.models import Chain, ChainKind, LaneReconciliation, NonceLane
-from chain.networks import advance_finality, check_identity, client_for, finality_line
+from chain.models import Chain, ChainKind, LaneReconciliation, LaneRole, NonceLane
+from chain.networks import advance_finality, check_identity, client_for, finality_line, find_lane
 from chain.settings import chain_settings
 from core.db import Role, unit_of_work
 from core.errors import UnavailableError
@@ -52,17 +52,20 @@ LONGEST_WAIT = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Workplace:
-    """A merchant's lane on a chain: where there can be something to do."""
+    """A merchant's lanes on a chain: where there can be something to do."""
 
     merchant: MerchantId
     chain: Chain
 
 
 def workplaces() -> list[Workplace]:
-    """Every (merchant, chain) with a lane, found across merchants."""
+    """Every (merchant, chain) with a relayer, found across merchants."""
     with unit_of_work(role=Role.ENGINE) as session:
         rows = session.execute(
-            select(NonceLane.merchant_id, Chain).join(Chain).order_by(NonceLane.id)
+            select(NonceLane.merchant_id, Chain)
+            .join(Chain)
+            .where(NonceLane.role == LaneRole.RELAYER)
+            .order_by(NonceLane.id)
         )
         return [Workplace(merchant, chain) for merchant, chain in rows]
 
@@ -80,6 +83,7 @@ def comparable_workplaces(at: datetime) -> list[Workplace]:
             select(NonceLane.merchant_id, Chain)
             .join(Chain)
             .outerjoin(LaneReconciliation, LaneReconciliation.lane_id == NonceLane.id)
+            .where(NonceLane.role == LaneRole.RELAYER)
             .where(~is_delivering | compared_at.is_(None) | (compared_at < at - LONGEST_WAIT))
             .order_by(NonceLane.id)
         )
@@ -262,6 +266,7 @@ def _write_down(place: Workplace, *, at: datetime) -> None:
     """Passes, tokens and grants follow what is final."""
     _in_unit(place.merchant, lambda session: settlement.settle(session, at=at))
     _in_unit(place.merchant, lambda session: close_delivered(session, at=at))
+    _in_unit(place.merchant, lambda session: close_revoked(session, at=at))
 
 
 def _watch(place: Workplace, client: ChainClient, *, at: datetime) -> int:
@@ -284,7 +289,10 @@ def _decide(place: Workplace, client: ChainClient, *, at: datetime) -> int:
     _in_unit(place.merchant, lambda session: runs.advance(session, at=at))
     _in_unit(place.merchant, lambda session: travelling.plan_due(session, at=at))
     _in_unit(place.merchant, lambda session: _plan_due(session, place.chain, at=at))
-    return sending.assign_ready(place.merchant, client, chain_id=place.chain.id, at=at)
+    return sum(
+        sending.assign_ready(place.merchant, client, chain_id=place.chain.id, sender=role, at=at)
+        for role in LaneRole
+    )
 
 
 def reconcile(place: Workplace, *, is_full: bool = False) -> reconciliation.Report | None:
@@ -314,7 +322,9 @@ def reconcile(place: Workplace, *, is_full: bool = False) -> reconciliation.Repo
 
 def lane_of(session: Session, chain: Chain) -> NonceLane:
     """The merchant's relayer on the chain."""
-    return session.scalars(select(NonceLane).where(NonceLane.chain_id == chain.id)).one()
+    lane = find_lane(session, chain.id)
+    assert lane is not None  # what makes it a workplace
+    return lane
 
 
 def _plan_due(session: Session, chain: Chain, *, at: datetime) -> None:

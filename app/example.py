@@ -38,8 +38,8 @@ from core.errors import SettingsError, UnavailableError
 from core.settings import core_settings
 from core.types import ImportId, MerchantId, utc_now
 from minting import assets, passes
-from minting.assets import AssetDraft
 from minting.content import content_store
+from minting.drafts import AssetDraft
 from minting.media import render_image
 from minting.models import (
     Batch,

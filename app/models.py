@@ -23,5 +23,6 @@ import core.event_cursor
 import core.events
 import core.mail
 import minting.anchor_models
+import minting.change_models
 import minting.models
 import wallets.models

@@ -32,8 +32,8 @@ from core.ids import new_id
 from core.settings import core_settings
 from core.types import AssetId, MerchantId, utc_now
 from minting import assets
-from minting.assets import AssetDraft
 from minting.content import content_store
+from minting.drafts import AssetDraft
 from minting.media import Media, Rendition
 from minting.models import ContractState, DigitalAsset
 from minting.passes import find_contract

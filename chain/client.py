@@ -181,6 +181,15 @@ class ChainClient:
         """The account's native balance at the head."""
         return Wei(int(self._ask("eth_getBalance", address, "latest"), 16))
 
+    def greatest_balance(self, address: ChecksumAddress) -> Wei:
+        """The account's native balance at the head, by the node that knows of most.
+
+        Raises:
+            ChainUnavailableError: a node gave no answer.
+        """
+        answers = self._ask_all("eth_getBalance", address, "latest")
+        return Wei(max(int(answer, 16) for answer in answers))
+
     def has_state(self, block: int) -> bool:
         """Whether the node can say what accounts were after the block."""
         try:

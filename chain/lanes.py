@@ -26,7 +26,7 @@ UNMINED = (TransactionState.SIGNED, TransactionState.SENT)
 REASON_LENGTH = 200
 
 RESTORED = "the database was restored from a backup; what the network did since is looked up first"
-UNFUNDED = "the relayer's balance is too low; fund it, and work goes on by itself"
+UNFUNDED = "the sending account's balance is too low; fund it, and work goes on by itself"
 
 
 def room(session: Session, lane_id: LaneId) -> int:

@@ -146,7 +146,7 @@ def _read_head(path: Path, _written: int, _size: int) -> int | None:
 
 
 def fund(client: ChainClient, address: ChecksumAddress) -> None:
-    """The relayer can pay for gas; a balance above half of the funds is left alone."""
+    """The account can pay for gas; a balance above half of the funds is left alone."""
     if client.balance(address) < RELAYER_FUNDS // 2:
         client.admin("anvil_setBalance", address, hex(RELAYER_FUNDS))
 

@@ -68,19 +68,34 @@ class LaneState(StrEnum):
     RESTORED = "restored"
 
 
+class LaneRole(StrEnum):
+    """Whose key a lane signs with: each of them sends what its contracts let it do."""
+
+    RELAYER = "relayer"
+    """Deploys and mints."""
+    ISSUER = "issuer"
+    """Owns the contracts: documents, terms, revocation."""
+
+
 class NonceLane(TenantMixin, Base):
-    """A relayer on a chain and the next nonce it will use; the row lock serialises it.
+    """An account on a chain and the next nonce it will use; the row lock serialises it.
+
+    A merchant has one of each role on a chain.
 
     `home` names the database that the row was written in. Elsewhere, or without one, it is a copy
     that may have forgotten what the network knows, and nothing is signed for it. `base_block` is
-    the chain's head when the relayer was made: none of its transactions is below.
+    the chain's head when the lane was made: none of its transactions is below.
     """
 
     __tablename__ = "lanes"
-    __table_args__ = (UniqueConstraint("chain_id", "address"),)
+    __table_args__ = (
+        UniqueConstraint("chain_id", "address"),
+        UniqueConstraint("merchant_id", "chain_id", "role"),
+    )
 
     id: Mapped[LaneId] = mapped_column(primary_key=True)
     chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"))
+    role: Mapped[LaneRole] = mapped_column(default=LaneRole.RELAYER)
     address: Mapped[ChecksumAddress] = mapped_column(Address)
     next_nonce: Mapped[int] = mapped_column(BigInteger)
     base_nonce: Mapped[int] = mapped_column(BigInteger)

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from chain.client import ChainClient
 from chain.errors import ChainForgottenError, ChainMismatchError, UnknownChainError
-from chain.models import Chain, ChainKind, ContractAddress, NonceLane
+from chain.models import Chain, ChainKind, ContractAddress, LaneRole, NonceLane
 from chain.settings import chain_settings
 from core.db import merchant_of
 from core.ids import new_id
 from core.types import LaneId, MerchantId
-from wallets.models import WalletKind
+from wallets.models import Wallet, WalletKind
 from wallets.service import create_wallets
 
 FINALIZED_TAG = None
@@ -128,25 +128,38 @@ def finality_line(
     return line if durable is None else min(line, durable())
 
 
-def ensure_lane(session: Session, chain: Chain, client: ChainClient, *, at: datetime) -> NonceLane:
-    """The merchant has a relayer on the chain, with a key of its own.
+def ensure_lane(
+    session: Session,
+    chain: Chain,
+    client: ChainClient,
+    *,
+    role: LaneRole = LaneRole.RELAYER,
+    at: datetime,
+) -> NonceLane:
+    """The merchant has an account of this role on the chain.
+
+    Each chain has a relayer of its own; the issuer is one account on all of them.
 
     Raises:
         ChainUnavailableError: the account's first nonce could not be read.
 
-    Locks: an advisory one a (merchant, chain), so that two first starts make one relayer.
+    Locks: an advisory one a (merchant, chain), so that two first starts make one lane.
     """
     session.execute(
         select(func.pg_advisory_xact_lock(func.hashtext(f"lane:{merchant_of(session)}:{chain.id}")))
     )
-    lane = session.scalar(select(NonceLane).where(NonceLane.chain_id == chain.id).limit(1))
+    lane = find_lane(session, chain.id, role)
     if lane is not None:
         return lane
-    [address] = create_wallets(session, WalletKind.RELAYER, owners=[None], at=at)
+    if role is LaneRole.ISSUER:
+        address = issuer_address(session, at=at)
+    else:
+        [address] = create_wallets(session, WalletKind.RELAYER, owners=[None], at=at)
     first, head = client.transaction_count(address), client.head()
     lane = NonceLane(
         id=LaneId(new_id()),
         chain_id=chain.id,
+        role=role,
         address=address,
         next_nonce=first,
         base_nonce=first,
@@ -155,6 +168,24 @@ def ensure_lane(session: Session, chain: Chain, client: ChainClient, *, at: date
     session.add(lane)
     session.flush()
     return lane
+
+
+def find_lane(
+    session: Session, chain_id: int, role: LaneRole = LaneRole.RELAYER
+) -> NonceLane | None:
+    """The merchant's lane of this role on the chain, or None before there is one."""
+    return session.scalar(
+        select(NonceLane).where(NonceLane.chain_id == chain_id, NonceLane.role == role)
+    )
+
+
+def issuer_address(session: Session, *, at: datetime) -> ChecksumAddress:
+    """The account that owns the merchant's contracts, made at first need."""
+    found = session.scalar(select(Wallet.address).where(Wallet.kind == WalletKind.ISSUER))
+    if found is not None:
+        return found
+    [address] = create_wallets(session, WalletKind.ISSUER, owners=[None], at=at)
+    return address
 
 
 def register_contract(session: Session, chain_id: int, address: ChecksumAddress) -> None:

@@ -23,9 +23,11 @@ from chain.errors import ClaimLostError, RpcError
 from chain.models import (
     OPEN_STATES,
     LaneReconciliation,
+    LaneRole,
     NonceLane,
     Transaction,
 )
+from chain.networks import find_lane
 from core.db import change, unit_of_work
 from core.ids import new_id
 from core.types import LaneId, MerchantId
@@ -87,18 +89,19 @@ def begin(
     merchant: MerchantId,
     chain_id: int,
     *,
+    role: LaneRole = LaneRole.RELAYER,
     line: int,
     overlap: int,
     is_full: bool,
     at: datetime,
 ) -> Pass | None:
-    """The merchant's relayer on the chain is this pass's, or None while another pass runs.
+    """The merchant's lane on the chain is this pass's, or None while another pass runs.
 
-    Locks: the relayer's row of comparisons, for a moment.
+    Locks: the lane's row of comparisons, for a moment.
     """
     claim = new_id()
     with unit_of_work(merchant=merchant) as session:
-        lane = session.scalar(select(NonceLane).where(NonceLane.chain_id == chain_id))
+        lane = find_lane(session, chain_id, role)
         if lane is None:
             return None
         session.execute(

@@ -104,13 +104,13 @@ def advance(
     line: Callable[[], int],
     at: datetime,
 ) -> bool:
-    """A restored lane is one step further: nonces used up, blocks read, or recovered.
+    """Each restored lane is one step further: nonces used up, blocks read, or recovered.
 
     Args:
         line: reads the newest block that counts as final.
 
     Returns:
-        Whether the lane is still recovering, so that nothing new may be decided for it.
+        Whether a lane is still recovering, so that nothing new may be decided.
 
     Raises:
         ChainUnavailableError: a node gives no answer; only what all say is enough here.
@@ -118,10 +118,19 @@ def advance(
         ImplausibleCountError: a node counts more than there can be.
     """
     with unit_of_work(merchant=merchant) as session:
-        course = _course(session, chain_id)
-    if course is None:
+        courses = _courses(session, chain_id)
+    if not courses:
         return False
     final_line = line()
+    going_on = [
+        _advance(merchant, client, course, final_line=final_line, at=at) for course in courses
+    ]
+    return any(going_on)
+
+
+def _advance(
+    merchant: MerchantId, client: ChainClient, course: Course, *, final_line: int, at: datetime
+) -> bool:
     if course.target is None:
         _use_up(merchant, client, course, final_line=final_line, at=at)
     elif course.missing:
@@ -135,20 +144,20 @@ def advance(
     return True
 
 
-def _course(session: Session, chain_id: int) -> Course | None:
-    """None for a lane that has nothing to recover; one that lives elsewhere than before has."""
+def _courses(session: Session, chain_id: int) -> list[Course]:
+    """Of the lanes that have something to recover: those that live elsewhere than before, too."""
     found = session.execute(
-        select(NonceLane, lanes.home() == func.coalesce(NonceLane.home, "")).where(
-            NonceLane.chain_id == chain_id
-        )
-    ).first()
-    if found is None:
-        return None
-    lane, is_at_home = found
-    if not is_at_home and lane.state in (LaneState.ACTIVE, LaneState.UNFUNDED):
-        lanes.restore(session, lane.id)
-    if lane.state is not LaneState.RESTORED:
-        return None
+        select(NonceLane, lanes.home() == func.coalesce(NonceLane.home, ""))
+        .where(NonceLane.chain_id == chain_id)
+        .order_by(NonceLane.id)
+    ).all()
+    for lane, is_at_home in found:
+        if not is_at_home and lane.state in (LaneState.ACTIVE, LaneState.UNFUNDED):
+            lanes.restore(session, lane.id)
+    return [_course(session, lane) for lane, _ in found if lane.state is LaneState.RESTORED]
+
+
+def _course(session: Session, lane: NonceLane) -> Course:
     recovery = session.get(Recovery, lane.id)
     if recovery is None:
         return Course(lane.id, lane.address, None, 0, ())
@@ -170,6 +179,7 @@ def _use_up(
     final = client.least_transaction_count(course.address, block=final_line)
     if used - final > MOST_UNFINAL:
         raise ImplausibleCountError(course.address, used)
+    money = client.greatest_balance(course.address)
     fees = urgent(client.head().base_fee_per_gas)
     with unit_of_work(merchant=merchant) as session:
         lane = lanes.get_locked(session, course.lane_id)
@@ -177,7 +187,10 @@ def _use_up(
         is_as_seen = course.target == (None if recovery is None else recovery.target)
         if lane.state is not LaneState.RESTORED or not is_as_seen:
             return
-        target = max(lane.next_nonce, used + chain_settings().in_flight)
+        # What never used a nonce and has no money never signed: nobody signs without it.
+        is_untouched = used == lane.next_nonce == lane.base_nonce and money == 0
+        forgotten = 0 if is_untouched else chain_settings().in_flight
+        target = max(lane.next_nonce, used + forgotten)
         unused = range(max(lane.next_nonce, final), target)
         if unused:
             no_op = Intent(TransactionKind.NOOP, to=lane.address, data=b"", gas=TRANSFER_GAS)

@@ -71,19 +71,27 @@ def missing(session: Session, recovery: Recovery) -> list[int]:
 
 
 def list_unrecognised(session: Session, chain_id: int) -> Sequence[Found]:
-    """What has to be recognised: rows that exist first. Nothing until every nonce is found.
+    """What has to be recognised: rows that exist first. Nothing of a lane until every nonce of it
+    is found.
 
-    Locks: the lane.
+    Locks: the lanes, in the order of their ids.
     """
-    found = session.execute(
+    lanes = session.execute(
         select(NonceLane, Recovery)
         .join(Recovery, Recovery.lane_id == NonceLane.id)
         .where(NonceLane.chain_id == chain_id, NonceLane.state == LaneState.RESTORED)
+        .order_by(NonceLane.id)
         .with_for_update(of=NonceLane)
-    ).first()
-    if found is None or missing(session, found.Recovery):
-        return []
-    lane = found.NonceLane
+    ).all()
+    return [
+        found
+        for lane, recovery in lanes
+        if not missing(session, recovery)
+        for found in _list_of(session, lane)
+    ]
+
+
+def _list_of(session: Session, lane: NonceLane) -> list[Found]:
     of_nonce = and_(Transaction.lane_id == lane.id, Transaction.nonce == Sighting.nonce)
     rows = session.execute(
         select(Sighting, Transaction)

@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from chain.bindings import anchor
 from chain.models import NonceLane, Outcome, Transaction
+from chain.networks import issuer_address
 from core.db import merchant_of
 from minting import deployments, plans
 from minting.anchor_models import AnchoredDigest
 from minting.models import Batch, Plan, PlanKind
-from minting.passes import issuer_address
 from minting.plans import FrozenBatch, Target
 from wallets.addresses import ChecksumAddress
 

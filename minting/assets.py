@@ -4,25 +4,22 @@ Publishing stores the documents first and then plans the deployment. The contrac
 follows from the asset's id, so a repeated publish can only arrive at the same contract.
 """
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from chain.bindings import asset_factory, digital_asset
-from chain.bindings.asset_factory import AssetArguments
+from chain.bindings.asset_factory import AssetArguments, Royalty
 from chain.models import Chain, NonceLane
-from chain.networks import get_chain
-from core.errors import InvalidError
+from chain.networks import get_chain, issuer_address
 from core.ids import new_id
-from core.texts import tidy
 from core.types import AssetId
 from minting import deployments, plans
+from minting.change_models import AssetVersion
 from minting.content import ContentStore
+from minting.drafts import AssetDraft, apply, draft_of, show
 from minting.errors import (
     AssetInUseError,
     AssetNotDraftError,
@@ -38,27 +35,8 @@ from minting.models import (
     PlanKind,
     Transferability,
 )
-from minting.passes import find_contract, issuer_address
+from minting.passes import find_contract
 from minting.plans import FrozenBatch, Target
-
-_SYMBOL = re.compile(r"[A-Z0-9]{2,11}")
-_HTTPS = re.compile(r"https://[^\s/?#@\\]+([/?#]\S*)?")
-_MAX_SUPPLY = 100_000_000
-
-
-@dataclass(frozen=True)
-class AssetDraft:
-    """What a team member enters for a new asset; lengths are in characters."""
-
-    internal_name: str
-    title: str
-    description: str = ""
-    symbol: str = ""
-    external_url: str | None = None
-    attributes: Sequence[dict[str, Any]] = field(default_factory=tuple)
-    max_supply: int | None = None
-    transferability: Transferability = Transferability.TRANSFERABLE
-    reference_id: str | None = None
 
 
 def create(
@@ -70,8 +48,8 @@ def create(
         InvalidError: `fields` names every field that must change.
     """
     asset = DigitalAsset(id=AssetId(new_id()), created_at=at)
-    _apply(session, asset, draft)
-    _show(store, asset, media)
+    apply(session, asset, draft)
+    show(store, asset, media)
     session.add(asset)
     session.flush()
     return asset
@@ -95,9 +73,9 @@ def revise(
     session.refresh(asset, with_for_update=True)
     if asset.state is not ContractState.DRAFT:
         raise AssetNotDraftError(asset.title)
-    _apply(session, asset, draft)
+    apply(session, asset, draft)
     if media is not None:
-        _show(store, asset, media)
+        show(store, asset, media)
     session.flush()
 
 
@@ -109,11 +87,9 @@ def duplicate(
     Raises:
         InvalidError: the name is missing or too long.
     """
-    names = ("title", "description", "symbol", "external_url", "max_supply", "transferability")
-    copied = {name: getattr(asset, name) for name in names}
-    draft = AssetDraft(internal_name.strip(), attributes=tuple(asset.attributes), **copied)
+    draft = replace(draft_of(asset), internal_name=internal_name.strip(), reference_id=None)
     other = DigitalAsset(id=AssetId(new_id()), created_at=at)
-    _apply(session, other, draft)
+    apply(session, other, draft)
     other.renditions, other.image_cid = list(asset.renditions), asset.image_cid
     session.add(other)
     session.flush()
@@ -156,102 +132,39 @@ def restore(session: Session, asset: DigitalAsset) -> None:
     session.flush()
 
 
-def delete(session: Session, asset: DigitalAsset) -> None:
-    """The draft is gone.
+def delete(session: Session, asset: DigitalAsset, *, is_in_use: bool) -> None:
+    """The team sees the asset no more; the contract of a published one, its documents and its
+    tokens stay, for those who hold them and those who verify.
+
+    Args:
+        is_in_use: whether a campaign that is not over gives it.
 
     Raises:
-        AssetTransitionError: it was published; its contract cannot be taken back.
+        AssetTransitionError: it is being published, or deleted already.
+        AssetInUseError: a campaign still gives it.
 
     Locks: the asset.
     """
     session.refresh(asset, with_for_update=True)
-    if asset.state is not ContractState.DRAFT:
+    if asset.state in (ContractState.PUBLISHING, ContractState.DELETED):
         raise AssetTransitionError(asset.title, asset.state, "deleted")
-    session.delete(asset)
+    if is_in_use:
+        raise AssetInUseError(asset.title)
+    if asset.state is ContractState.DRAFT:
+        session.delete(asset)
+    else:
+        asset.state, asset.reference_id = ContractState.DELETED, None
     session.flush()
-
-
-def _apply(session: Session, asset: DigitalAsset, draft: AssetDraft) -> None:
-    draft = _validated(draft)
-    _refuse_twin(session, asset, draft)
-    for name, value in vars(draft).items():
-        setattr(asset, name, list(value) if name == "attributes" else value)
-
-
-def _refuse_twin(session: Session, asset: DigitalAsset, draft: AssetDraft) -> None:
-    """References are unique; a constraint holds whoever saves at the same moment."""
-    is_another = (DigitalAsset.reference_id == draft.reference_id) & (DigitalAsset.id != asset.id)
-    if draft.reference_id and session.scalar(select(DigitalAsset.id).where(is_another)):
-        fields = {"reference_id": "Another digital asset has it. Choose a different one."}
-        raise InvalidError("The digital asset cannot be saved yet.", fields=fields)
-
-
-def _show(store: ContentStore, asset: DigitalAsset, media: Media) -> None:
-    asset.renditions = [
-        {
-            "cid": store.put(rendition.data),
-            "media_type": rendition.media_type,
-            "width": rendition.width,
-            "height": rendition.height,
-        }
-        for rendition in media.renditions
-    ]
-    asset.image_cid = store.put(media.original.data)
-
-
-def _validated(draft: AssetDraft) -> AssetDraft:
-    texts: dict[str, Any] = {
-        name: tidy(text) for name, text in vars(draft).items() if type(text) is str
-    }
-    draft = replace(draft, **texts)
-    symbol = draft.symbol.strip().upper() or default_symbol(draft.title)
-    problems = {
-        "internal_name": _length(draft.internal_name, 1, 120),
-        "title": _length(draft.title, 1, 80),
-        "description": _length(draft.description, 0, 2000),
-        "symbol": None if _SYMBOL.fullmatch(symbol) else "Use 2 to 11 capital letters or digits.",
-        "external_url": _https(draft.external_url),
-        "reference_id": _length(draft.reference_id or "-", 1, 64),
-        "max_supply": _supply(draft.max_supply),
-    }
-    fields = {name: problem for name, problem in problems.items() if problem}
-    if fields:
-        raise InvalidError("The digital asset cannot be saved yet.", fields=fields)
-    return replace(draft, symbol=symbol)
-
-
-def default_symbol(title: str) -> str:
-    """A symbol made of the title's Latin letters and digits, at most 11; `ASSET` without any."""
-    letters = re.sub(r"[^A-Z0-9]", "", title.upper())
-    return letters[:11] if len(letters) >= 2 else "ASSET"
-
-
-def _length(text: str, least: int, most: int) -> str | None:
-    if len(text) < least:
-        return "Fill this in."
-    return f"At most {most} characters." if len(text) > most else None
-
-
-def _https(url: str | None) -> str | None:
-    if not url or _HTTPS.fullmatch(url):
-        return None
-    return "An address that begins with https:// and names its host, without spaces."
-
-
-def _supply(supply: int | None) -> str | None:
-    if supply is None or 1 <= supply <= _MAX_SUPPLY:
-        return None
-    return f"Between 1 and {_MAX_SUPPLY:,}, or empty for no limit."
 
 
 def get(session: Session, asset_id: AssetId) -> DigitalAsset:
     """The asset.
 
     Raises:
-        AssetNotFoundError: this merchant has none with the id.
+        AssetNotFoundError: this merchant has none with the id, or has deleted it.
     """
     asset = session.get(DigitalAsset, asset_id)
-    if asset is None:
+    if asset is None or asset.state is ContractState.DELETED:
         raise AssetNotFoundError(asset_id)
     return asset
 
@@ -270,29 +183,46 @@ def publish(
     registry = find_contract(session)
     if registry is None:
         raise PassContractMissingError
-    asset.metadata_cid = store.put(_metadata(asset, issuer_name))
-    asset.contract_cid = store.put(
-        contract_document(
-            name=asset.title, description=asset.description, image_cid=asset.image_cid
-        )
-    )
-    for cid in (asset.image_cid, asset.metadata_cid, asset.contract_cid):
-        store.pin(cid)
+    documents = Documents.of(asset, issuer_name, number=1)
+    asset.metadata_cid, asset.contract_cid = documents.keep(store, asset)
+    version = AssetVersion(asset_id=asset.id, number=1, created_at=at)
+    version.metadata_cid, version.contract_cid = asset.metadata_cid, asset.contract_cid
+    session.add(version)
     asset.chain_id = registry.chain_id
     asset.state, asset.published_at, asset.failure = ContractState.PUBLISHING, at, None
 
 
-def _metadata(asset: DigitalAsset, issuer_name: str) -> bytes:
-    return metadata_document(
-        name=asset.title,
-        description=asset.description,
-        image_cid=asset.image_cid,
-        external_url=asset.external_url,
-        attributes=asset.attributes,
-        max_supply=asset.max_supply,
-        issuer=issuer_name,
-        version=asset.version,
-    )
+@dataclass(frozen=True)
+class Documents:
+    """What the chain points to: one document for every token, and one for the contract."""
+
+    metadata: bytes
+    contract: bytes
+
+    @classmethod
+    def of(cls, asset: DigitalAsset, issuer_name: str, *, number: int) -> "Documents":
+        """What the asset's fields say, as version `number`."""
+        metadata = metadata_document(
+            name=asset.title,
+            description=asset.description,
+            image_cid=asset.image_cid,
+            external_url=asset.external_url,
+            attributes=asset.attributes,
+            max_supply=asset.max_supply,
+            issuer=issuer_name,
+            version=number,
+        )
+        contract = contract_document(
+            name=asset.title, description=asset.description, image_cid=asset.image_cid
+        )
+        return cls(metadata, contract)
+
+    def keep(self, store: ContentStore, asset: DigitalAsset) -> tuple[str, str]:
+        """Their names, once they and the image are pinned."""
+        names = store.put(self.metadata), store.put(self.contract)
+        for cid in (asset.image_cid, *names):
+            store.pin(cid)
+        return names
 
 
 def advance_deployments(session: Session, lane: NonceLane, *, at: datetime) -> None:
@@ -352,6 +282,8 @@ def _plan_asset(
         contract_uri=f"ipfs://{asset.contract_cid}",
         max_supply=asset.max_supply,
         soulbound=asset.transferability is Transferability.SOULBOUND,
+        revocable=asset.revocable,
+        royalty=_royalty(asset),
     )
     asset.address = asset_factory.asset_address(
         chain.asset_factory, chain.asset_implementation, arguments
@@ -361,3 +293,9 @@ def _plan_asset(
     )
     target = Target(lane.chain_id, chain.asset_factory)
     plans.freeze(session, PlanKind.ASSET, target, [batch], subject_id=asset.id, at=at)
+
+
+def _royalty(asset: DigitalAsset) -> Royalty | None:
+    if asset.royalty_points is None or asset.royalty_receiver is None:
+        return None
+    return Royalty(asset.royalty_receiver, asset.royalty_points)

@@ -212,6 +212,25 @@ class AssetTransitionError(TransitionError):
         super().__init__(f"“{title}” is {state}, so it cannot be {action}.")
 
 
+class NotRevocableError(ConflictError):
+    """Holders of the asset were promised that nobody takes it back."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(
+            f"“{title}” was published without the right to take tokens back; nobody can add it."
+        )
+
+
+class NothingToRevokeError(ConflictError):
+    """None of the tokens is owned and left alone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "None of these tokens can be taken back: they are on their way, or being taken back "
+            "already. Reload the page and choose again."
+        )
+
+
 class AssetInUseError(ConflictError):
     """A campaign that is not over gives the asset."""
 

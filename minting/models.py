@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from chain.bindings.digital_asset import OUTSIDE, outside_token_id
+from chain.models import LaneRole
 from core.db import Base, TenantMixin, VersionMixin
 from core.types import (
     AssetId,
@@ -52,6 +53,10 @@ class PlanKind(StrEnum):
     PASSES = "passes"
     ASSET = "asset"
     DROP = "drop"
+    DOCUMENTS = "documents"
+    SUPPLY = "supply"
+    ROYALTY = "royalty"
+    REVOCATION = "revocation"
     ANCHOR_CONTRACT = "anchor_contract"
     ANCHOR = "anchor"
 
@@ -69,7 +74,7 @@ class Plan(TenantMixin, Base):
 
     While it is paused no batch is signed; what was signed before finishes. Its limits are wei per
     gas and wei in all, over the plans of the subject; `waiting_reason` says which limit, or what
-    else of the relayer's, keeps the next batch back.
+    else of the sender's, keeps the next batch back.
 
     `subject_id` is the pass contract, asset or airdrop run the plan belongs to. `ordinal` is the
     order of sending: taken from a counter of the database while the lock is held that numbers the
@@ -87,6 +92,7 @@ class Plan(TenantMixin, Base):
     chain_id: Mapped[int] = mapped_column(ForeignKey("chains.id"))
     kind: Mapped[PlanKind]
     subject_id: Mapped[UUID | None] = mapped_column(PG_UUID(as_uuid=True))
+    sender: Mapped[LaneRole] = mapped_column(default=LaneRole.RELAYER)
     contract: Mapped[ChecksumAddress | None] = mapped_column(Address)
     plan_hash: Mapped[bytes]
     state: Mapped[PlanState] = mapped_column(default=PlanState.RUNNING)
@@ -159,12 +165,13 @@ class Batch(TenantMixin, Base):
 
 
 class ContractState(StrEnum):
-    """Where a contract of ours is."""
+    """Where a contract of ours is; of one that was deleted the chain keeps everything."""
 
     DRAFT = "draft"
     PUBLISHING = "publishing"
     LIVE = "live"
     ARCHIVED = "archived"
+    DELETED = "deleted"
 
 
 class PassContract(TenantMixin, VersionMixin, Base):
@@ -250,13 +257,16 @@ class DigitalAsset(TenantMixin, VersionMixin, Base):
     """One edition of collectibles: one contract, one metadata document for all tokens.
 
     `renditions` are `{cid, media_type, width, height}`, smallest first; the image of the token
-    itself is `image_cid`.
+    itself is `image_cid`. A royalty is in basis points of every sale. What the row says is what was
+    decided; plans of the issuer bring the contract there.
     """
 
     __tablename__ = "digital_assets"
     __table_args__ = (
         UniqueConstraint("merchant_id", "reference_id"),
         CheckConstraint("max_supply IS NULL OR minted_count <= max_supply", name="supply"),
+        CheckConstraint("(royalty_points IS NULL) = (royalty_receiver IS NULL)", name="royalty"),
+        CheckConstraint("NOT revocable OR transferability = 'soulbound'", name="revocable"),
     )
 
     id: Mapped[AssetId] = mapped_column(primary_key=True)
@@ -268,6 +278,9 @@ class DigitalAsset(TenantMixin, VersionMixin, Base):
     attributes: Mapped[list[Any]]
     max_supply: Mapped[int | None] = mapped_column(BigInteger)
     transferability: Mapped[Transferability]
+    revocable: Mapped[bool] = mapped_column(default=False)
+    royalty_points: Mapped[int | None]
+    royalty_receiver: Mapped[ChecksumAddress | None] = mapped_column(Address)
     reference_id: Mapped[str | None]
     renditions: Mapped[list[Any]]
     image_cid: Mapped[str]

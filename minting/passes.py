@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from chain.bindings import membership_pass as binding
 from chain.models import NonceLane
+from chain.networks import issuer_address
 from core.db import sql_id, sql_ids
 from core.ids import new_id
 from core.types import AssetId, PassId, UserId
@@ -78,15 +79,6 @@ def define_contract(
         at=at,
     )
     return contract
-
-
-def issuer_address(session: Session, *, at: datetime) -> ChecksumAddress:
-    """The account that owns the merchant's contracts, made at first need."""
-    found = session.scalar(select(Wallet.address).where(Wallet.kind == WalletKind.ISSUER))
-    if found is not None:
-        return found
-    [address] = create_wallets(session, WalletKind.ISSUER, owners=[None], at=at)
-    return address
 
 
 def find_contract(session: Session) -> PassContract | None:

@@ -1,6 +1,6 @@
 """Freezes decisions: from here on a batch's bytes never change, whatever the tables say later."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -8,12 +8,14 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from chain.models import LaneRole
 from core.ids import new_id
 from core.types import BatchId, Gas, PlanId
 from minting.models import Batch, Plan, PlanKind
 from wallets import approvals
 from wallets.addresses import ChecksumAddress
 from wallets.approvals import Call
+from wallets.models import WalletKind
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,13 @@ def freeze(
     batches: Sequence[FrozenBatch],
     *,
     subject_id: UUID | None,
+    sender: LaneRole = LaneRole.RELAYER,
     at: datetime,
 ) -> Plan:
     """The plan and its batches are stored, ready to be sent in order, and may be signed.
+
+    Args:
+        sender: whose key signs them.
 
     Raises:
         IntegrityError: a batch of the same chain key exists; the same was planned before.
@@ -60,6 +66,7 @@ def freeze(
     plan = Plan(
         id=PlanId(new_id()),
         chain_id=target.chain_id,
+        sender=sender,
         contract=target.contract,
         kind=kind,
         subject_id=subject_id,
@@ -72,9 +79,15 @@ def freeze(
         plan.batches.append(_batch(frozen, index=index, first=first))
         first += max(frozen.recipient_count, 1)
     session.flush()
-    calls = (Call(target.chain_id, target.contract, batch.calldata) for batch in batches)
-    approvals.approve(session, calls, at=at)
+    approve(session, plan, plan.batches, at=at)
     return plan
+
+
+def approve(session: Session, plan: Plan, batches: Iterable[Batch], *, at: datetime) -> None:
+    """The sender's key may sign these batches of the plan; a repeat changes nothing."""
+    signer = WalletKind(plan.sender)
+    calls = (Call(plan.chain_id, plan.contract, batch.calldata, signer) for batch in batches)
+    approvals.approve(session, calls, at=at)
 
 
 def _batch(frozen: FrozenBatch, *, index: int, first: int) -> Batch:

@@ -17,7 +17,7 @@ from chain.bindings import digital_asset
 from chain.client import ChainClient
 from chain.discrepancies import Finding, Looked
 from chain.errors import NodesDisagreeError, RangeUnreadableError, RpcError
-from chain.models import Outcome, Reconciliation, Rule, Transaction
+from chain.models import LaneRole, Outcome, Reconciliation, Rule, Transaction
 from chain.ranges import Events, Place
 from chain.reconciliation import Blocks, Pass
 from core.db import unit_of_work
@@ -57,7 +57,7 @@ def reconcile(
     is_full: bool,
     at: datetime,
 ) -> Report | None:
-    """The merchant's relayer on the chain and every contract are compared.
+    """The merchant's accounts on the chain and every contract are compared.
 
     Args:
         line: the newest final block.
@@ -71,21 +71,31 @@ def reconcile(
         ClaimLostError: another pass took over.
     """
     depth = client.head().number - line
-    current = reconciliation.begin(
-        merchant, chain_id, line=line, overlap=depth, is_full=is_full, at=at
-    )
-    if current is None:
-        return None
-    try:
-        return _run(current, client)
-    finally:
-        reconciliation.finish(current)
+    report = None
+    for role in LaneRole:
+        current = reconciliation.begin(
+            merchant, chain_id, role=role, line=line, overlap=depth, is_full=is_full, at=at
+        )
+        if current is None:
+            continue
+        try:
+            end = _compare_account(current, client)
+            if role is LaneRole.RELAYER:
+                report = _compare_contracts(current, client, end=end)
+        finally:
+            reconciliation.finish(current)
+    return report
 
 
-def _run(current: Pass, client: ChainClient) -> Report:
+def _compare_account(current: Pass, client: ChainClient) -> int:
+    """Returns the last block that was compared."""
     end = reconciliation.end_of(current, client, unsettled=_first_unsettled(current))
-    report = Report(end)
     relayers.compare(current, client, end=end)
+    return end
+
+
+def _compare_contracts(current: Pass, client: ChainClient, *, end: int) -> Report:
+    report = Report(end)
     for address, first_block in _contracts(current):
         place = Place(current.merchant, current.chain_id, address)
         try:

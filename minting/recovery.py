@@ -23,12 +23,12 @@ log = structlog.get_logger(__name__)
 
 
 def recognise_found(merchant: MerchantId, *, chain_id: int, at: datetime) -> int:
-    """What the chain showed of the merchant's restored lane is bound to the rows it belongs to.
+    """What the chain showed of the merchant's restored lanes is bound to the rows it belongs to.
 
     Returns:
         How many transactions were recognised, as whatever they are.
 
-    Locks: the lane, then its batches.
+    Locks: the lanes, then their batches.
     """
     with unit_of_work(merchant=merchant) as session:
         found = sightings.list_unrecognised(session, chain_id)
@@ -77,6 +77,7 @@ def _batches_of(session: Session, found: Found) -> list[Batch]:
             .join(Plan)
             .where(
                 Plan.chain_id == found.lane.chain_id,
+                Plan.sender == found.lane.role,
                 Plan.contract.is_not_distinct_from(payload.to),
                 Batch.content_hash == sha256(payload.data).digest(),
                 Batch.calldata == payload.data,

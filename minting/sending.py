@@ -18,6 +18,7 @@ from chain.client import ChainClient
 from chain.errors import LaneFullError, LanePausedError, RpcError
 from chain.fees import Fees, current, with_margin
 from chain.models import (
+    LaneRole,
     Outcome,
     Transaction,
     TransactionKind,
@@ -26,13 +27,11 @@ from chain.pipeline import Intent, Priced
 from core.db import unit_of_work
 from core.errors import UnavailableError
 from core.types import BatchId, Gas, LaneId, MerchantId, Wei
-from minting import limits, turns
+from minting import limits, plans, turns
 from minting.errors import BatchNotFoundError
 from minting.limits import Offer
 from minting.models import Batch, BatchState, Plan, PlanState
 from minting.turns import Ready, is_its_turn, known_block, stands_in_the_way
-from wallets import approvals
-from wallets.approvals import Call
 from wallets.errors import SigningRefusedError
 from wallets.policy import MAX_GAS
 
@@ -48,7 +47,14 @@ class _Conditions:
     block: int
 
 
-def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at: datetime) -> int:
+def assign_ready(
+    merchant: MerchantId,
+    client: ChainClient,
+    *,
+    chain_id: int,
+    sender: LaneRole = LaneRole.RELAYER,
+    at: datetime,
+) -> int:
     """Every plan's next batch is signed and stored, if the one before it is in a block.
 
     A batch that the contract would refuse is held with its words, and the plan stops. Where the gas
@@ -56,13 +62,16 @@ def assign_ready(merchant: MerchantId, client: ChainClient, *, chain_id: int, at
 
     Where the chain knows more than this database, nothing is signed and the lane recovers first.
 
+    Args:
+        sender: whose plans.
+
     Returns:
         How many batches became transactions.
 
     Raises:
         ChainUnavailableError: gas or fees could not be read; nothing was changed.
     """
-    ready, known_block = turns.find(merchant, chain_id)
+    ready, known_block = turns.find(merchant, chain_id, sender)
     if not ready:
         return 0
     head = client.head()
@@ -321,7 +330,7 @@ def release(session: Session, batch_id: BatchId, *, at: datetime) -> bool:
     batch.state, batch.held_reason = BatchState.PLANNED, None
     plan = batch.plan
     plan.state = PlanState.RUNNING
-    approvals.approve(session, [Call(plan.chain_id, plan.contract, batch.calldata)], at=at)
+    plans.approve(session, plan, [batch], at=at)
     return True
 
 

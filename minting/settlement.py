@@ -17,6 +17,7 @@ from chain.models import Outcome, Transaction, TransactionState
 from chain.networks import register_contract
 from core.events import emit_each
 from core.types import BatchId
+from minting.change_models import TokenRevocation
 from minting.models import (
     Batch,
     BatchState,
@@ -35,6 +36,8 @@ from minting.numbers import sql_pass_number
 from minting.plans import Target
 
 _CLOSED_AT_ONCE = 16
+_TOLD_ABOVE = (PlanKind.DROP, PlanKind.REVOCATION)
+"""Kinds whose batches somebody above takes note of: grants follow them."""
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +87,7 @@ def _settle(
 ) -> None:
     if transaction.outcome is Outcome.SUCCESS:
         batch.state, batch.held_reason, batch.settled_at = BatchState.FINAL, None, at
-        if plan.kind is not PlanKind.DROP:
+        if plan.kind not in _TOLD_ABOVE:
             batch.closed_at = at  # nobody above waits for it
         effect = _EFFECTS.get(plan.kind)
         if effect is not None:
@@ -203,9 +206,20 @@ def _tokens_owned(
     )
 
 
+def _token_burned(
+    session: Session, batch: Batch, _plan: Plan, _transaction: Transaction, _at: datetime
+) -> None:
+    session.execute(
+        update(Token)
+        .where(TokenRevocation.batch_id == batch.id, TokenRevocation.token_id == Token.id)
+        .values(state=TokenState.BURNED)
+    )
+
+
 _EFFECTS: dict[PlanKind, Callable[[Session, Batch, Plan, Transaction, datetime], Any]] = {
     PlanKind.PASS_CONTRACT: _pass_contract_live,
     PlanKind.ASSET: _asset_live,
     PlanKind.PASSES: _passes_active,
     PlanKind.DROP: _tokens_owned,
+    PlanKind.REVOCATION: _token_burned,
 }

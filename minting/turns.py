@@ -6,7 +6,15 @@ from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from chain import lanes
-from chain.models import Chain, LaneState, NonceLane, Outcome, Transaction, TransactionState
+from chain.models import (
+    Chain,
+    LaneRole,
+    LaneState,
+    NonceLane,
+    Outcome,
+    Transaction,
+    TransactionState,
+)
 from core.db import unit_of_work
 from core.types import BatchId, Gas, LaneId, MerchantId, PlanId
 from minting.models import Batch, BatchState, Plan, PlanKind, PlanState
@@ -26,12 +34,13 @@ class Ready:
     gas: Gas | None
 
 
-def find(merchant: MerchantId, chain_id: int) -> tuple[list[Ready], int]:
+def find(merchant: MerchantId, chain_id: int, sender: LaneRole) -> tuple[list[Ready], int]:
     """The batches whose turn it is, and the newest block that a transaction of the lane is in."""
     with unit_of_work(merchant=merchant) as session:
         lane = session.scalar(
             select(NonceLane).where(
                 NonceLane.chain_id == chain_id,
+                NonceLane.role == sender,
                 NonceLane.state.in_((LaneState.ACTIVE, LaneState.UNFUNDED)),
             )
         )
@@ -40,7 +49,7 @@ def find(merchant: MerchantId, chain_id: int) -> tuple[list[Ready], int]:
         rows = session.execute(
             select(Batch, Plan)
             .join(Plan, (Plan.id == Batch.plan_id) & (Batch.index == _first_planned()))
-            .where(Plan.chain_id == chain_id, is_its_turn())
+            .where(Plan.chain_id == chain_id, Plan.sender == sender, is_its_turn())
             .order_by(Plan.ordinal, Batch.index)
             .limit(lanes.room(session, lane.id))
         ).all()
@@ -83,7 +92,11 @@ def known_block(session: Session, lane_id: LaneId) -> int:
 
 
 def _no_unmined_predecessor() -> ColumnElement[bool]:
-    """No earlier batch for the same contract is still outside a block."""
+    """No earlier batch of the sender for the same contract is still outside a block.
+
+    Relayer and issuer do not wait for one another: whatever the order of what they send, each call
+    does the same.
+    """
     earlier, earlier_plan = aliased(Batch), aliased(Plan)
     in_block = exists().where(
         Transaction.batch_id == earlier.id,
@@ -96,6 +109,7 @@ def _no_unmined_predecessor() -> ColumnElement[bool]:
         .join(earlier_plan, earlier_plan.id == earlier.plan_id)
         .where(
             earlier_plan.contract.is_not_distinct_from(Plan.contract),
+            earlier_plan.sender == Plan.sender,
             _is_before(earlier_plan, earlier),
             is_on_its_way | stands_in_the_way(earlier_plan, earlier),
         )

@@ -5,8 +5,9 @@ way stays, and its members are served.
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, Select, delete, exists, select
 from sqlalchemy.orm import Session
 
 from chain.models import Outcome, Transaction
@@ -21,6 +22,7 @@ from minting.models import (
     Drop,
     Plan,
     PlanKind,
+    PlanState,
     Token,
     TokenState,
 )
@@ -74,6 +76,22 @@ def withdraw_queued(session: Session, asset_id: AssetId, grant_id: GrantId) -> b
     return bool(change(session, delete(Token).where(is_queued)))
 
 
+def withdraw_unsigned(session: Session, kind: PlanKind, subject_id: UUID) -> None:
+    """Plans of the subject of which nothing was signed never happen.
+
+    Locks: their batches, then the plans.
+    """
+    plans = session.scalars(
+        select(Plan).where(
+            Plan.kind == kind, Plan.subject_id == subject_id, Plan.state != PlanState.DONE
+        )
+    ).all()
+    for plan in plans:
+        unsigned = session.scalars(_unsigned_of(Plan.id == plan.id)).all()
+        if len(unsigned) == len(plan.batches):
+            _cancel(session, unsigned)
+
+
 def _give_round_back(session: Session, asset: DigitalAsset, drop: Drop) -> None:
     """The drop's round is the next one again, if nothing of it was or will be on the chain."""
     if drop.round is None or drop.round != asset.next_round - 1:
@@ -85,26 +103,31 @@ def _give_round_back(session: Session, asset: DigitalAsset, drop: Drop) -> None:
 
 
 def _unsigned(session: Session, asset: DigitalAsset, wanted: Wanted) -> Sequence[Batch]:
+    return session.scalars(
+        _unsigned_of(
+            Plan.kind == PlanKind.DROP,
+            Plan.subject_id == wanted.subject_id,
+            Plan.chain_id == asset.chain_id,
+            Plan.contract == asset.address,
+        )
+    ).all()
+
+
+def _unsigned_of(*rules: ColumnElement[bool]) -> Select[Batch]:
+    """Batches of these plans for which no signed bytes can get into a block any more, locked."""
     is_live = exists().where(
         Transaction.batch_id == Batch.id,
         Transaction.outcome.is_distinct_from(Outcome.CANCELLED),
         Transaction.outcome.is_distinct_from(Outcome.REVERTED),
     )
-    return session.scalars(
+    return (
         select(Batch)
         .join(Plan)
-        .where(
-            Plan.kind == PlanKind.DROP,
-            Plan.subject_id == wanted.subject_id,
-            Plan.chain_id == asset.chain_id,
-            Plan.contract == asset.address,
-            Batch.state.in_(_TAKEN_BACK),
-            ~is_live,
-        )
+        .where(*rules, Batch.state.in_(_TAKEN_BACK), ~is_live)
         .order_by(Batch.plan_id, Batch.index)
         .with_for_update(of=Batch)
         .execution_options(populate_existing=True)
-    ).all()
+    )
 
 
 def _cancel(session: Session, batches: Sequence[Batch]) -> None:

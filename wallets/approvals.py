@@ -1,4 +1,4 @@
-"""What relayers may sign: calls that somebody decided on, written down when they were frozen."""
+"""What keys may sign: calls that somebody decided on, written down when they were frozen."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.db import merchant_of
 from core.types import MerchantId
 from wallets.arrays import blobs
-from wallets.models import Approval
+from wallets.models import Approval, WalletKind
 
 _INSERT = text(
     "INSERT INTO approvals (digest, created_at)"
@@ -26,21 +26,25 @@ class Call(NamedTuple):
 
     Args:
         to: the contract called; None creates one.
+        signer: whose key signs it, and no other's.
     """
 
     chain_id: int
     to: ChecksumAddress | None
     data: bytes
+    signer: WalletKind = WalletKind.RELAYER
 
 
 def digest_of(merchant: MerchantId, call: Call) -> bytes:
-    """32 bytes that no other call, chain or merchant has."""
+    """32 bytes that no other call, chain, merchant or kind of signer has."""
     target = b"\0" if call.to is None else b"\1" + bytes.fromhex(call.to[2:])
+    if call.signer is not WalletKind.RELAYER:  # whose digests are older than there were others
+        target = call.signer.encode() + target
     return sha256(merchant.bytes + call.chain_id.to_bytes(8) + target + call.data).digest()
 
 
 def approve(session: Session, calls: Iterable[Call], *, at: datetime) -> None:
-    """The merchant's relayers may sign these calls from now on; a repeat changes nothing.
+    """The merchant's keys may sign these calls from now on; a repeat changes nothing.
 
     Call it in the transaction that decides: a rollback takes the approval back.
     """

@@ -23,7 +23,7 @@ class WalletKind(StrEnum):
     RELAYER = "relayer"
     """Pays gas and submits transactions; never owns a member's assets."""
     ISSUER = "issuer"
-    """Owns the merchant's contracts; signs nothing in daily work."""
+    """Owns the merchant's contracts; signs their documents, terms and revocations."""
 
 
 def _only_for_the_signer(kind: LargeBinary | None = None) -> MappedColumn[bytes]:
@@ -76,9 +76,9 @@ class Wallet(TenantMixin, Base):
 
 
 class Approval(TenantMixin, Base):
-    """A call that relayers of the merchant may sign; rows are never changed.
+    """A call that a key of the merchant may sign; rows are never changed.
 
-    `digest` is of merchant, chain, contract and calldata (`wallets.approvals`).
+    `digest` is of merchant, chain, signer, contract and calldata (`wallets.approvals`).
     """
 
     __tablename__ = "approvals"

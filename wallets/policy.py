@@ -15,15 +15,14 @@ def refusal(
 ) -> str | None:
     """Why the wallet may not sign the payload, or None when it may.
 
-    Only relayers sign transactions: what was frozen and approved, and no-ops that fill a nonce.
-    They carry no value and stay below the gas cap. Members' keys sign nothing yet, and the
-    issuer's key only owns contracts.
+    Relayer and issuer sign transactions: what was frozen and approved for them, and no-ops that
+    fill a nonce. They carry no value and stay below the gas cap. Members' keys sign nothing yet.
 
     Args:
         is_approved: somebody decided on this very call.
     """
-    if kind is not WalletKind.RELAYER:
-        return "only relayers sign transactions"
+    if kind not in (WalletKind.RELAYER, WalletKind.ISSUER):
+        return "only relayers and issuers sign transactions"
     if payload.value != 0:
         return "the transaction carries value"
     if not NO_OP_GAS <= payload.gas <= MAX_GAS:

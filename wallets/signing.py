@@ -79,7 +79,7 @@ def _allowed(
     """What the payloads are to the ledger, if the policy allows each of them."""
     merchant = merchant_of(session)
     digests = [
-        approvals.digest_of(merchant, Call(payload.chain_id, payload.to, payload.data))
+        approvals.digest_of(merchant, Call(payload.chain_id, payload.to, payload.data, wallet.kind))
         for payload in payloads
     ]
     approved = approvals.approved(session, digests)

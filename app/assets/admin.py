@@ -1,4 +1,4 @@
-"""Screens of digital assets: list, create, publish, owners."""
+"""Screens of digital assets: list, create, publish, change, owners."""
 
 from typing import Annotated
 
@@ -18,11 +18,11 @@ from app.web.rendering import render, render_part
 from core.db import merchant_of
 from core.errors import AppError, InvalidError
 from core.ids import decode_id, encode_id
-from core.types import AssetId
-from minting import assets
+from core.types import AssetId, TokenRowId
+from minting import assets, changes
 from minting.content import content_store
-from minting.media import render_image
-from minting.models import ContractState, DigitalAsset, Token, Transferability
+from minting.media import Media, render_image
+from minting.models import ContractState, DigitalAsset, PlanState, Token, TokenState
 
 router = APIRouter(prefix="/admin/assets")
 MEDIA_BYTES = 32_000_000
@@ -75,15 +75,24 @@ def create_asset(
 
 @router.get("/{asset_id}")
 def show_asset(
-    request: Request, session: SessionDep, _who: Analyst, asset_id: str, cursor: str | None = None
+    request: Request,
+    session: SessionDep,
+    _who: Analyst,
+    asset_id: str,
+    cursor: str | None = None,
+    block: str = "",
 ) -> Response:
-    """The asset, its contract and its owners."""
-    return _show(request, session, _get(session, asset_id), cursor=cursor)
+    """The asset, its contract and its owners, now or after a block."""
+    asset = _get(session, asset_id)
+    try:
+        return _show(request, session, asset, cursor=cursor, block=_block(block))
+    except InvalidError as error:
+        return _show(request, session, asset, error=error)
 
 
 @router.get("/{asset_id}/edit")
 def edit_asset(request: Request, session: SessionDep, _who: Editor, asset_id: str) -> Response:
-    """The form with what the draft is."""
+    """The form with what the asset is."""
     asset = _get(session, asset_id)
     return _form_page(request, AssetForm.of(asset), None, asset)
 
@@ -92,15 +101,17 @@ def edit_asset(request: Request, session: SessionDep, _who: Editor, asset_id: st
 def save_asset(
     request: Request,
     session: SessionDep,
-    _who: Editor,
+    at: AtDep,
+    who: Editor,
     asset_id: str,
     form: Annotated[AssetForm, Form()],
 ) -> Response:
-    """The draft is as typed, or the form comes back with what to change."""
-    asset = _get(session, asset_id)
+    """The asset is as typed, or the form comes back with what to change."""
+    asset, store = _get(session, asset_id), content_store()
+    form = form.with_fixed(asset)
     try:
-        media = render_image(_read(form.image)) if _is_sent(form.image) else None
-        assets.revise(session, content_store(), asset, form.as_draft(), media)
+        draft, media = form.as_draft(), _media(form.image)
+        changes.save(session, store, asset, draft, media, issuer_name=who.merchant.name, at=at)
     except InvalidError as error:
         return _form_page(request, form, error, asset)
     return _to(asset)
@@ -127,17 +138,32 @@ def restore_asset(session: SessionDep, _who: Editor, asset_id: str) -> Response:
     return _to(asset)
 
 
-@router.post("/{asset_id}/delete")
-def delete_asset(session: SessionDep, _who: Editor, asset_id: str) -> Response:
-    """The draft is gone."""
-    assets.delete(session, _get(session, asset_id))
-    return RedirectResponse("/admin/assets", status_code=303)
+@router.post("/{asset_id}/revoke")
+def revoke_tokens(
+    request: Request,
+    session: SessionDep,
+    at: AtDep,
+    _who: Admin,
+    asset_id: str,
+    token: Annotated[list[str] | None, Form()] = None,
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """These tokens end once the chain confirms it, or the page says what is missing."""
+    asset = _get(session, asset_id)
+    ids = [TokenRowId(decode_id("tok", text)) for text in token or []]
+    actor = session.info["actor"]
+    try:
+        changes.revoke(session, asset, ids, reason=reason, actor=actor, at=at)
+    except InvalidError as error:
+        return _show(request, session, asset, error=error, chosen=frozenset(ids))
+    return _to(asset)
 
 
 @router.get("/{asset_id}/owners.csv")
-def download_owners(session: SessionDep, _who: Admin, asset_id: str) -> Response:
-    """Everybody who has one, or is about to."""
-    rows = queries.owner_rows(merchant_of(session), _get(session, asset_id).id)
+def download_owners(session: SessionDep, _who: Admin, asset_id: str, block: str = "") -> Response:
+    """Everybody who has one, or is about to; or who had one after a block."""
+    asset = _get(session, asset_id)
+    rows = queries.owner_rows(merchant_of(session), asset.id, block=_block(block))
     return StreamingResponse(
         as_csv(rows),
         media_type="text/csv; charset=utf-8",
@@ -161,8 +187,20 @@ def _to(asset: DigitalAsset) -> Response:
     return RedirectResponse(f"/admin/assets/{encode_id('das', asset.id)}", status_code=303)
 
 
-def _is_sent(image: object) -> bool:
-    return isinstance(image, UploadFile) and bool(image.filename)
+def _block(text: str) -> int | None:
+    """Raises: InvalidError: no number that a block can have."""
+    if not text.strip():
+        return None
+    if not (text.strip().isascii() and text.strip().isdecimal() and len(text) <= 18):
+        sentence = "A block is a whole number, such as 1024."
+        raise InvalidError(sentence, fields={"block": sentence})
+    return int(text)
+
+
+def _media(image: object) -> Media | None:
+    """None where no file was sent: the image stays."""
+    is_sent = isinstance(image, UploadFile) and bool(image.filename)
+    return render_image(_read(image)) if is_sent else None
 
 
 def _read(image: object) -> bytes:
@@ -173,19 +211,39 @@ def _read(image: object) -> bytes:
 
 
 def _show(
-    request: Request, session: Session, asset: DigitalAsset, *, cursor: str | None
+    request: Request,
+    session: Session,
+    asset: DigitalAsset,
+    *,
+    cursor: str | None = None,
+    block: int | None = None,
+    error: AppError | None = None,
+    chosen: frozenset[TokenRowId] = frozenset(),
 ) -> Response:
-    page = list_page(session, queries.tokens(asset.id), keys=[Token.id], cursor=cursor)
+    tokens = queries.tokens(asset.id, block=block)
+    page = list_page(session, tokens, keys=[Token.id], cursor=cursor)
+    decisions = queries.decisions(session, asset.id)
+    counts = queries.counts_by_state(session, asset.id)
+    goes_on = any(decision.state is PlanState.RUNNING for decision in decisions)
     return render_part(
         request,
         "assets/show.html",
         block="standing",
-        is_moving=asset.state is ContractState.PUBLISHING,
+        status_code=error.status if error else 200,
+        is_moving=goes_on
+        or asset.state is ContractState.PUBLISHING
+        or TokenState.MINTING in counts,
         asset=asset,
         asset_id=encode_id("das", asset.id),
         page=page,
         owners=queries.owners_of(session, page.items),
-        owned=queries.owned_counts(session, [asset.id]).get(asset.id, 0),
+        revocations=queries.revocations(session, page.items),
+        counts=counts,
+        decisions=decisions,
+        versions=[(it, changes.is_withdrawn(it)) for it in changes.versions(session, asset)],
+        at_block=block,
+        error=error,
+        chosen=chosen,
         encode_id=encode_id,
     )
 
@@ -202,5 +260,5 @@ def _form_page(
         limit=MEDIA_BYTES,
         asset=asset,
         base=f"/admin/assets/{encode_id('das', asset.id)}" if asset else "/admin/assets",
-        choices=list(Transferability),
+        is_published=asset is not None and asset.state is not ContractState.DRAFT,
     )

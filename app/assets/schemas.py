@@ -1,12 +1,14 @@
 """What the asset form sends, exactly as typed, so that nothing typed is lost."""
 
+import re
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
 from core.errors import InvalidError
-from minting.assets import AssetDraft
-from minting.models import DigitalAsset, Transferability
+from minting.drafts import AssetDraft
+from minting.models import ContractState, DigitalAsset, Transferability
 
 
 class AssetForm(BaseModel):
@@ -19,6 +21,9 @@ class AssetForm(BaseModel):
     external_url: str = ""
     max_supply: str = ""
     transferability: str = Transferability.TRANSFERABLE.value
+    revocable: bool = False
+    royalty: str = ""
+    royalty_receiver: str = ""
     attributes: str = ""
     reference_id: str = ""
     image: Any = None
@@ -35,9 +40,23 @@ class AssetForm(BaseModel):
             external_url=asset.external_url or "",
             max_supply="" if asset.max_supply is None else str(asset.max_supply),
             transferability=asset.transferability,
+            revocable=asset.revocable,
+            royalty=_percent(asset.royalty_points),
+            royalty_receiver=asset.royalty_receiver or "",
             attributes="\n".join(lines),
             reference_id=asset.reference_id or "",
         )
+
+    def with_fixed(self, asset: DigitalAsset) -> "AssetForm":
+        """The form with what the form of a published asset does not ask for."""
+        if asset.state is ContractState.DRAFT:
+            return self
+        fixed = {
+            "symbol": asset.symbol,
+            "transferability": asset.transferability.value,
+            "revocable": asset.revocable,
+        }
+        return self.model_copy(update=fixed)
 
     def as_draft(self) -> AssetDraft:
         """The typed values.
@@ -54,6 +73,9 @@ class AssetForm(BaseModel):
             attributes=_attributes(self.attributes),
             max_supply=_supply(self.max_supply),
             transferability=_transferability(self.transferability),
+            revocable=self.revocable,
+            royalty_points=_points(self.royalty),
+            royalty_receiver=self.royalty_receiver.strip() or None,
             reference_id=self.reference_id.strip() or None,
         )
 
@@ -65,6 +87,20 @@ def _supply(text: str) -> int | None:
     if not (plain.isascii() and plain.isdecimal()):
         raise _refusal("max_supply", "A whole number, or empty for no limit.")
     return int(plain)
+
+
+def _percent(points: int | None) -> str:
+    return "" if points is None else f"{points / 100:.2f}".rstrip("0").rstrip(".")
+
+
+def _points(text: str) -> int | None:
+    """Hundredths of a percent."""
+    plain = text.strip().removesuffix("%").strip().replace(",", ".")
+    if not plain:
+        return None
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,2})?", plain, re.ASCII):
+        raise _refusal("royalty_points", "A percentage with at most two decimals, such as 2.5.")
+    return int(Decimal(plain) * 100)
 
 
 def _transferability(text: str) -> Transferability:

@@ -1,4 +1,4 @@
-"""Archives rewards and deletes perks: whether a campaign still gives them is known here."""
+"""Archives and deletes rewards: whether a campaign still gives them is known here."""
 
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
@@ -36,3 +36,11 @@ def archive_asset(session: SessionDep, _who: Editor, asset_id: str) -> Response:
     asset = assets.get(session, AssetId(decode_id("das", asset_id)))
     assets.archive(session, asset, is_in_use=queries.gives(session, asset.id))
     return RedirectResponse(f"/admin/assets/{asset_id}", status_code=303)
+
+
+@router.post("/assets/{asset_id}/delete")
+def delete_asset(session: SessionDep, _who: Editor, asset_id: str) -> Response:
+    """The team sees the digital asset no more."""
+    asset = assets.get(session, AssetId(decode_id("das", asset_id)))
+    assets.delete(session, asset, is_in_use=queries.gives(session, asset.id))
+    return RedirectResponse("/admin/assets", status_code=303)

@@ -15,8 +15,7 @@ from app.campaigns.freshness import terms
 from app.campaigns.models import AirdropPreview, Campaign
 from app.campaigns.needs import Need, needs
 from app.campaigns.service import failing_rules
-from chain.models import NonceLane
-from chain.networks import client_for, get_chain
+from chain.networks import client_for, find_lane, get_chain
 from core.ids import new_id
 from minting.forecast import Audience, Forecast, forecast_drops
 from minting.planner import GAS_CEILING
@@ -58,7 +57,8 @@ def _forecast(
         return None
     chain_id = shares[0].asset.chain_id
     assert chain_id is not None  # live assets only, and all on one chain
-    lane = session.scalars(select(NonceLane).where(NonceLane.chain_id == chain_id)).one()
+    lane = find_lane(session, chain_id)
+    assert lane is not None  # nothing is published without one
     client = client_for(get_chain(session, chain_id))
     everybody = Audience(audiences.members(campaign), reach.newcomers, reach.addresses)
     ceiling = campaign.max_batch_gas or GAS_CEILING

@@ -23,7 +23,7 @@ from core.events import emit
 from core.ids import encode_id
 from core.settings import core_settings
 from core.types import DrawId, UserId
-from minting import assets
+from minting.models import DigitalAsset
 
 
 def lock(session: Session, draw_id: DrawId) -> Draw:
@@ -113,7 +113,7 @@ def set_aside_another(session: Session, line: DrawLine) -> None:
 def title_of(session: Session, row: RewardLine | Choice) -> str:
     """What members call what the line gives."""
     if row.asset_id is not None:
-        return assets.get(session, row.asset_id).title
+        return session.get_one(DigitalAsset, row.asset_id).title
     assert row.perk_id is not None  # one of both
     return perks.get(session, row.perk_id).title
 

@@ -46,8 +46,8 @@ from app.users.models import User, UserState
 from core.db import after_commit, sql_id
 from core.events import Event, insert_events_by
 from core.types import GrantId, HoldingId, RewardLineId, UserId
-from minting import airdrops, assets
-from minting.models import ContractState
+from minting import airdrops
+from minting.models import ContractState, DigitalAsset
 
 _TRIES = 3
 """Stock that comes back between a refusal and its reason is asked for again, so often."""
@@ -195,7 +195,7 @@ class _Asked:
 
     def _refuse_asset(self) -> None:
         assert self.line.asset_id is not None  # one of both
-        asset = assets.get(self.session, self.line.asset_id)
+        asset = self.session.get_one(DigitalAsset, self.line.asset_id)
         if asset.state is not ContractState.LIVE and not self.line.is_reserved:
             raise RewardNotLiveError(asset.title)
 

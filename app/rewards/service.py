@@ -1,6 +1,5 @@
 """Grants: each source gives each recipient each reward line once, whatever is repeated."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,15 +31,11 @@ from app.rewards.errors import StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
 from core.db import change, sql_id
 from core.events import emit_each
-from core.types import BatchId, PerkId, UserId
-from minting import airdrops, settlement
+from core.types import PerkId, UserId
+from minting import airdrops
 from minting.models import (
-    PlanKind,
     Token,
-    TokenState,
-    sql_token_id,
 )
-from minting.plans import Target
 from wallets.addresses import ChecksumAddress
 
 PERK_NEEDS_USER = "perk_needs_user"
@@ -316,39 +311,3 @@ def cancel_open(session: Session, line: RewardLine, *, reason: str) -> int:
     line.granted_count -= count
     session.flush()
     return count
-
-
-def close_delivered(session: Session, *, at: datetime) -> int:
-    """Every open grant whose token is on the chain for good is delivered.
-
-    Returns:
-        How many grants were closed.
-    """
-    count = 0
-    for target, batches in settlement.take_unclosed(session, PlanKind.DROP).items():
-        closed = _closed(target, batches, at=at)
-        facts = select(closed.c.user_id, closed.c.data)
-        count += emit_each(session, "cohort.digital-asset.received", facts, at=at)
-        settlement.mark_closed(session, batches, at=at)
-    return count
-
-
-def _closed(target: Target, batches: Sequence[BatchId], *, at: datetime) -> CTE:
-    """A statement that closes the grants of these batches, and returns what to tell of each."""
-    token = func.jsonb_build_object(
-        *("tokenId", sql_token_id()),
-        *("contract", cast(literal(target.contract), Text)),
-        *("chainId", literal(target.chain_id)),
-    )
-    return (
-        update(Grant)
-        .where(
-            Token.batch_id.in_(batches),
-            Token.state == TokenState.OWNED,
-            Token.grant_id == Grant.id,
-            Grant.state.in_((GrantState.PENDING, GrantState.DELIVERING)),
-        )
-        .values(state=GrantState.DELIVERED, delivered_at=at)
-        .returning(Grant.user_id, token.label("data"))
-        .cte("closed")
-    )

@@ -11,7 +11,7 @@ from app.spaces.errors import CollectibleNotFoundError
 from app.users.queries import identities
 from core.ids import encode_id
 from core.types import TokenRowId, UserId
-from minting.models import MembershipPass, PassContract, Token
+from minting.models import MembershipPass, PassContract, Token, TokenState
 
 _SHOWN = 50
 
@@ -30,7 +30,7 @@ def list_collectibles(session: Session, user_id: UserId) -> Sequence[Token]:
     """The member's collectibles with their assets, newest first."""
     return session.scalars(
         select(Token)
-        .where(Token.user_id.in_(identities(session, user_id)))
+        .where(Token.user_id.in_(identities(session, user_id)), Token.state != TokenState.BURNED)
         .order_by(Token.id.desc())
         .options(joinedload(Token.asset))
     ).all()

@@ -17,6 +17,8 @@ from eth_utils.crypto import keccak
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 _WORD = 32
+NOBODY = to_checksum_address(bytes(20))
+"""The zero address."""
 
 
 @cache

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from eth_abi.abi import encode
 from eth_typing import ChecksumAddress
-from eth_utils.address import to_canonical_address, to_checksum_address
+from eth_utils.address import to_canonical_address
 
-from .abi import call, creation_code, selector, text
+from .abi import NOBODY, call, creation_code, selector, text
 from .create import create2_address
 from .membership_pass import MAX_SYMBOL, MAX_TEXT
 
@@ -37,7 +37,6 @@ _DEPLOY = (
 
 MAX_ROYALTY = 1000
 """Basis points: ten percent of a sale."""
-_NOBODY = to_checksum_address(bytes(20))
 _SOULBOUND, _REVOCABLE, _ROYALTY = 1, 2, 4
 
 
@@ -124,7 +123,7 @@ def encode_deploy(args: AssetArguments) -> bytes:
         args.soulbound,
         args.revocable,
         args.max_supply or 0,
-        args.royalty.receiver if args.royalty else _NOBODY,
+        args.royalty.receiver if args.royalty else NOBODY,
         args.royalty.basis_points if args.royalty else 0,
         args.minter,
         args.owner,

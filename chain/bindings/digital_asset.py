@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from eth_typing import ChecksumAddress
 
-from .abi import call, creation_code, selector, text, uint, words
+from .abi import NOBODY, call, creation_code, selector, text, uint, words
 from .membership_pass import MAX_BATCH, MAX_TEXT, split_pass_id
 
 Bits = tuple[int, int, int, int, int]
@@ -258,9 +258,13 @@ def encode_max_supply() -> bytes:
     return call("max_supply()")
 
 
-def encode_set_royalty(receiver: ChecksumAddress, basis_points: int) -> bytes:
-    """`set_royalty(receiver, basis_points)`: the owner asks for 0 to 1,000 points of a sale."""
-    return call("set_royalty(address,uint256)", receiver, basis_points)
+def encode_set_royalty(receiver: ChecksumAddress | None, basis_points: int) -> bytes:
+    """`set_royalty(receiver, basis_points)`: the owner asks for 0 to 1,000 points of a sale.
+
+    Args:
+        receiver: None with 0 points only.
+    """
+    return call("set_royalty(address,uint256)", receiver or NOBODY, basis_points)
 
 
 def encode_royalty_info(token_id: int, sale_price: int) -> bytes:

@@ -203,6 +203,10 @@ class FakeChain:
         self._check_up()
         return self.money
 
+    def greatest_balance(self, address: ChecksumAddress) -> Wei:
+        """The only node's."""
+        return self.balance(address)
+
     def has_state(self, block: int) -> bool:
         """It knows everything that ever was."""
         return block <= self.head().number

@@ -23,6 +23,7 @@ from chain.models import (
 from chain.rebuilding import Seen
 from chain.settings import chain_settings
 from core.db import Role, unit_of_work
+from core.types import Wei
 from tests.chain.fakes import DROP_BEFORE, KILL_BEFORE, FakeChain, ProcessKilledError, decode
 from tests.factories.chain import Desk
 from tests.factories.recovery import advance, is_tidy, no_op, recover, restore, signed, step, watch
@@ -81,6 +82,32 @@ class TestHome:
         change(desk, home="7/00000001/5/1", state=LaneState.QUARANTINED)
         assert not advance(desk, fake)
         assert desk.lane().state is LaneState.QUARANTINED
+
+
+class TestUntouched:
+    """An account that never had money needs none to recover; the issuer's may never have any."""
+
+    def test_recovers_without_a_transaction(self, desk: Desk, fake: FakeChain) -> None:
+        restore(desk)
+        fake.money = Wei(0)
+        recover(desk, fake)
+        assert desk.lane().state is LaneState.ACTIVE
+        assert (desk.lane().next_nonce, desk.transactions(), fake.sent) == (0, [], [])
+
+    @pytest.mark.parametrize("money", [1, 10**18])
+    def test_with_money_it_may_have_signed(self, desk: Desk, fake: FakeChain, money: int) -> None:
+        restore(desk)
+        fake.money = Wei(money)
+        recover(desk, fake)
+        assert desk.lane().next_nonce == IN_FLIGHT
+
+    def test_what_it_spent_its_money_on_is_found(self, desk: Desk, fake: FakeChain) -> None:
+        fake.receive(signed(desk, 0))
+        fake.mine()
+        restore(desk)
+        fake.money = Wei(0)
+        recover(desk, fake)
+        assert desk.lane().next_nonce == 1 + IN_FLIGHT
 
 
 class TestRestoreAll:

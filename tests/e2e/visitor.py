@@ -48,7 +48,7 @@ class Visitor:
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.noise.append(message.text)
+            self.noise.append(f"{message.text} ({message.location['url']})")
 
     def go(self, path: str) -> None:
         """The page shows this address, and it is sound."""

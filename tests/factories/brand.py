@@ -19,6 +19,7 @@ from chain.models import Chain
 from core.db import unit_of_work
 from core.ids import new_id
 from core.types import AssetId, CampaignId, MerchantId, PerkId, RewardLineId, UserId
+from minting.change_models import AssetVersion
 from minting.models import ContractState, DigitalAsset, PassContract, Transferability
 from tests.conftest import NOW
 from tests.factories.chain import CHAIN_ID, make_chain
@@ -98,6 +99,9 @@ def make_asset(session: Session, **changes: Any) -> DigitalAsset:
     asset = DigitalAsset(id=AssetId(new_id()), **{**values, **changes})
     session.add(asset)
     session.flush()
+    if asset.state in (ContractState.LIVE, ContractState.ARCHIVED):
+        documents = {"metadata_cid": cid, "contract_cid": cid}
+        session.add(AssetVersion(asset_id=asset.id, number=1, created_at=NOW, **documents))
     return asset
 
 

@@ -14,6 +14,7 @@ from chain.models import (
     Attempt,
     Chain,
     ChainKind,
+    LaneRole,
     LaneState,
     NonceLane,
     Transaction,
@@ -27,6 +28,7 @@ from tests.conftest import NOW
 from tests.factories.wallets import CONTRACT, make_wallet
 from wallets import approvals
 from wallets.approvals import Call
+from wallets.models import WalletKind
 
 CHAIN_ID = 31337
 T = TypeVar("T")
@@ -53,14 +55,15 @@ def make_chain(session: Session, **changes: Any) -> Chain:
 
 
 def make_lane(session: Session, *, chain_id: int = CHAIN_ID, **changes: Any) -> NonceLane:
-    """A lane of a new relayer; its chain is made when there is none."""
+    """A lane of a new relayer, or of an issuer; its chain is made when there is none."""
+    kind = WalletKind(changes.get("role", LaneRole.RELAYER))
     if session.get(Chain, chain_id) is None:
         make_chain(session, id=chain_id)
     values: dict[str, Any] = {"next_nonce": 0, "base_nonce": 0, "state": LaneState.ACTIVE}
     lane = NonceLane(
         id=LaneId(new_id()),
         chain_id=chain_id,
-        address=make_wallet(session).address,
+        address=make_wallet(session, kind).address,
         **{**values, **changes},
     )
     session.add(lane)
@@ -83,8 +86,9 @@ def enqueue(
     session: Session, lane_id: LaneId, intent: Intent, *, fees: Fees = FEES, at: datetime = NOW
 ) -> Transaction:
     """The intent, approved and enqueued alone."""
-    chain_id = session.get_one(NonceLane, lane_id).chain_id
-    approvals.approve(session, [Call(chain_id, intent.to, intent.data)], at=at)
+    lane = session.get_one(NonceLane, lane_id)
+    call = Call(lane.chain_id, intent.to, intent.data, WalletKind(lane.role))
+    approvals.approve(session, [call], at=at)
     [transaction] = pipeline.enqueue(session, lane_id, [Priced(intent, fees)], at=at)
     return transaction
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -16,13 +17,13 @@ from app.rewards.lines import Choice
 from chain import local
 from chain.bindings.erc721 import decode_address, encode_owner_of
 from chain.client import ChainClient
-from chain.models import ChainKind, NonceLane
+from chain.models import ChainKind, LaneRole, NonceLane
 from chain.networks import ensure_chain, ensure_lane
 from core.db import unit_of_work
 from core.types import AssetId, CampaignId, MerchantId, utc_now
 from minting import assets, passes
-from minting.assets import AssetDraft
 from minting.content import ContentStore
+from minting.drafts import AssetDraft
 from minting.media import Media, Rendition
 from minting.models import ContractState, DigitalAsset
 from tests.conftest import make_merchant, wait_until
@@ -59,9 +60,11 @@ class Installation:
 
         wait_until(once, seconds=60)
 
-    def publish_asset(self, store: ContentStore, *, title: str = "First Tide") -> AssetId:
+    def publish_asset(
+        self, store: ContentStore, *, title: str = "First Tide", **changes: Any
+    ) -> AssetId:
         """A published asset, live on the chain."""
-        draft = AssetDraft(internal_name=title, title=title)
+        draft = AssetDraft(internal_name=title, title=title, **changes)
         with unit_of_work(merchant=self.merchant) as session:
             asset = assets.create(session, store, draft, make_media(), at=utc_now())
             assets.publish(session, store, asset, issuer_name="Brand", at=utc_now())
@@ -106,7 +109,9 @@ def make_installation(node: ChainClient) -> Installation:
     with unit_of_work(merchant=merchant.id) as session:
         chain = ensure_chain(session, kind=ChainKind.EMBEDDED, client=node)
         lane: NonceLane = ensure_lane(session, chain, node, at=utc_now())
-        local.fund(node, lane.address)
+        issuer = ensure_lane(session, chain, node, role=LaneRole.ISSUER, at=utc_now())
+        for each in (lane, issuer):
+            local.fund(node, each.address)
         passes.define_contract(
             session, lane, name="Brand Pass", symbol="PASS", metadata_cid=CID, at=utc_now()
         )

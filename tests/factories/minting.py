@@ -14,7 +14,7 @@ from app.rewards.models import GrantSource, RewardLine
 from app.rewards.service import Source, grant_many, members
 from app.users.models import User
 from app.users.service import create_users, new_row
-from chain.models import Outcome, Transaction, TransactionState
+from chain.models import LaneRole, Outcome, Transaction, TransactionState
 from core.ids import new_id
 from core.types import AssetId, LaneId, UserId
 from minting import airdrops, passes, plans
@@ -152,11 +152,14 @@ def make_plan(
     kind: PlanKind = PlanKind.DROP,
     contract: str | None = CONTRACT,
     subject_id: UUID | None = None,
+    sender: LaneRole = LaneRole.RELAYER,
 ) -> Plan:
     """A plan of one batch for each of these bytes."""
     batches = [FrozenBatch(f"test:{new_id()}", data, recipient_count=1) for data in calldata]
     target = Target(CHAIN_ID, contract)
-    return plans.freeze(session, kind, target, batches, subject_id=subject_id, at=NOW)
+    return plans.freeze(
+        session, kind, target, batches, subject_id=subject_id, sender=sender, at=NOW
+    )
 
 
 def execute(session: Session, lane_id: LaneId, batch: Batch, outcome: Outcome) -> Transaction:

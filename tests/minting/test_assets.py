@@ -15,8 +15,8 @@ from core.errors import InvalidError
 from core.ids import new_id
 from core.types import AssetId
 from minting import assets, passes
-from minting.assets import AssetDraft
 from minting.content import ContentStore
+from minting.drafts import AssetDraft, default_symbol
 from minting.errors import AssetNotDraftError, AssetNotFoundError, PassContractMissingError
 from minting.models import ContractState, DigitalAsset, Plan, PlanKind, Transferability
 from tests.conftest import NOW
@@ -101,7 +101,7 @@ class TestDefaultSymbol:
         [("First Tide 2", "FIRSTTIDE2"), ("Über", "BER"), ("潮", "ASSET"), ("x" * 20, "X" * 11)],
     )
     def test_is_made_of_the_title(self, title: str, symbol: str) -> None:
-        assert assets.default_symbol(title) == symbol
+        assert default_symbol(title) == symbol
 
 
 class TestGet:

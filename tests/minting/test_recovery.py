@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 
 from chain import recovery
 from chain.bindings.create import create_address
-from chain.models import LaneState, Outcome, TransactionKind
+from chain.models import LaneRole, LaneState, Outcome, TransactionKind
 from chain.settings import chain_settings
 from core.db import unit_of_work
 from core.types import BatchId
@@ -36,10 +36,15 @@ def fake() -> FakeChain:
     return FakeChain()
 
 
-def plan(desk: Desk, *calldata: bytes, kind: PlanKind = PlanKind.DROP) -> list[BatchId]:
+def plan(
+    desk: Desk,
+    *calldata: bytes,
+    kind: PlanKind = PlanKind.DROP,
+    sender: LaneRole = LaneRole.RELAYER,
+) -> list[BatchId]:
     contract = None if kind is PlanKind.FACTORY else CONTRACT
     with unit_of_work(merchant=desk.merchant) as session:
-        made = make_plan(session, *calldata, kind=kind, contract=contract)
+        made = make_plan(session, *calldata, kind=kind, contract=contract, sender=sender)
         return [batch.id for batch in made.batches]
 
 
@@ -299,3 +304,50 @@ def dies_after(patch: pytest.MonkeyPatch, place: object, name: str) -> None:
         raise Crash
 
     patch.setattr(module, name, once)
+
+
+class TestIssuer:
+    """A restored merchant has two accounts; each recovers, and neither signs before both did."""
+
+    @pytest.fixture
+    def issuer(self, desk: Desk) -> Desk:
+        """The same merchant's other lane."""
+        return make_desk(desk.merchant, role=LaneRole.ISSUER)
+
+    def test_what_both_had_forgotten_is_found(
+        self, desk: Desk, issuer: Desk, fake: FakeChain
+    ) -> None:
+        plan(desk, ONE)
+        plan(desk, TWO, sender=LaneRole.ISSUER)
+        fake.receive(signed(desk, 0, data=ONE))
+        fake.receive(signed(issuer, 0, data=TWO))
+        fake.mine()
+        for each in (desk, issuer):
+            restore(each)
+        recover(desk, fake)
+        assert states(desk) == {ONE: BatchState.FINAL, TWO: BatchState.FINAL}
+        assert {each.lane().state for each in (desk, issuer)} == {LaneState.ACTIVE}
+        assert (times(fake, ONE), times(fake, TWO)) == (1, 1)
+
+    def test_the_same_bytes_of_the_other_account_are_not_taken_for_it(
+        self, desk: Desk, issuer: Desk, fake: FakeChain
+    ) -> None:
+        plan(desk, ONE, sender=LaneRole.ISSUER)
+        fake.receive(signed(desk, 0, data=ONE))
+        fake.mine()
+        for each in (desk, issuer):
+            restore(each)
+        recover(desk, fake)
+        assert states(desk) == {ONE: BatchState.PLANNED}
+        assert desk.lane().state is LaneState.PAUSED  # a person has to look at that one
+        assert issuer.lane().state is LaneState.ACTIVE
+
+    def test_nothing_is_over_while_one_recovers(
+        self, desk: Desk, issuer: Desk, fake: FakeChain
+    ) -> None:
+        fake.receive(no_op(issuer, 0))
+        restore(issuer)
+        assert step(desk, fake)
+        assert desk.lane().state is LaneState.ACTIVE
+        recover(desk, fake)
+        assert issuer.lane().state is LaneState.ACTIVE

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 
 from chain import pipeline, replacements
 from chain.errors import ChainUnavailableError, FeeCapReachedError, RpcError
-from chain.models import LaneState, NonceLane, TransactionKind
+from chain.models import LaneRole, LaneState, NonceLane, TransactionKind
 from chain.networks import advance_finality
 from core.db import unit_of_work
 from core.ids import new_id
@@ -35,8 +35,8 @@ def desk(committed: None) -> Desk:
     return make_desk(make_merchant().id)
 
 
-def assign(desk: Desk, fake: FakeChain) -> int:
-    return sending.assign_ready(desk.merchant, fake, chain_id=CHAIN_ID, at=NOW)
+def assign(desk: Desk, fake: FakeChain, *, sender: LaneRole = LaneRole.RELAYER) -> int:
+    return sending.assign_ready(desk.merchant, fake, chain_id=CHAIN_ID, sender=sender, at=NOW)
 
 
 def watch(desk: Desk, fake: FakeChain) -> None:
@@ -49,9 +49,10 @@ def add_plan(
     *calldata: bytes,
     contract: str | None = PASS_ADDRESS,
     kind: PlanKind = PlanKind.PASSES,
+    sender: LaneRole = LaneRole.RELAYER,
 ) -> None:
     with unit_of_work(merchant=desk.merchant) as session:
-        make_plan(session, *calldata, kind=kind, contract=contract)
+        make_plan(session, *calldata, kind=kind, contract=contract, sender=sender)
 
 
 def batches(desk: Desk) -> dict[bytes, BatchState]:
@@ -544,3 +545,44 @@ class TestLimits:
         fake.money = Wei(10**18)
         assert assign(desk, fake) == 1
         assert self.reason(desk) is None
+
+
+class TestIssuer:
+    """Plans of the issuer are its own lane's; what keeps one account keeps no other."""
+
+    def test_each_account_signs_its_own(self, desk: Desk) -> None:
+        issuer = make_desk(desk.merchant, role=LaneRole.ISSUER)
+        add_plan(desk, b"\x01")
+        add_plan(desk, b"\x02", sender=LaneRole.ISSUER)
+        fake = FakeChain()
+        assert assign(desk, fake) == 1
+        assert batches(desk) == {b"\x01": BatchState.ASSIGNED, b"\x02": BatchState.PLANNED}
+        assert assign(desk, fake, sender=LaneRole.ISSUER) == 1
+        senders = {decode(it.raw).data: decode(it.raw).sender for it in desk.attempts()}
+        assert senders == {b"\x01": desk.lane().address, b"\x02": issuer.lane().address}
+
+    def test_an_issuer_without_money_holds_up_no_airdrop(self, desk: Desk) -> None:
+        issuer = make_desk(desk.merchant, role=LaneRole.ISSUER)
+        add_plan(desk, b"\x01", sender=LaneRole.ISSUER)
+        add_plan(desk, b"\x02")
+        fake = FakeChain()
+        fake.money = Wei(0)
+        assert assign(desk, fake, sender=LaneRole.ISSUER) == 0
+        assert issuer.lane().state is LaneState.UNFUNDED
+        fake.money = Wei(10**18)
+        assert assign(desk, fake) == 1
+        assert batches(desk) == {b"\x01": BatchState.PLANNED, b"\x02": BatchState.ASSIGNED}
+
+    def test_without_a_lane_its_plans_wait(self, desk: Desk) -> None:
+        add_plan(desk, b"\x01", sender=LaneRole.ISSUER)
+        assert [assign(desk, FakeChain(), sender=role) for role in LaneRole] == [0, 0]
+        assert batches(desk) == {b"\x01": BatchState.PLANNED}
+
+    def test_what_was_held_is_approved_for_its_own_signer(self, desk: Desk) -> None:
+        make_desk(desk.merchant, role=LaneRole.ISSUER)
+        add_plan(desk, b"\x01", sender=LaneRole.ISSUER)
+        with unit_of_work(merchant=desk.merchant) as session:
+            [batch] = session.scalars(select(Batch))
+            batch.state, batch.plan.state = BatchState.HELD, PlanState.HELD
+            assert sending.release(session, batch.id, at=NOW)
+        assert assign(desk, FakeChain(), sender=LaneRole.ISSUER) == 1

@@ -18,10 +18,11 @@ from core.types import MerchantId
 from tests.conftest import NOW, make_merchant
 from tests.factories.wallets import make_payload, make_wallet, sign
 from tests.signing import acting_as, reveal
-from wallets import data_keys, sealed
+from wallets import approvals, data_keys, sealed
+from wallets.approvals import Call
 from wallets.errors import CiphertextError, SigningRefusedError, WalletNotFoundError
 from wallets.models import DataKey, Wallet, WalletKind
-from wallets.service import WALLETS_A_DATA_KEY, create_wallets
+from wallets.service import WALLETS_A_DATA_KEY, create_wallets, sign_transactions
 
 OTHER_KEY = bytes.fromhex("22" * 32)
 
@@ -160,11 +161,26 @@ class TestSignTransaction:
         assert Account.recover_transaction(signed.raw) == address
         assert signed.tx_hash == keccak(signed.raw)
 
-    @pytest.mark.parametrize("kind", [WalletKind.MEMBER, WalletKind.ISSUER])
-    def test_other_kinds_sign_nothing(self, session: Session, kind: WalletKind) -> None:
-        address = make_wallet(session, kind, new_id()).address
-        with pytest.raises(SigningRefusedError, match=f"A {kind} wallet may not sign this"):
+    def test_members_wallets_sign_nothing(self, session: Session) -> None:
+        address = make_wallet(session, WalletKind.MEMBER, new_id()).address
+        with pytest.raises(SigningRefusedError, match="A member wallet may not sign this"):
             sign(session, address, make_payload())
+
+    @pytest.mark.parametrize("kind", [WalletKind.RELAYER, WalletKind.ISSUER])
+    def test_what_is_approved_for_one_kind_the_other_does_not_sign(
+        self, session: Session, kind: WalletKind
+    ) -> None:
+        payload = make_payload()
+        call = Call(payload.chain_id, payload.to, payload.data, kind)
+        approvals.approve(session, [call], at=NOW)
+        for other in (WalletKind.RELAYER, WalletKind.ISSUER):
+            address = make_wallet(session, other).address
+            if other is kind:
+                [signed] = sign_transactions(session, address, [payload])
+                assert Account.recover_transaction(signed.raw) == address
+            else:
+                with pytest.raises(SigningRefusedError, match="nobody approved this call"):
+                    sign_transactions(session, address, [payload])
 
     def test_a_payload_outside_the_policy_is_refused(self, session: Session) -> None:
         with pytest.raises(SigningRefusedError, match="carries value"):

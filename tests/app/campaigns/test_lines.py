@@ -16,9 +16,9 @@ from app.campaigns.previews import make
 from app.campaigns.progress import progress
 from app.campaigns.service import Delivery
 from app.perks.models import Holding, Perk
+from app.rewards.closing import close_delivered
 from app.rewards.lines import Choice, lines_of
 from app.rewards.models import Grant, GrantState
-from app.rewards.service import close_delivered
 from core.db import unit_of_work
 from core.events import Event
 from core.types import AssetId, CampaignId, MerchantId

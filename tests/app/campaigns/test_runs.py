@@ -11,8 +11,8 @@ from app.campaigns.errors import InvalidTransitionError
 from app.campaigns.models import AirdropRun, Campaign, CampaignState, RunState
 from app.campaigns.progress import progress
 from app.campaigns.service import Delivery
+from app.rewards.closing import close_delivered
 from app.rewards.models import Grant, GrantState, RewardLine
-from app.rewards.service import close_delivered
 from minting.models import Batch, BatchState, DigitalAsset, Drop, Plan, PlanState, Token, TokenState
 from tests.conftest import NOW
 from tests.factories.brand import (

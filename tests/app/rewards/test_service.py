@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.campaigns.models import Campaign
 from app.rewards import service
+from app.rewards.closing import close_delivered
 from app.rewards.errors import StockExhaustedError
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
 from app.users.models import User
@@ -182,11 +183,11 @@ class TestCloseDelivered:
         token = session.scalars(select(Token).where(Token.user_id == users[0])).one()
         token.state, token.pass_number, token.batch_id = TokenState.OWNED, 7, batch.id
         session.flush()
-        assert service.close_delivered(session, at=NOW) == 0
+        assert close_delivered(session, at=NOW) == 0
         batch.state, batch.settled_at = BatchState.FINAL, NOW
         session.flush()
-        assert service.close_delivered(session, at=NOW) == 1
-        assert service.close_delivered(session, at=NOW) == 0
+        assert close_delivered(session, at=NOW) == 1
+        assert close_delivered(session, at=NOW) == 0
         states = dict(session.execute(select(Grant.user_id, Grant.state)).all())
         assert states[users[0]] is GrantState.DELIVERED
         assert states[users[1]] is states[users[2]] is GrantState.PENDING

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.perks.models import Holding
 from app.rewards import service
+from app.rewards.closing import close_delivered
 from app.rewards.lines import Choice, make_line
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
 from app.users.models import User
@@ -33,7 +34,7 @@ def _settle(session: Session, line: RewardLine) -> int:
     token.state, token.pass_number, token.batch_id = TokenState.OWNED, 7, batch.id
     batch.state, batch.settled_at = BatchState.FINAL, NOW
     session.flush()
-    return service.close_delivered(session, at=NOW)
+    return close_delivered(session, at=NOW)
 
 
 def _withdraw(session: Session, line: RewardLine) -> int:
