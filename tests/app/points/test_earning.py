@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app import upkeep
@@ -30,7 +30,7 @@ from core.event_cursor import EventCursor
 from core.events import Event, emit
 from core.types import MerchantId, PointsUnitId, UserId
 from tests.app.points.test_ledger import make_unit
-from tests.conftest import NOW, make_merchant
+from tests.conftest import NOW, make_merchant, wait_until
 from tests.factories.brand import make_members, make_other_merchant
 
 HOUR = timedelta(hours=1)
@@ -446,6 +446,26 @@ class TestTakenBack:
         drop()
         brand.go_on()
         assert brand.earnings() == [(EarningState.NOTHING, 0, earning.REMOVED_REASON)]
+
+    def test_what_is_settled_at_the_same_moment_goes_too(self, brand: Brand, drop: Any) -> None:
+        brand.rule()
+        brand.happens()
+        brand.follow()
+        drop()
+        with ThreadPoolExecutor(1) as pool, brand.work() as session:
+            assert earning.settle_next(session, NOW)
+            reader = pool.submit(brand.follow)
+            wait_until(lambda: self.is_waiting(brand))
+        reader.result(timeout=30)
+        brand.go_on()
+        assert [it[0] for it in brand.earnings()] == [EarningState.TAKEN_BACK]
+        assert (brand.points(), brand.spent()) == (0, 0)
+
+    def is_waiting(self, brand: Brand) -> bool:
+        """Whether some session waits for a lock."""
+        with brand.work() as session:
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(session.scalar(waiting))
 
     def test_what_is_spent_stays_and_is_counted(self, brand: Brand, drop: Any) -> None:
         row = brand.rule()
