@@ -35,6 +35,7 @@ class Mail:
     Args:
         kind: what it is, in a word or two that may be shown: `sign_in`, `low_stock`.
         valid_until: later it is of no use and is not sent any more; what ends soonest goes first.
+        reply_to: who reads an answer, if not the sender.
     """
 
     to: str
@@ -43,6 +44,7 @@ class Mail:
     sent_at: datetime
     kind: str = ""
     valid_until: datetime | None = None
+    reply_to: str = ""
 
 
 class MailState(StrEnum):
@@ -103,7 +105,7 @@ def has_server() -> bool:
 
 def _queue(session: Session, mail: Mail, state: MailState) -> None:
     identifier = MailId(new_id())
-    content = json.dumps([mail.subject, mail.text]).encode()
+    content = json.dumps([mail.subject, mail.text, mail.reply_to]).encode()
     row = OutgoingMail(
         id=identifier,
         recipient=mail.to,
@@ -135,6 +137,8 @@ def message_of(mail: Mail) -> EmailMessage:
     message = EmailMessage(policy=policy.SMTP)
     message["To"], message["Subject"] = mail.to, mail.subject
     message["Date"] = mail.sent_at
+    if mail.reply_to:
+        message["Reply-To"] = mail.reply_to
     message.set_content(mail.text, cte="quoted-printable")
     return message
 

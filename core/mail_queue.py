@@ -110,8 +110,8 @@ def _problem(row: OutgoingMail, at: datetime) -> str | None:
 
 def _mail(row: OutgoingMail) -> Mail:
     content = unseal(SEALED, row.content or b"", bound_to=row.id.bytes)
-    subject, text = json.loads(content)
-    return Mail(row.recipient, subject, text, row.created_at, row.kind, row.valid_until)
+    subject, text, reply_to = json.loads(content)
+    return Mail(row.recipient, subject, text, row.created_at, row.kind, row.valid_until, reply_to)
 
 
 def sent(session: Session, letter: Letter) -> None:

@@ -26,7 +26,7 @@ from core.types import PointsAccountId, PointsUnitId, UserId
 DAYS_BEFORE = (30, 7)
 MORNING = 9
 """From this hour on, at the brand; points end at midnight, and nobody wants to hear of it then."""
-MOST_AT_ONCE = 200
+MOST_AT_ONCE = 1_000
 
 
 class Ending(NamedTuple):

@@ -53,6 +53,7 @@ def request_sign_in(
             sent_at=at,
             kind="sign_in",
             valid_until=at + signin.LIFETIME[Audience.SPACE],
+            reply_to=merchant.contact_email,
         ),
     )
 

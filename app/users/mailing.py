@@ -50,5 +50,8 @@ def write_to(
         subject, text = words(merchant, language)
     address = core_settings().public_url + path
     letter = f"{text}\n\n{address}\n\n{merchant.name}\n"
-    send_after_commit(session, Mail(user.email, subject, letter, at, kind, valid_until))
+    send_after_commit(
+        session,
+        Mail(user.email, subject, letter, at, kind, valid_until, merchant.contact_email),
+    )
     return True

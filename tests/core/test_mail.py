@@ -71,7 +71,7 @@ class TestAccepted:
     def test_the_message_arrives_whole_and_its_row_is_gone(
         self, merchant: Merchant, post: MailServer
     ) -> None:
-        write(merchant, kind="sign_in")
+        write(merchant, kind="sign_in", reply_to="shop@example.com")
         [row] = rows()
         deliver()
         [message] = post.messages
@@ -79,6 +79,7 @@ class TestAccepted:
         assert message["Subject"] == "314159 is your code"
         assert message.get_content().splitlines() == ["Grüße: https://x.example/t", ".", "end"]
         assert message["From"].addresses[0].display_name == "Alder & Tide"
+        assert message["Reply-To"] == "shop@example.com"
         assert message["Message-ID"] == f"<{row.id.hex}@example.com>"
         assert message["Auto-Submitted"] == "auto-generated"
         assert "MAIL FROM:<hello@example.com>" in {it.split(" size=")[0] for it in post.said}

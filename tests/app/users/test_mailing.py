@@ -10,6 +10,7 @@ from app.users.models import MailStatus, User, UserState
 from app.web import i18n
 from core.db import unit_of_work
 from core.mail import Mail, outbox
+from core.settings import core_settings
 from core.types import UserId
 from tests.conftest import NOW
 from tests.factories.brand import make_members
@@ -26,6 +27,11 @@ def write(merchant: Merchant, user: UserId) -> Mail | None:
         told = write_to(session, user, words, kind="test", path="/space/home", at=NOW)
     assert len(outbox()) - before == told
     return outbox()[0] if told else None
+
+
+def newest() -> bytes:
+    """The newest message as it was written."""
+    return max((core_settings().data_dir / "mail").glob("*.eml")).read_bytes()
 
 
 @pytest.fixture
@@ -45,6 +51,7 @@ class TestWriteTo:
     ) -> None:
         mail = write(merchant, people[0])
         assert mail is not None and (mail.to, mail.subject) == ("ada@example.com", "Hello in en")
+        assert b"Reply-To: owner@example.com" in newest()
         assert "News of" in mail.text and "http://testserver/space/home" in mail.text
 
     def test_what_the_brand_wrote_is_in_the_members_language(
