@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from app.perks import using
 from app.perks.models import Holding
-from app.rewards import service
+from app.rewards import revoking, service
 from app.rewards.closing import close_delivered
 from app.rewards.lines import Choice, make_line
 from app.rewards.models import Grant, GrantSource, GrantState, RewardLine
@@ -53,10 +54,22 @@ def _again(session: Session, line: RewardLine) -> int:
     return service.grant_many(session, line, chosen, source=source, at=NOW)
 
 
+def _take_back(session: Session, line: RewardLine) -> int:
+    """Its holding, if there is one, is revoked; the sweep makes the grant follow."""
+    is_revoked = select(func.count()).where(Grant.state == GrantState.REVOKED)
+    before = session.scalar(is_revoked) or 0
+    for holding in session.scalars(select(Holding)).all():
+        using.revoke(session, holding, reason="refunded", at=NOW)
+    while revoking.revoke_taken_back(session, NOW):
+        pass
+    return (session.scalar(is_revoked) or 0) - before
+
+
 PERK: dict[str, Act] = {
     "give again": _again,
     "hand over": lambda session, line: service.hand_over(session, line, at=NOW),
     "cancel": _cancel,
+    "take back": _take_back,
 }
 ASSET: dict[str, Act] = {
     "give again": _again,
@@ -64,7 +77,11 @@ ASSET: dict[str, Act] = {
     "cancel": _cancel,
     "withdraw": _withdraw,
 }
-LISTED_OF_PERKS = {("pending", "hand over"): "delivered", ("pending", "cancel"): "cancelled"}
+LISTED_OF_PERKS = {
+    ("pending", "hand over"): "delivered",
+    ("pending", "cancel"): "cancelled",
+    ("delivered", "take back"): "revoked",
+}
 LISTED_OF_ASSETS = {
     ("pending", "settle"): "delivered",
     ("pending", "withdraw"): "cancelled",
@@ -79,12 +96,11 @@ def _granted(session: Session, choice: Choice, state: GrantState) -> tuple[Rewar
     make_members(session, "ada@example.com")
     line = make_line(session, choice)
     _again(session, line)
-    if state is GrantState.DELIVERED and line.perk_id is not None:
+    if state is not GrantState.PENDING:
         service.hand_over(session, line, at=NOW)
     grant = session.scalars(select(Grant)).one()
+    session.refresh(grant)
     grant.state = state
-    if state is not GrantState.PENDING and line.perk_id is not None:
-        line.delivered_count = 1  # nothing is due
     session.flush()
     return line, grant
 
