@@ -43,7 +43,7 @@ class Draft:
     def act(self, action: str) -> None:
         """What a button says: add or remove a group, a condition or a filter."""
         verb, _, place = action.partition(":")
-        path = [int(it) for it in place.split(".") if it.isdigit()]
+        path = [int(it) for it in place.split(".") if it.isdecimal() and len(it) < 4]
         if verb == "add-group" and len(self.groups) < MOST_GROUPS:
             self.groups.append([Line()])
         elif verb in _ON_GROUPS and path and path[0] < len(self.groups):

@@ -27,6 +27,13 @@ class ImportStateError(ConflictError):
         self.import_id = import_id
 
 
+class ImportNotReadError(ConflictError):
+    """Nobody has looked at the file yet."""
+
+    def __init__(self) -> None:
+        super().__init__("The file is still being looked at. Wait until its columns are shown.")
+
+
 class RowsMovedError(ConflictError):
     """Members of a part were changed by somebody else at the same moment; it is tried again."""
 

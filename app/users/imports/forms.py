@@ -97,7 +97,7 @@ def layout_of(row: UserImport, form: FormData) -> Layout:
         encoding=encoding if encoding in ENCODINGS else layout.encoding,
         delimiter={"tab": "\t"}.get(delimiter, delimiter)[:1] or layout.delimiter,
         has_header=_said(form, "has_header") == "1",
-        sheet=int(sheet) if sheet.isdigit() and int(sheet) < len(layout.sheets) else layout.sheet,
+        sheet=int(sheet) if sheet in map(str, range(len(layout.sheets))) else layout.sheet,
     )
 
 

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,11 @@ from app.users.imports import consent_fields
 from app.users.imports import mapping as mappings
 from app.users.imports.cells import Reading
 from app.users.imports.duplicates import Survey
-from app.users.imports.errors import ImportNotFoundError, ImportStateError
+from app.users.imports.errors import (
+    ImportNotFoundError,
+    ImportNotReadError,
+    ImportStateError,
+)
 from app.users.imports.models import (
     ImportKind,
     ImportState,
@@ -89,8 +93,14 @@ def load_options(said: dict[str, Any]) -> Options:
 
 
 def load_layout(row: UserImport) -> Layout:
-    """How the import's file is read; it has been looked at."""
-    said = cast(dict[str, Any], row.layout)
+    """How the import's file is read.
+
+    Raises:
+        ImportNotReadError: nobody has looked at it yet.
+    """
+    if row.layout is None:
+        raise ImportNotReadError
+    said = row.layout
     return Layout(**{**said, "sheets": tuple(said["sheets"])})
 
 
