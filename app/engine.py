@@ -21,7 +21,7 @@ from app.campaigns import files, latecomers, runs, schedule
 from app.campaigns.models import AudienceFile
 from app.perks import code_files, sweeping
 from app.perks.code_models import CodeFile, CodeFileState
-from app.rewards import revoking, travelling
+from app.rewards import revoking, travelling, unlocking
 from app.rewards.closing import close_delivered, close_revoked
 from app.segments import keeping
 from app.segments.book import open_book
@@ -195,7 +195,7 @@ def sweep_perks(merchant: MerchantId) -> None:
     """Everything that is due with the merchant's perks and their grants is done, a part a
     transaction.
     """
-    for piece in (*sweeping.pieces(), revoking.revoke_taken_back):
+    for piece in (*sweeping.pieces(), revoking.revoke_taken_back, unlocking.give_due):
         more = True
         while more:
             with unit_of_work(merchant=merchant) as session:

@@ -38,6 +38,7 @@ from app.points import admin as points_admin
 from app.points import rules_admin as points_rules_admin
 from app.privacy import admin as privacy_admin
 from app.rewards import admin as rewards_admin
+from app.rewards import unlocks_admin
 from app.scanning import admin as scanning_admin
 from app.scanning import api as scanning_api
 from app.scanning import doors as scanning_doors
@@ -110,6 +111,7 @@ def create_app() -> FastAPI:
         archive_admin.router,
         rewards_admin.router,
         rewards_admin.record,
+        unlocks_admin.router,
         points_rules_admin.router,
         points_admin.router,
         points_admin.record,

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, Text, cast, func, literal, select, update
+from sqlalchemy import CTE, Select, Text, cast, func, literal, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import Function
 
+from app.rewards import unlocking
 from app.rewards.models import Grant, GrantState
 from core.events import emit_each
-from core.types import BatchId
+from core.types import AssetId, BatchId
 from minting import settlement
 from minting.change_models import TokenRevocation
-from minting.models import PlanKind, Token, TokenState, sql_token_id
+from minting.models import DigitalAsset, PlanKind, Token, TokenState, sql_token_id
 from minting.plans import Target
 
 
@@ -26,6 +27,7 @@ def close_delivered(session: Session, *, at: datetime) -> int:
     count = 0
     for target, batches in settlement.take_unclosed(session, PlanKind.DROP).items():
         closed = _closed(target, batches, at=at)
+        unlocking.mark_due(session, _asset_at(target))
         facts = select(closed.c.user_id, closed.c.data)
         count += emit_each(session, "cohort.digital-asset.received", facts, at=at)
         settlement.mark_closed(session, batches, at=at)
@@ -55,6 +57,11 @@ def close_revoked(session: Session, *, at: datetime) -> int:
         count += emit_each(session, "cohort.digital-asset.revoked", facts, at=at)
         settlement.mark_closed(session, batches, at=at)
     return count
+
+
+def _asset_at(target: Target) -> Select[AssetId]:
+    is_it = (DigitalAsset.chain_id == target.chain_id) & (DigitalAsset.address == target.contract)
+    return select(DigitalAsset.id).where(is_it)
 
 
 def _token_of(target: Target) -> Function[Any]:

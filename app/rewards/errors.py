@@ -66,5 +66,12 @@ class ManualGrantNotFoundError(NotFoundError):
         self.grant_id = grant_id
 
 
+class UnlockInvalidError(InvalidError):
+    """The asset cannot unlock one perk more."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, fields={"perk": sentence})
+
+
 EXHAUSTED = (StockExhaustedError, SupplyExhaustedError, PerkExhaustedError)
 """Fewer are left than are needed: of the line, of the edition, of the perk."""

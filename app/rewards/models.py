@@ -85,6 +85,7 @@ class GrantSource(StrEnum):
     CLAIM = "claim"
     BOX = "box"
     TICKET = "ticket"
+    UNLOCK = "unlock"
 
 
 class GrantState(StrEnum):
@@ -182,3 +183,24 @@ class GrantRefusal(TenantMixin, Base):
     code: Mapped[str]
     sentence: Mapped[str]
     refused_at: Mapped[datetime]
+
+
+class Unlock(TenantMixin, Base):
+    """Whoever owns the asset receives the perk by this line, once.
+
+    `is_due` says that somebody may own it who does not have the perk. `ended_at` is since when
+    nobody more receives it.
+    """
+
+    __tablename__ = "unlocks"
+    __table_args__ = (
+        Index("ix_unlocks_due", "merchant_id", postgresql_where=text("is_due")),
+        UniqueConstraint("reward_line_id"),
+    )
+
+    asset_id: Mapped[AssetId] = mapped_column(ForeignKey("digital_assets.id"), primary_key=True)
+    perk_id: Mapped[PerkId] = mapped_column(ForeignKey("perks.id"), primary_key=True)
+    reward_line_id: Mapped[RewardLineId] = mapped_column(ForeignKey("reward_lines.id"))
+    is_due: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]

@@ -347,7 +347,7 @@ MUTANTS = (
     Mutant(
         "work goes on after a restore without burning",
         "chain/recovery.py",
-        "        target = max(lane.next_nonce, used + chain_settings().in_flight)\n",
+        "        target = max(lane.next_nonce, used + forgotten)\n",
         "        target = max(lane.next_nonce, used)\n",
         number=25,
         tests=(_RECOVERY,),
