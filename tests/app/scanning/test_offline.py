@@ -19,6 +19,7 @@ from app.scanning import devices, offline, queries
 from app.scanning.models import OfflineScan, Outcome
 from app.scanning.offline import Queued
 from app.scanning.scanner import Scanner
+from app.users.models import User, UserState
 from core.db import unit_of_work
 from minting.models import PassState
 from tests.conftest import NOW, make_merchant
@@ -106,6 +107,16 @@ class TestSync:
         token = code_for(session, holding)
         using.use(session, holding, channel=using.Channel.STAFF, actor="member:x", at=NOW)
         assert judge(session, scanner, queued(token)) == [(Outcome.CONFLICT, "already_used")]
+
+    def test_one_of_a_member_who_was_blocked_is_a_conflict(
+        self, session: Session, scanner: Scanner
+    ) -> None:
+        holding = make_holding(session)
+        token = code_for(session, holding)
+        session.get_one(User, holding.user_id).state = UserState.BLOCKED
+        session.flush()
+        assert judge(session, scanner, queued(token)) == [(Outcome.CONFLICT, "suspended")]
+        assert redemptions(session) == []
 
     def test_one_that_was_revoked_is_a_conflict(self, session: Session, scanner: Scanner) -> None:
         holding = make_holding(session)
