@@ -23,7 +23,7 @@ from app.privacy.models import Erasure, SubjectExport, SubjectExportState
 from app.rewards import refusals
 from app.rewards.models import GrantRefusal
 from app.segments import badge_reader, badges
-from app.users import conversions
+from app.users import conversions, mailing
 from app.users.models import Property
 from app.users.upkeep_models import Conversion
 from core.db import Role, unit_of_work
@@ -164,6 +164,12 @@ def warn_of_ends(merchant: MerchantId) -> None:
     while more:
         with unit_of_work(merchant=merchant) as session:
             more = warnings.warn_due(session, utc_now())
+
+
+def note_bounces(merchant: MerchantId) -> None:
+    """Whose address is known to no server is written to no more."""
+    with unit_of_work(merchant=merchant) as session:
+        mailing.note_bounces(session, at=utc_now())
 
 
 def prove_points(merchant: MerchantId) -> None:

@@ -48,7 +48,7 @@ celery = jobs.celery_app()
 celery.conf.beat_schedule = {
     "step": {"task": "engine.step", "schedule": 0.5, "options": {"expires": 2}},
     "mail": {"task": mail.TASK, "schedule": 1, "options": {"expires": 1}},
-    "old-mail": {"task": "mail.forget", "schedule": 3600, "options": {"expires": 3600}},
+    "lost-mail": {"task": "mail.sort_out", "schedule": 60, "options": {"expires": 60}},
     "imports": {"task": "engine.imports", "schedule": 15, "options": {"expires": 15}},
     "provision": {"task": "engine.provision", "schedule": 5, "options": {"expires": 5}},
     "exports": {"task": "engine.exports", "schedule": 15, "options": {"expires": 15}},
@@ -138,9 +138,10 @@ def deliver_mail() -> None:
     mail_delivery.deliver_due()
 
 
-@jobs.task("mail.forget")
-def forget_mail() -> None:
-    """Messages that did not leave long ago are forgotten."""
+@jobs.task("mail.sort_out")
+def sort_out_mail() -> None:
+    """Of messages that did not leave, bounces are noted, and those of long ago are forgotten."""
+    _each(engine.merchants(), upkeep.note_bounces, "bounces_not_noted")
     mail_delivery.forget_old()
 
 

@@ -8,6 +8,7 @@ from app.accounts import sessions, signin
 from app.accounts.models import Audience, Merchant
 from app.accounts.signin import CodeAnswer, Request
 from app.spaces.errors import MemberBlockedError
+from app.users.mailing import note_arrival
 from app.users.models import User, UserState
 from app.users.service import ensure_user
 from core.db import choose_merchant
@@ -100,6 +101,7 @@ def _enter(session: Session, merchant: Merchant, email: str, *, at: datetime) ->
         raise MemberBlockedError
     user.email_verified_at = user.email_verified_at or at
     user.last_seen_at = at
+    note_arrival(session, user, at=at)
     emit(session, "cohort.user.signed-in", at=at, user_id=user.id)
     return sessions.open_space_session(session, merchant.id, user.id, at=at)
 

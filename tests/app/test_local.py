@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from app import parts
 from tests.conftest import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,6 +143,31 @@ def _target(link: Path) -> str:
         return str(link.readlink())
     except OSError:
         return ""
+
+
+class TestMail:
+    @pytest.mark.parametrize(
+        ("settings", "missing"),
+        [
+            ({}, "Set COHORT_SMTP_URL"),
+            ({"COHORT_SMTP_URL": "smtp://u:hunter2@mail.example.com"}, "Set COHORT_MAIL_FROM"),
+            ({"COHORT_SMTP_URL": "mail.example.com"}, "COHORT_SMTP_URL is not of the form"),
+        ],
+    )
+    def test_in_production_has_to_be_able_to_leave(
+        self, start: Start, settings: dict[str, str], missing: str
+    ) -> None:
+        sentence = start.refused(COHORT_ENVIRONMENT="production", **settings)
+        assert sentence.startswith(missing) and "hunter2" not in sentence
+
+    def test_its_password_is_no_business_of_who_opens_keys_or_keeps_the_chain(
+        self, set_environment: Callable[..., None]
+    ) -> None:
+        set_environment(COHORT_DATABASE_SIGNER_URL="postgresql+psycopg://signer@host/name")
+        for part in (parts.signer(), parts.chain()):
+            assert "COHORT_SMTP_URL".startswith(part.hidden)
+        for part in (parts.web(), parts.worker()):
+            assert not "COHORT_SMTP_URL".startswith(part.hidden)
 
 
 class TestDirectory:
