@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
@@ -16,7 +17,14 @@ from app.claims import claiming, service
 from app.claims.claiming import Attempt, Claimed, Offer, claim, look
 from app.claims.codes import in_groups
 from app.claims.guessing import network_of
-from app.claims.models import ClaimAudience, ClaimBatch, ClaimCode, ClaimOpening, ClaimUse
+from app.claims.models import (
+    ClaimAudience,
+    ClaimBatch,
+    ClaimCode,
+    ClaimOpening,
+    ClaimPlace,
+    ClaimUse,
+)
 from app.claims.seeds import code_of
 from app.perks.models import Holding, Perk, PerkState
 from app.perks.terms import RedemptionType
@@ -37,7 +45,7 @@ from minting.models import Token
 from tests.conftest import NOW, make_merchant, wait_until
 from tests.factories.brand import make_asset, make_members, make_other_merchant, make_perk
 from tests.factories.claims import make_batch
-from tests.factories.perks import perk_of
+from tests.factories.perks import make_place, perk_of
 
 NETWORK = network_of("192.0.2.1")
 
@@ -345,6 +353,31 @@ class TestTogether:
             code = code_of(session.get_one(ClaimBatch, batch), 1)
         outcomes = _all_at_once(merchant, [(user, code)] * 16)
         assert sorted(outcomes) == [*["already_claimed"] * 15, "claimed"]
+
+    def test_at_one_place_everybody_is_counted(self, committed: None) -> None:
+        """Pages are opened and codes claimed at the same moment, and nobody waits for ever."""
+        merchant, batch_id, users = _stage_batch(16, codes=16)
+        with unit_of_work(merchant=merchant) as session:
+            batch = session.get_one(ClaimBatch, batch_id)
+            codes = [code_of(batch, place) for place in range(1, 17)]
+            bar = make_place(session, "Bar").id
+        barrier = Barrier(16)
+
+        def visit(number: int) -> str:
+            tried = Attempt(codes[number], NETWORK, place=bar)
+            barrier.wait(timeout=30)
+            for other in (tried, replace(tried, typed=codes[15 - number])):
+                with unit_of_work(merchant=merchant) as session:
+                    look(session, other, at=NOW)
+            with unit_of_work(merchant=merchant) as session:
+                user = session.get_one(User, users[number])
+                return answer_of(claim(session, user, tried, at=NOW))[1]
+
+        with ThreadPoolExecutor(16) as pool:
+            assert set(pool.map(visit, range(16))) == {"claimed"}
+        with unit_of_work(merchant=merchant) as session:
+            row = session.scalars(select(ClaimPlace)).one()
+            assert (row.opened_count, row.claimed_count) == (32, 16)
 
 
 class TestClosing:
