@@ -24,7 +24,7 @@ from app.campaigns.models import (
 from app.postgres import EmbeddedPostgres
 from chain import pipeline
 from chain.fees import Fees
-from chain.models import NonceLane, TransactionKind
+from chain.models import LaneRole, NonceLane, TransactionKind
 from chain.pipeline import Intent, Priced
 from chain.replacements import TRANSFER_GAS
 from core.db import unit_of_work, use_bind
@@ -129,7 +129,7 @@ def shoot_admin(page: Page, site: Site) -> str:
 
 
 def shoot_perks(page: Page, camera: Camera) -> None:
-    """The screens of perks; one is live from here on."""
+    """The screens of perks, and of a draw over one, which is live from here on."""
     camera.take("perks-empty", "/admin/perks")
     camera.take("perk-new", "/admin/perks/new")
     page.get_by_label("Title", exact=True).fill("A coffee on us")
@@ -145,6 +145,31 @@ def shoot_perks(page: Page, camera: Camera) -> None:
     camera.take("perk-edit", f"{perk}/edit")
     camera.take("perk-holdings", f"{perk}/holdings")
     camera.take("places", "/admin/places")
+    shoot_draws(page, camera)
+
+
+def shoot_draws(page: Page, camera: Camera) -> None:
+    """A draw of boxes over the live perk, of which a member of the example has one."""
+    camera.take("draws-empty", "/admin/draws")
+    page.get_by_role("link", name="New draw").first.click()
+    page.get_by_label("Name", exact=True).fill("Chests of the summer")
+    page.get_by_label("Prize 1", exact=True).select_option(label="A coffee on us")
+    page.get_by_label("How many").first.fill("40")
+    page.get_by_label("Boxes in all").fill("1,000")
+    camera.take("draw-new")
+    page.get_by_role("button", name="Start the draw").click()
+    page.get_by_role("heading", name="Chests of the summer").wait_for()
+    draw = page.url
+    camera.take("draw-simulation", f"{draw}/simulation")
+    camera.take("draw-box", f"{draw}/box")
+    page.goto(f"{draw}/hand-out")
+    page.get_by_label("Email addresses").fill(example_member())
+    page.get_by_role("button", name="Continue").click()
+    camera.take("draw-hand-out")
+    page.get_by_role("button", name="Hand out").click()
+    page.get_by_role("heading", name="Chests of the summer").wait_for()
+    camera.take("draw")
+    camera.take("draw-verify", draw.replace("/admin/draws/", "/verify/draw/"))
 
 
 def shoot_points(page: Page, camera: Camera) -> None:
@@ -254,6 +279,11 @@ def shoot_members(chrome: Browser, site: Site, verify: str) -> None:
     camera.take("space-perks", "/space/perks")
     camera.take("space-points", "/space/points")
     page.goto(f"{site.base}/space/home")
+    camera.take("box", first_link(page, "a[href*='/space/boxes/']"))
+    page.get_by_role("button", name="Open it").click()
+    page.get_by_role("button", name="Open it").wait_for(state="hidden")
+    camera.take("box-open")
+    page.goto(f"{site.base}/space/home")
     camera.take("collectible", first_link(page, "a[href*='/space/rewards/']"))
     camera.take("verify", verify)
     camera.take("verify-unknown", verify.rsplit("/", 1)[0] + "/999999999999")
@@ -339,7 +369,8 @@ def strand_transaction(site: Site) -> None:
     os.environ["COHORT_DATA_DIR"] = str(site.folder / "data")  # where the key of keys is
     core_settings.cache_clear()
     with rows_of(site) as session:
-        lane = session.scalars(select(NonceLane)).one()
+        is_relayer = NonceLane.role == LaneRole.RELAYER
+        lane = session.scalars(select(NonceLane).where(is_relayer)).one()
         lane.next_nonce += 1
         session.flush()
         intent = Intent(TransactionKind.NOOP, lane.address, b"", TRANSFER_GAS)
