@@ -37,7 +37,7 @@ from app import database, engine
 from app.accounts.service import ensure_installation
 from app.postgres import EmbeddedPostgres
 from chain import lanes, recovery, replacements
-from chain.models import AttemptKind, ChainKind, LaneState, NonceLane, Transaction
+from chain.models import AttemptKind, ChainKind, LaneRole, LaneState, NonceLane, Transaction
 from chain.networks import ensure_chain, ensure_lane
 from chain.settings import chain_settings
 from core.db import unit_of_work, use_bind
@@ -117,7 +117,7 @@ def ground() -> Iterator[Ground]:
 
 @dataclass
 class World:
-    """One trial: a merchant's lane, its plans, and a chain.
+    """One trial: a merchant's relayer and issuer, their plans, and a chain.
 
     Args:
         wanted: the calldata of every batch that the tables know of.
@@ -146,19 +146,20 @@ class World:
     # ---------------------------------------------------------------------------- what is done
 
     def set_up(self) -> None:
-        """Empty tables, a lane, and plans for a few contracts."""
+        """Empty tables, two lanes, and plans for a few contracts."""
         with self.ground.owner.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
             for table in TABLES:
                 connection.execute(text(f"DELETE FROM {table}"))
         with unit_of_work(merchant=self.merchant) as session:
             chain = ensure_chain(session, kind=ChainKind.EXTERNAL, client=self.chain)
-            ensure_lane(session, chain, self.chain, at=self.at)
+            for role in LaneRole:
+                ensure_lane(session, chain, self.chain, role=role, at=self.at)
         for _ in range(self.random.randint(2, 3)):
             self.wanted |= self.freeze()
 
     def freeze(self) -> set[bytes]:
-        """A plan of some batches for another contract; their calldata."""
+        """A plan of some batches for another contract, by one of the lanes; their calldata."""
         self.contracts += 1
         number = self.contracts
         data = [bytes([number, index]) for index in range(self.random.randint(2, 4))]
@@ -166,7 +167,9 @@ class World:
         batches = [FrozenBatch(f"restore:{it.hex()}", it, recipient_count=1) for it in data]
         with unit_of_work(merchant=self.merchant) as session:
             target = Target(self.chain.chain_id(), contract)
-            plans.freeze(session, PlanKind.DROP, target, batches, subject_id=None, at=self.at)
+            sender = self.random.choice((LaneRole.RELAYER, LaneRole.RELAYER, LaneRole.ISSUER))
+            terms = {"subject_id": None, "sender": sender, "at": self.at}
+            plans.freeze(session, PlanKind.DROP, target, batches, **terms)
         return set(data)
 
     def work(self, steps: int) -> None:
@@ -233,8 +236,9 @@ class World:
                 recovery.restore_all(session)
                 return
             if rule == "lift":
-                lane = session.scalars(select(NonceLane)).one()
-                lane.next_nonce = max(lane.next_nonce, self.chain.transaction_count(lane.address))
+                for lane in session.scalars(select(NonceLane)):
+                    used = self.chain.transaction_count(lane.address)
+                    lane.next_nonce = max(lane.next_nonce, used)
 
     # ----------------------------------------------------------------------------------- ends
 
@@ -243,12 +247,15 @@ class World:
         for _ in range(LIMIT):
             self.work(1)
             with unit_of_work(merchant=self.merchant) as session:
-                lane = session.scalars(select(NonceLane)).one()
-                lanes.resume(session, lane.id)
+                ids = session.scalars(select(NonceLane.id).order_by(NonceLane.id)).all()
+                for lane_id in ids:
+                    lanes.resume(session, lane_id)
+                session.flush()
+                states = set(session.scalars(select(NonceLane.state)))
                 left = session.scalar(select(exists().where(Batch.state != BatchState.FINAL)))
-            if lane.state is LaneState.QUARANTINED:
+            if LaneState.QUARANTINED in states:
                 return False
-            if lane.state is LaneState.ACTIVE and not left:
+            if states == {LaneState.ACTIVE} and not left:
                 return True
         return False
 
