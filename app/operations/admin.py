@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.accounts.deps import Admin, Editor
+from app.accounts.deps import Admin, Analyst, Editor
 from app.operations import mails, queries
 from app.operations.integrity import integrity
 from app.web.deps import AtDep, SessionDep
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/admin")
 
 
 @router.get("")
-def home(request: Request, session: SessionDep, _who: Editor) -> Response:
+def home(request: Request, session: SessionDep, _who: Analyst) -> Response:
     """What there is, what needs attention, what to do next."""
     return render(request, "operations/home.html", home=queries.home(session))
 

@@ -55,7 +55,7 @@ def refused(app: FastAPI, page: str, role: TeamRole) -> set[str]:
 
 @pytest.fixture
 def paths(merchant: Merchant) -> list[str]:
-    """Pages of perks, of claim codes and of a member, with something on each."""
+    """Pages of rewards, of claim codes and of a member, with something on most."""
     with unit_of_work(merchant=merchant.id, actor="test") as session:
         perk = perk_of(session, RedemptionType.UNIQUE_CODE, uses_per_holding=2)
         load(session, perk, "code\nA\nB\nC\nA\n")
@@ -67,8 +67,11 @@ def paths(merchant: Merchant) -> list[str]:
         codes = f"/admin/claims/{encode_id('clb', batch.id)}"
         member = f"/admin/users/{encode_id('usr', holding.user_id)}"
         held = f"{base}/holdings/{encode_id('hld', holding.id)}"
+        asset = f"/admin/assets/{encode_id('das', make_asset(session).id)}"
     pages = ["/admin/perks", base, f"{base}/holdings", held, f"{base}/codes", "/admin/places"]
     pages += ["/admin/claims", codes, f"{codes}/uses", f"{codes}/analytics"]
+    pages += ["/admin/assets", asset, f"{asset}/unlocks", "/admin", "/admin/draws"]
+    pages += ["/admin/points", "/admin/campaigns", "/admin/segments"]
     return [*pages, f"{member}/privacy", f"{member}/rewards"]
 
 
