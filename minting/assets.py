@@ -7,6 +7,7 @@ follows from the asset's id, so a repeated publish can only arrive at the same c
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,7 @@ from chain.models import Chain, NonceLane
 from chain.networks import get_chain, issuer_address
 from core.ids import new_id
 from core.types import AssetId
-from minting import deployments, plans
+from minting import deployments, plans, withdrawal
 from minting.change_models import AssetVersion
 from minting.content import ContentStore
 from minting.drafts import AssetDraft, apply, draft_of, show
@@ -32,11 +33,15 @@ from minting.metadata import contract_document, metadata_document
 from minting.models import (
     ContractState,
     DigitalAsset,
+    Plan,
     PlanKind,
+    PlanState,
     Transferability,
 )
 from minting.passes import find_contract
 from minting.plans import FrozenBatch, Target
+
+log = structlog.get_logger(__name__)
 
 
 def create(
@@ -228,8 +233,10 @@ class Documents:
 def advance_deployments(session: Session, lane: NonceLane, *, at: datetime) -> None:
     """Whatever the merchant's publishing assets need next on the chain is planned.
 
-    Once a chain: the implementation, then the factory. Then each asset through the factory.
+    Once a chain: the implementation, then the factory. Then each asset through the factory. One
+    whose deployment is refused is a draft again, and says why.
     """
+    _give_up_refused(session, lane.chain_id)
     waiting = session.scalars(
         select(DigitalAsset).where(
             DigitalAsset.state == ContractState.PUBLISHING,
@@ -244,6 +251,30 @@ def advance_deployments(session: Session, lane: NonceLane, *, at: datetime) -> N
     for asset in waiting:
         if asset.address is None:
             _plan_asset(session, chain, lane, asset, at=at)
+
+
+def _give_up_refused(session: Session, chain_id: int) -> None:
+    """Publishing them again deploys them as they are then, under the same salt or not at all."""
+    refused = session.execute(
+        select(DigitalAsset, Plan)
+        .join(Plan, (Plan.subject_id == DigitalAsset.id) & (Plan.kind == PlanKind.ASSET))
+        .where(
+            DigitalAsset.state == ContractState.PUBLISHING,
+            DigitalAsset.chain_id == chain_id,
+            Plan.state == PlanState.HELD,
+        )
+        .with_for_update(of=DigitalAsset, skip_locked=True)
+    ).all()
+    for asset, plan in refused:
+        reason = plan.batches[0].held_reason
+        withdrawal.withdraw_unsigned(session, PlanKind.ASSET, asset.id)
+        if plan.state is not PlanState.DONE:
+            continue  # it may be deployed yet
+        asset.state, asset.failure = ContractState.DRAFT, reason
+        asset.address = asset.published_at = None
+        session.delete(session.get_one(AssetVersion, (asset.id, 1)))
+        log.warning("asset_not_deployed", asset=str(asset.id), reason=reason)
+    session.flush()
 
 
 def _factory_ready(session: Session, chain: Chain, lane: NonceLane, *, at: datetime) -> bool:

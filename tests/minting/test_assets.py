@@ -1,5 +1,6 @@
 """Assets are drafted, published once, and deployed behind the implementation and the factory."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,23 @@ from sqlalchemy.orm import Session
 from chain.bindings import asset_factory, digital_asset
 from chain.bindings.asset_factory import AssetArguments
 from chain.bindings.create import create_address
-from chain.models import Chain, NonceLane, Outcome
+from chain.models import Chain, NonceLane, Outcome, TransactionState
 from core.errors import InvalidError
 from core.ids import new_id
 from core.types import AssetId
-from minting import assets, passes
+from minting import assets, passes, settlement
 from minting.content import ContentStore
-from minting.drafts import AssetDraft, default_symbol
+from minting.drafts import AssetDraft, default_symbol, draft_of
 from minting.errors import AssetNotDraftError, AssetNotFoundError, PassContractMissingError
-from minting.models import ContractState, DigitalAsset, Plan, PlanKind, Transferability
+from minting.models import (
+    BatchState,
+    ContractState,
+    DigitalAsset,
+    Plan,
+    PlanKind,
+    PlanState,
+    Transferability,
+)
 from tests.conftest import NOW
 from tests.factories.chain import CHAIN_ID, make_chain, make_lane
 from tests.factories.engine import make_media
@@ -210,3 +219,62 @@ class TestAdvanceDeployments:
             soulbound=kind is Transferability.SOULBOUND,
         )
         assert plan.batches[0].calldata == asset_factory.encode_deploy(arguments)
+
+
+class TestRefusedDeployment:
+    """A draft again, with the reason; publishing it once more deploys it."""
+
+    @pytest.fixture
+    def lane(self, session: Session) -> NonceLane:
+        make_pass_contract(session, chain_id=make_lane(session).chain_id)
+        return session.scalars(select(NonceLane)).one()
+
+    def published(self, session: Session, store: ContentStore, lane: NonceLane) -> DigitalAsset:
+        asset = create(session, store)
+        publish(session, store, asset)
+        advance(session, lane, rounds=2)
+        assets.advance_deployments(session, lane, at=NOW)
+        return asset
+
+    def test_goes_back_to_the_draft(
+        self, session: Session, store: ContentStore, lane: NonceLane
+    ) -> None:
+        asset = self.published(session, store, lane)
+        [plan] = plans_of(session, PlanKind.ASSET)
+        execute(session, lane.id, plan.batches[0], Outcome.REVERTED)
+        settlement.settle(session, at=NOW)
+        assets.advance_deployments(session, lane, at=NOW)
+        assert (asset.state, asset.failure) == (ContractState.DRAFT, "the contract refused it")
+        assert (asset.address, asset.published_at) == (None, None)
+
+    def test_is_published_again_as_it_is_then(
+        self, session: Session, store: ContentStore, lane: NonceLane
+    ) -> None:
+        asset = self.published(session, store, lane)
+        plan = plans_of(session, PlanKind.ASSET)[0]
+        plan.batches[0].state, plan.batches[0].held_reason = BatchState.HELD, "no"
+        plan.state = PlanState.HELD
+        assets.advance_deployments(session, lane, at=NOW)
+        draft = replace(draft_of(asset), title="Second Tide")
+        assets.revise(session, store, asset, draft, None)
+        publish(session, store, asset)
+        assert (asset.state, asset.failure) == (ContractState.PUBLISHING, None)
+        assets.advance_deployments(session, lane, at=NOW)
+        first, second = plans_of(session, PlanKind.ASSET)
+        assert (first.state, second.state) == (PlanState.DONE, PlanState.RUNNING)
+        assert b"Second Tide" in second.batches[0].calldata
+
+    def test_what_may_still_be_deployed_goes_on(
+        self, session: Session, store: ContentStore, lane: NonceLane
+    ) -> None:
+        """Somebody else used its nonce: whether it is there is not known."""
+        asset = self.published(session, store, lane)
+        [plan] = plans_of(session, PlanKind.ASSET)
+        transaction = execute(session, lane.id, plan.batches[0], Outcome.SUCCESS)
+        transaction.state, transaction.outcome = TransactionState.SENT, None
+        transaction.block_number = transaction.block_hash = None
+        transaction.foreign_use_at = NOW
+        settlement.settle(session, at=NOW)
+        assert plan.state is PlanState.HELD
+        assets.advance_deployments(session, lane, at=NOW)
+        assert asset.state is ContractState.PUBLISHING
