@@ -51,6 +51,7 @@ class Display(StrEnum):
     QR = "qr"
     CODE128 = "code128"
     EAN13 = "ean13"
+    PDF417 = "pdf417"
 
 
 class UsedOn(StrEnum):

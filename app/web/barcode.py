@@ -1,10 +1,12 @@
-"""Barcodes as one SVG path, one unit high: the template stretches it, nothing is fetched.
+"""Barcodes as one SVG path: nothing is fetched. One of bars is one unit high, to be stretched.
 
 Made here as `app.web.qr` makes QR codes, so that no service learns a member's code.
 """
 
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+
+import pdf417gen
 
 _TABLE = (
     "212222222122222221121223121322131222122213122312132212221213221312231212112232122132"
@@ -28,19 +30,23 @@ _PARITIES = tuple(_SIDES[at : at + 6] for at in range(0, len(_SIDES), 6))
 """Which of the first six digits are turned round says the digit that has no bars of its own."""
 _GUARD, _CENTRE = "101", "01010"
 _QUIET_EAN = (11, 7)
+_QUIET_417, _ROW_HEIGHT = 2, 3
+_SHORT, _NARROW, _WIDE = 30, 3, 6
+"""Columns of data: few for short texts, so that a phone shows wide modules."""
 
 
 @dataclass(frozen=True)
 class Barcode:
-    """A row of `width` modules including the quiet zones, and the path of its dark ones."""
+    """A field of modules including the quiet zones, and the path of its dark ones."""
 
     width: int
     path: str
+    height: int = 1
 
 
 def bars(text: str, kind: str) -> Barcode | None:
-    """The code of the text in this kind, `code128` or `ean13`; None where it has none."""
-    return ean13(text) if kind == "ean13" else code128(text)
+    """The code of the text in this kind: `code128`, `ean13` or `pdf417`; None where it has none."""
+    return {"ean13": ean13, "pdf417": pdf417}.get(kind, code128)(text)
 
 
 def code128(text: str) -> Barcode | None:
@@ -78,6 +84,25 @@ def ean13(text: str) -> Barcode | None:
     return _drawn(_GUARD + left + _CENTRE + right + _GUARD, *_QUIET_EAN)
 
 
+def pdf417(text: str) -> Barcode | None:
+    """The stacked code of printable ASCII, rows three modules high; None for other texts.
+
+    References:
+        ISO/IEC 15438, error correction level 2.
+    """
+    if not text or not all(" " <= it <= "~" for it in text):
+        return None
+    columns = _WIDE if len(text) > _SHORT else _NARROW
+    rows = pdf417gen.encode(text, columns=columns, security_level=2)
+    modules = ["".join(f"{word:b}" for word in row) for row in rows]
+    path = "".join(
+        _row(row, _QUIET_417, _QUIET_417 + at * _ROW_HEIGHT, _ROW_HEIGHT)
+        for at, row in enumerate(modules)
+    )
+    height = 2 * _QUIET_417 + _ROW_HEIGHT * len(rows)
+    return Barcode(2 * _QUIET_417 + len(modules[0]), path, height)
+
+
 def _right(digit: int) -> str:
     """Dark where the left one is light."""
     return _LEFT[digit].translate({48: 49, 49: 48})
@@ -88,11 +113,14 @@ def _turned(digit: int) -> str:
 
 
 def _drawn(modules: str, before: int, after: int) -> Barcode:
+    return Barcode(before + len(modules) + after, _row(modules, before, 0, 1))
+
+
+def _row(modules: str, x: int, y: int, height: int) -> str:
     runs = [(kind, len(list(run))) for kind, run in groupby(modules)]
-    starts = accumulate((length for _, length in runs), initial=before)
-    path = "".join(
-        f"M{start} 0h{length}v1h-{length}z"
+    starts = accumulate((length for _, length in runs), initial=x)
+    return "".join(
+        f"M{start} {y}h{length}v{height}h-{length}z"
         for (kind, length), start in zip(runs, starts, strict=False)
         if kind == "1"
     )
-    return Barcode(before + len(modules) + after, path)

@@ -176,6 +176,7 @@ class TestCode:
         text = post(member, f"{page}/code")[1]
         assert ('class="qr"' in text) is (display is Display.QR)
         assert ('class="barcode"' in text) is (display is Display.CODE128)
+        assert ("barcode-stacked" in text) is (display is Display.PDF417)
         assert "MY-OWN-1" in text
 
     def test_of_thirteen_digits_is_drawn_as_an_article_number(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.web import barcode
-from app.web.barcode import Barcode, bars, code128, ean13
+from app.web.barcode import Barcode, bars, code128, ean13, pdf417
 
 
 def modules(code: Barcode | None) -> str:
@@ -83,3 +83,42 @@ class TestEan13:
     def test_is_chosen_by_its_name(self) -> None:
         assert bars("4006381333931", "ean13") == ean13("4006381333931")
         assert bars("4006381333931", "code128") == code128("4006381333931")
+
+
+def rows_of(code: Barcode | None) -> list[str]:
+    """The rows of a stacked code as ones and zeros, without the quiet zone, each once."""
+    assert code is not None
+    rows: dict[int, list[str]] = {}
+    for x, y, length, height in re.findall(r"M(\d+) (\d+)h(\d+)v(\d+)h-\d+z", code.path):
+        assert height == "3"
+        row = rows.setdefault(int(y), ["0"] * code.width)
+        row[int(x) : int(x) + int(length)] = "1" * int(length)
+    assert sorted(rows) == list(range(2, code.height - 2, 3))
+    return ["".join(row)[2:-2] for _, row in sorted(rows.items())]
+
+
+class TestPdf417:
+    START, STOP = "11111111010101000", "111111101000101001"
+
+    @pytest.mark.parametrize("text", ["A", "KAFFEE-2026", "x" * 128])
+    def test_rows_stand_between_start_and_stop(self, text: str) -> None:
+        rows = rows_of(pdf417(text))
+        assert 3 <= len(rows) <= 90
+        for row in rows:
+            assert row.startswith(self.START) and row.endswith(self.STOP)
+            words = row[len(self.START) : -len(self.STOP)]
+            assert len(words) % 17 == 0
+            for at in range(0, len(words), 17):
+                runs = [len(run) for run in re.findall("1+|0+", words[at : at + 17])]
+                assert len(runs) == 8 and max(runs) <= 6  # four bars, four spaces
+
+    def test_short_codes_are_drawn_with_wide_modules(self) -> None:
+        short, long = pdf417("SHORT"), pdf417("x" * 60)
+        assert short is not None and long is not None and short.width < long.width
+
+    @pytest.mark.parametrize("text", ["", "é", "a\n", "\u0661\u0662"])
+    def test_of_nothing_else(self, text: str) -> None:
+        assert pdf417(text) is None
+
+    def test_is_chosen_by_its_name(self) -> None:
+        assert bars("A", "pdf417") == pdf417("A")
