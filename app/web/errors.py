@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,7 +23,7 @@ from app.web.cookies import Surface, surface_of
 from app.web.formats import iso_milliseconds
 from app.web.i18n import gettext as _
 from app.web.rendering import is_htmx, render
-from core.errors import AppError, ConflictError, InvalidError
+from core.errors import AppError, ConflictError, InvalidError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,13 @@ class UnstorableTextError(InvalidError):
             "Something in what was sent cannot be stored, for example an invisible character. "
             "Type it again instead of pasting it."
         )
+
+
+class BusyError(UnavailableError):
+    """More requests at once than there are connections to the database."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many people want something at this moment. Try again in a moment.")
 
 
 @dataclass(frozen=True)
@@ -205,12 +213,18 @@ async def _on_stale_data(request: Request, _error: Exception) -> Response:
     return answer(request, problem_of(StalePageError()))
 
 
+async def _on_busy(request: Request, _error: Exception) -> Response:
+    log.warning("request_refused", code="busy", status=UnavailableError.status)
+    return answer(request, problem_of(BusyError()))
+
+
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     AppError: _on_app_error,
     HTTPException: _on_http_exception,
     RequestValidationError: _on_validation_error,
     StaleDataError: _on_stale_data,
     DataError: _on_unstorable,
+    PoolTimeoutError: _on_busy,
 }
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import pytest
 from fastapi import APIRouter, FastAPI, Form, Request, Response
 from pydantic import SecretStr
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.web.access import PUBLIC
 from app.web.application import new_application
@@ -67,7 +68,7 @@ def _routes() -> APIRouter:
     @router.get("/raise/{name}")
     @router.get("/v1/raise/{name}")
     def fail(name: str) -> Response:
-        raise ERRORS[name]()
+        raise PoolTimeoutError(SECRET) if name == "busy" else ERRORS[name]()
 
     @router.get("/page")
     @router.get("/admin/page")

@@ -99,3 +99,9 @@ class TestDetails:
         answer = client.post("/small", content=b"x" * 2_000_001, headers=headers)
         assert answer.status_code == 413
         assert "too large" in answer.text
+
+
+def test_without_a_free_connection_somebody_is_asked_to_wait(client: TestClient) -> None:
+    answer = client.get("/raise/busy", headers=HTML)
+    assert answer.status_code == 503 and "Try again in a moment." in answer.text
+    assert answer.headers["retry-after"] == "5"
