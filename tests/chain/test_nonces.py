@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from chain import nonces
 from chain.errors import LanePausedError
-from chain.models import LaneState
+from chain.models import LaneRole, LaneState
 from core.db import unit_of_work
 from tests.factories.chain import Desk, make_desk, make_lane
 
@@ -74,5 +74,5 @@ class TestAllocate:
         assert desk.lane().next_nonce == len(handed_out)
 
     def test_lanes_do_not_touch_each_other(self, desk: Desk) -> None:
-        other = make_desk(desk.merchant, next_nonce=40)
+        other = make_desk(desk.merchant, role=LaneRole.ISSUER, next_nonce=40)
         assert [allocate(desk), allocate(other), allocate(desk)] == [0, 40, 1]

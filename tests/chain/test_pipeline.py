@@ -14,6 +14,7 @@ from chain.bindings.create import create_address
 from chain.errors import ChainUnavailableError, LanePausedError, SendAnswer
 from chain.models import (
     AttemptKind,
+    LaneRole,
     LaneState,
     NonceLane,
     Outcome,
@@ -128,7 +129,9 @@ class TestEnqueue:
             assert desk.transaction(desk.enqueue()).nonce == 0
 
     def test_a_paused_lane_refuses(self, committed: None, desk: Desk) -> None:
-        paused = make_desk(desk.merchant, state=LaneState.PAUSED, state_reason="no money")
+        paused = make_desk(
+            desk.merchant, role=LaneRole.ISSUER, state=LaneState.PAUSED, state_reason="no money"
+        )
         with pytest.raises(LanePausedError, match="no money"):
             paused.enqueue()
 
@@ -352,7 +355,7 @@ class TestLaneStops:
         assert (desk.lane().state, desk.lane().state_reason) == (LaneState.ACTIVE, None)
 
     def test_a_quarantined_lane_is_not_resumed(self, desk: Desk) -> None:
-        quarantined = make_desk(desk.merchant, state=LaneState.QUARANTINED)
+        quarantined = make_desk(desk.merchant, role=LaneRole.ISSUER, state=LaneState.QUARANTINED)
         quarantined.resume()
         assert quarantined.lane().state is LaneState.QUARANTINED
 

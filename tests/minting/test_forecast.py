@@ -33,9 +33,14 @@ def asset(session: Session) -> DigitalAsset:
     return make_asset(session)
 
 
+def the_lane(session: Session) -> NonceLane:
+    """The merchant's only one."""
+    return session.scalars(select(NonceLane)).one()
+
+
 def forecast(session: Session, asset: DigitalAsset, users: list[UserId] | None = None) -> Forecast:
     audience = EVERYBODY if users is None else EVERYBODY.where(User.id.in_(users))
-    lane = make_lane(session)
+    lane = the_lane(session)
     return forecast_for(session, FakeChain(), lane, asset, Audience(audience))
 
 
@@ -127,14 +132,14 @@ class TestMoney:
         fake = FakeChain()
         fake.is_down = True
         with pytest.raises(ChainUnavailableError):
-            forecast_for(session, fake, make_lane(session), asset, Audience(EVERYBODY))
+            forecast_for(session, fake, the_lane(session), asset, Audience(EVERYBODY))
 
 
 class TestBeyondMembers:
     def test_newcomers_cost_what_members_cost_who_wait(
         self, session: Session, asset: DigitalAsset
     ) -> None:
-        lane, node = make_lane(session), FakeChain()
+        lane, node = the_lane(session), FakeChain()
         foretold = forecast_for(session, node, lane, asset, Audience(EVERYBODY, newcomers=40))
         make_members(session, 40)
         found = forecast_for(session, node, lane, asset, Audience(EVERYBODY))
@@ -144,7 +149,7 @@ class TestBeyondMembers:
     def test_addresses_are_minted_to_in_full_batches(
         self, session: Session, asset: DigitalAsset
     ) -> None:
-        lane, node = make_lane(session), FakeChain()
+        lane, node = the_lane(session), FakeChain()
         found = forecast_for(
             session, node, lane, asset, Audience(EVERYBODY, addresses=MAX_BATCH + 1)
         )
@@ -160,7 +165,7 @@ class TestSeveral:
     ) -> None:
         make_members(session, 40)
         activate_passes(session)
-        lane, node = make_lane(session), FakeChain()
+        lane, node = the_lane(session), FakeChain()
         part = costs.PassPlaces(0, 40, tuple(range(40)))
         [first] = plan_calls([part], costs.Ground(is_first=True))
         [later] = plan_calls([part], costs.Ground())
@@ -174,6 +179,6 @@ class TestSeveral:
         make_members(session, 30)
         one, audience = forecast(session, asset), Audience(EVERYBODY)
         shares = [Share(asset, audience), Share(make_asset(session, title="Cup"), audience)]
-        both = forecast_drops(session, FakeChain(), make_lane(session), audience, shares)
+        both = forecast_drops(session, FakeChain(), the_lane(session), audience, shares)
         assert (both.passes_to_issue, both.pass_gas) == (one.passes_to_issue, one.pass_gas)
         assert both.drop_gas == 2 * one.drop_gas
