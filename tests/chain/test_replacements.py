@@ -78,13 +78,15 @@ class TestWhenFeesAreRaised:
     ) -> None:
         desk.enqueue()
         fake.sends.extend([DROP_BEFORE] * 5000)
-        raised_at = []
-        for minute in range(0, 3200):
-            before = len(desk.attempts()) if minute % 3 == 0 else None
-            if before is not None:
-                watch(desk, fake, seconds=30 * minute)
+        raised_at, due = [], 0
+        watch(desk, fake, seconds=0)
+        for number in range(12):
+            due += 90 * 2**number
+            for seconds in (due - 1, due):
+                before = len(desk.attempts())
+                watch(desk, fake, seconds=seconds)
                 if len(desk.attempts()) > before:
-                    raised_at.append(30 * minute)
+                    raised_at.append(seconds)
         gaps = [b - a for a, b in zip([0, *raised_at], raised_at, strict=False)]
         assert gaps == [90 * 2**number for number in range(len(gaps))]
         assert len(desk.attempts()) == 1 + len(gaps) == 11
