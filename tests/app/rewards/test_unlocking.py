@@ -228,6 +228,13 @@ class TestPages:
         assert removed.status_code == 303
         assert "It unlocks nothing yet" in admin.get(page, headers=HTML).text
 
+    def test_without_a_live_perk_the_way_to_one_is_shown(
+        self, admin: TestClient, merchant: Merchant
+    ) -> None:
+        with unit_of_work(merchant=merchant.id) as session:
+            page = f"/admin/assets/{encode_id('das', make_asset(session).id)}/unlocks"
+        assert "/admin/perks/new" in admin.get(page, headers=HTML).text
+
     def test_an_analyst_only_looks(self, browse: Browse, merchant: Merchant) -> None:
         with unit_of_work(merchant=merchant.id) as session:
             asset, perk = make_asset(session).id, make_perk(session).id
