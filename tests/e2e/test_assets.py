@@ -13,7 +13,6 @@ from tests.e2e.screenshots import example_member
 from tests.e2e.site import (
     ROOT,
     Site,
-    browser,
     chromium,
     running_site,
     sign_in_as_member,
@@ -37,13 +36,6 @@ def site() -> Iterator[Site]:
     """An installation whose members have their passes."""
     with running_site(examples=ROOT / "examples") as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chrome:
-        yield chrome
 
 
 @pytest.fixture(scope="module")

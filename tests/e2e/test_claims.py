@@ -11,10 +11,8 @@ from app.claims.models import ClaimGuess
 from tests.e2e.screenshots import rows_of
 from tests.e2e.site import (
     Site,
-    browser,
     chromium,
     newest_mail,
-    running_site,
     sign_in_as_owner,
 )
 from tests.e2e.visitor import PHONE, Visitor
@@ -27,20 +25,6 @@ pytestmark = [
 ]
 
 _PATIENCE = 120_000
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """An installation without members."""
-    with running_site() as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chrome:
-        yield chrome
 
 
 @pytest.fixture(scope="module")

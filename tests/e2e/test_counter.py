@@ -25,7 +25,7 @@ from core.db import unit_of_work
 from core.types import MerchantId, utc_now
 from tests.conftest import make_merchant, wait_until
 from tests.e2e.camera import bring_decoder, browser_with_camera, read_code
-from tests.e2e.site import Site, browser, chromium, free_port
+from tests.e2e.site import Site, chromium, free_port
 from tests.e2e.visitor import Visitor
 from tests.factories.brand import make_pass_contract
 from tests.factories.passes import NUMBER, make_pass
@@ -61,13 +61,6 @@ def site(merchant_id: MerchantId) -> Iterator[Site]:
     yield Site(Path(), f"http://127.0.0.1:{port}", {}, process)
     server.should_exit = True
     thread.join()
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chrome:
-        yield chrome
 
 
 def visit(chrome: Browser, site: Site, cookie: str, value: str) -> Visitor:

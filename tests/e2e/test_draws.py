@@ -1,16 +1,13 @@
 """A draw of boxes, from the form to the proof, with a real browser; also without scripts."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.e2e.site import (
     Site,
-    browser,
     chromium,
-    running_site,
     sign_in_as_member,
     sign_in_as_owner,
 )
@@ -24,20 +21,6 @@ pytestmark = [
 ]
 
 _ADA, _BO = "ada@example.com", "bo@example.com"
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """An installation without members."""
-    with running_site() as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chrome:
-        yield chrome
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-from collections.abc import Iterator
 
 import pytest
 from PIL import Image, ImageDraw
@@ -14,9 +13,7 @@ from tests.e2e.camera import read_code
 from tests.e2e.memory import descendants, holds, secrets
 from tests.e2e.site import (
     Site,
-    browser,
     chromium,
-    running_site,
     sign_in_as_member,
     sign_in_as_owner,
 )
@@ -47,20 +44,6 @@ def picture() -> FilePayload:
     data = io.BytesIO()
     image.save(data, "PNG")
     return {"name": "mug.png", "mimeType": "image/png", "buffer": data.getvalue()}
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """An installation without members."""
-    with running_site() as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chrome:
-        yield chrome
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,12 @@
 """Points from the team's screens into a member's hands, and back, with a real browser."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser
 
 from tests.conftest import wait_until
 from tests.e2e.site import (
     Site,
-    browser,
     chromium,
-    running_site,
     sign_in_as_member,
     sign_in_as_owner,
 )
@@ -24,20 +20,6 @@ pytestmark = [
 ]
 
 _MEMBER = "ada@example.com"
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """An installation without members."""
-    with running_site() as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chrome:
-        yield chrome
 
 
 @pytest.fixture(scope="module")
